@@ -1,0 +1,53 @@
+"""Engines as the toolkit wants them: SQLite in WAL mode with real transactions, time zones in UTC."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import NoSuchModuleError
+
+from toolkit.core.errors import DriverMissing, UsageError
+
+BUSY_TIMEOUT_MS = 30_000
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+
+
+def open_engine(url: str, **options: Any) -> Engine:
+    """Create an engine for a URL. Raises DriverMissing with the extra to install, UsageError for a bad URL."""
+    parsed = make_url(url)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed, **options)
+        return create_engine(parsed, pool_pre_ping=True, **options)
+    except ModuleNotFoundError as error:
+        backend = parsed.get_backend_name()
+        raise DriverMissing(f"{backend} ({error.name})", _EXTRAS.get(backend, backend)) from error
+    except NoSuchModuleError as error:
+        raise UsageError(f"{parsed.drivername} is not a database this toolkit or a plugin of it knows") from error
+
+
+def _sqlite(url: URL, **options: Any) -> Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **options)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver must not begin transactions by itself: `begin` below says which kind.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # A deferred transaction that reads and then writes fails at once when another wrote in between;
+        # a reader says so with execution_options(deferred=True) and never waits for a writer.
+        deferred = connection.get_execution_options().get("deferred", False)
+        connection.exec_driver_sql("BEGIN DEFERRED" if deferred else "BEGIN IMMEDIATE")
+
+    return engine

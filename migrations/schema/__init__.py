@@ -1,0 +1,1 @@
+"""The tables as SQLAlchemy sees them. Three sets, each with its own Alembic environment."""

@@ -1,0 +1,56 @@
+"""The read store's bookkeeping: versions, checkpoints and parked events, beside the read models themselves."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+from migrations.schema.types import BigNumber, Instant
+
+metadata = MetaData()
+
+projection = Table(
+    "strangler_projection",
+    metadata,
+    Column("projection", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("serving", Boolean, nullable=False),
+    Column("epoch", BigNumber, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("built_at", Instant),
+    Column("updated_at", Instant),
+)
+
+checkpoint = Table(
+    "strangler_checkpoint",
+    metadata,
+    Column("projection", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigNumber, nullable=False),
+    Column("sequence", BigNumber, nullable=False),
+    Column("as_of", Instant),
+)
+
+parked_event = Table(
+    "strangler_parked_event",
+    metadata,
+    Column("projection", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", String(36), primary_key=True),
+    Column("topic", String(200), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("sequence", BigNumber, nullable=False),
+    Column("key", String(300), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("parked_at", Instant, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+Index(
+    "ix_strangler_parked_event_key",
+    parked_event.c.projection,
+    parked_event.c.version,
+    parked_event.c.key,
+)

@@ -1,0 +1,229 @@
+"""State: the event archive, leases, the embedded log, routes and the evidence that gates read."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from migrations.schema.types import BigNumber, Instant
+
+metadata = MetaData()
+
+lease = Table(
+    "strangler_lease",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("epoch", BigNumber, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+event = Table(
+    "strangler_event",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("topic", String(200), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("sequence", BigNumber, nullable=False),
+    Column("source", String(100), nullable=False),
+    Column("type", String(200), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("meaning", Integer, nullable=False),
+    Column("position", String(200), nullable=False),
+    Column("transaction", String(100)),
+    Column("data", LargeBinary, nullable=False),
+    Column("offset", BigNumber),
+    UniqueConstraint("topic", "partition", "sequence", name="uq_strangler_event_sequence"),
+)
+Index(
+    "ix_strangler_event_unpublished",
+    event.c.topic,
+    event.c.partition,
+    event.c.sequence,
+    postgresql_where=text('"offset" IS NULL'),
+    sqlite_where=text('"offset" IS NULL'),
+)
+Index("ix_strangler_event_subject", event.c.topic, event.c.subject)
+Index("ix_strangler_event_time", event.c.topic, event.c.time)
+
+topic = Table(
+    "strangler_topic",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("watermark", Instant),
+)
+
+parked_change = Table(
+    "strangler_parked_change",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("position", String(200), primary_key=True),
+    Column("number", BigNumber, nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("parked_at", Instant, nullable=False),
+    Column("change", LargeBinary, nullable=False),
+)
+Index("ix_strangler_parked_change_subject", parked_change.c.source, parked_change.c.subject)
+
+absorbed = Table(
+    "strangler_absorbed",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("number", BigNumber, primary_key=True, autoincrement=False),
+)
+
+cursor = Table(
+    "strangler_cursor",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("tables", String(500), primary_key=True),
+    Column("after", String(200)),
+    Column("done", Boolean, nullable=False),
+)
+
+log_topic = Table(
+    "strangler_log_topic",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partitions", Integer, nullable=False),
+)
+
+log_record = Table(
+    "strangler_log_record",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", BigNumber, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+log_watermark = Table(
+    "strangler_log_watermark",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("as_of", Instant, nullable=False),
+    Column("sequence", BigNumber, nullable=False),
+    Column("revision", BigNumber, nullable=False),
+)
+
+route = Table(
+    "strangler_route",
+    metadata,
+    Column("capability", String(100), primary_key=True),
+    Column("consumer", String(100), primary_key=True),
+    Column("stage", String(20), nullable=False),
+    Column("share", Integer, nullable=False),
+    Column("salt", String(100), nullable=False),
+    Column("hash_version", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+
+route_history = Table(
+    "strangler_route_history",
+    metadata,
+    Column("id", BigNumber, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("capability", String(100), nullable=False),
+    Column("consumer", String(100), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("action", String(20), nullable=False),
+    Column("was", JSON, nullable=False),
+    Column("becomes", JSON, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("config_hash", String(64), nullable=False),
+    UniqueConstraint("capability", "consumer", "revision", name="uq_strangler_route_history_revision"),
+)
+
+shadow_run = Table(
+    "strangler_shadow_run",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("capability", String(100), nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("verdict", String(20), nullable=False),
+    Column("config_hash", String(64), nullable=False),
+)
+Index("ix_strangler_shadow_run", shadow_run.c.capability, shadow_run.c.ended_at)
+
+discrepancy = Table(
+    "strangler_discrepancy",
+    metadata,
+    Column("run_id", String(36), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("capability", String(100), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("path", String(300), nullable=False),
+    Column("detail", JSON, nullable=False),
+)
+Index("ix_strangler_discrepancy_fingerprint", discrepancy.c.capability, discrepancy.c.fingerprint)
+
+acceptance = Table(
+    "strangler_acceptance",
+    metadata,
+    Column("capability", String(100), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+)
+
+verification = Table(
+    "strangler_verification",
+    metadata,
+    Column("id", BigNumber, primary_key=True, autoincrement=True),
+    Column("projection", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("deterministic", Boolean, nullable=False),
+    Column("code_hash", String(64), nullable=False),
+    Column("upcaster_hash", String(64), nullable=False),
+    Column("positions", JSON, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+rehearsal = Table(
+    "strangler_rehearsal",
+    metadata,
+    Column("id", BigNumber, primary_key=True, autoincrement=True),
+    Column("capability", String(100), nullable=False),
+    Column("consumer", String(100), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+waiver = Table(
+    "strangler_waiver",
+    metadata,
+    Column("capability", String(100), primary_key=True),
+    Column("gate", String(50), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("granted_at", Instant, nullable=False),
+)

@@ -1,0 +1,38 @@
+"""Column types that mean the same on every engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+BigNumber = BigInteger().with_variant(Integer(), "sqlite")
+"""64 bits everywhere; on SQLite spelled INTEGER, so that it may be an auto-incremented key."""
+
+
+class Instant(TypeDecorator[dt.datetime]):
+    """A point in time, aware and in UTC. SQLite keeps it as ISO text of fixed width, so that it sorts."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(32))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone: the toolkit keeps instants, never local times")
+        utc = value.astimezone(dt.UTC)
+        return utc.isoformat(timespec="microseconds") if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        instant = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+        return instant.replace(tzinfo=dt.UTC) if instant.tzinfo is None else instant.astimezone(dt.UTC)

@@ -1,0 +1,72 @@
+"""What the legacy source did: one row at a time, and where in its history."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+Scalar = str | int | float | bool | Decimal | None
+Row = Mapping[str, object]
+"""Column name (upper case, whatever the engine folds it to) to value, in JSON types: strings as
+stored (padding kept), whole numbers as int, other numbers as Decimal, dates and instants as ISO text."""
+
+
+class Op(StrEnum):
+    """What happened to the row. `snapshot` is a row found by backfill, not a thing that happened."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    SNAPSHOT = "snapshot"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One legacy row change, as capture saw it.
+
+    `position` names the place in the source's history and never changes: captured again, translated
+    again, the same change has the same position, which is what makes event ids deterministic.
+    `number` orders captured changes of one source (0 for snapshot rows, which have no order among them).
+    """
+
+    source: str
+    table: str
+    op: Op
+    subject: str
+    position: str
+    captured_at: dt.datetime
+    before: dict[str, object] | None = None
+    after: dict[str, object] | None = None
+    transaction: str | None = None
+    number: int = 0
+
+    @property
+    def row(self) -> Row:
+        """The row after the change, or its last state when it was deleted."""
+        return self.after if self.after is not None else (self.before or {})
+
+    def __getitem__(self, column: str) -> object:
+        """Value of `column` in `row`; a column the row does not have is a KeyError naming the table."""
+        try:
+            return self.row[column]
+        except KeyError:
+            raise KeyError(f"{self.table} has no column {column}") from None
+
+    def text(self, column: str) -> str:
+        """The column as text without its padding; NULL is the empty string."""
+        value = self[column]
+        return "" if value is None else str(value).rstrip()
+
+    def changed(self, *columns: str) -> bool:
+        """Did any of the columns get another value (an insert or a snapshot changes every one)?"""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return True
+        return any(before.get(name) != after.get(name) for name in columns)
+
+    def became(self, column: str, value: object) -> bool:
+        """Has `column` this value now, and had it another before (or no row at all)?"""
+        return self.after is not None and self.after.get(column) == value and self.changed(column)

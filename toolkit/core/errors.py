@@ -1,0 +1,111 @@
+"""Every error of the toolkit, as one tree.
+
+    StranglerError                     exit code
+    ├── ProjectError                   2  the project folder is at fault (all faults at once)
+    ├── UsageError                     2  the command or call asks for what does not exist
+    ├── Refused                        1  a gate or a guard says no, with its reasons
+    ├── Fenced                         3  somebody else leads now; stop
+    ├── LeaseHeld                      3  somebody else leads; try later
+    ├── Infrastructure                 3  a server, a driver or a network is not there
+    │   ├── DriverMissing
+    │   └── ReadTimeout
+    ├── Untranslatable                 1  a change no translator can turn into events (parked)
+    └── Unprojectable                  1  an event a projection cannot apply (parked)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a scheduler sees: the only four endings a command has."""
+
+    CLEAN = 0
+    FINDINGS = 1
+    USAGE = 2
+    INFRASTRUCTURE = 3
+
+
+class StranglerError(Exception):
+    """Base of all errors that the toolkit raises on purpose."""
+
+    exit_code = ExitCode.INFRASTRUCTURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with a project: where, what, and what to do next."""
+
+    where: str
+    what: str
+    next: str = ""
+
+    def __str__(self) -> str:
+        """Render as one line: `where: what (next)`."""
+        return f"{self.where}: {self.what}" + (f" ({self.next})" if self.next else "")
+
+
+class ProjectError(StranglerError):
+    """The project cannot be loaded. Carries every fault found, not only the first."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        head = f"{count} fault{'s' if count != 1 else ''} in the project"
+        super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
+
+
+class UsageError(StranglerError):
+    """The command, or the call, asks for something that does not exist or does not fit."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Refused(StranglerError):
+    """A gate or a guard says no; the reasons are what has to change first."""
+
+    exit_code = ExitCode.FINDINGS
+
+    def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("\n".join([message, *(f"  - {reason}" for reason in self.reasons)]))
+
+
+class Fenced(StranglerError):
+    """Another process has taken over this work (a higher epoch): this one must stop at once."""
+
+
+class LeaseHeld(StranglerError):
+    """Another process leads this work and its lease has not run out."""
+
+
+class Infrastructure(StranglerError):
+    """A server, a driver or a network is not there. Nothing was lost; run again once it is."""
+
+
+class DriverMissing(Infrastructure):
+    """The driver for a URL is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs a driver: pip install 'strangler-toolkit[{extra}]'")
+
+
+class ReadTimeout(Infrastructure):
+    """A read took longer than its limit and was cancelled on the server."""
+
+
+class Untranslatable(StranglerError):
+    """A translator's way to say: these rows mean nothing I know. The change is parked, never dropped."""
+
+    exit_code = ExitCode.FINDINGS
+
+
+class Unprojectable(StranglerError):
+    """A projection's way to say: I cannot apply this event. The event is parked, never dropped."""
+
+    exit_code = ExitCode.FINDINGS

@@ -1,0 +1,181 @@
+"""Domain events: what they are called, what they mean, and how old forms become the current one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from toolkit.core.errors import Fault, ProjectError, Unprojectable
+
+Upcaster = Callable[[dict[str, object]], dict[str, object]]
+"""Pure: the data of version n in, the data of version n + 1 out; unknown keys are kept."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of a domain event's data: a fact in the past tense, in the business's words."""
+
+
+E_ = TypeVar("E_", bound=type[Event])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventType:
+    """What the catalogue knows of one event type.
+
+    `version` is the schema's; `meaning` changes when the same shape comes to mean another thing.
+    `subject` names the field that holds the aggregate id, which is also the partition key.
+    """
+
+    name: str
+    context: str
+    cls: type[Event]
+    subject: str
+    version: int
+    meaning: int
+    means: str
+    not_implied: tuple[str, ...]
+    upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+
+    def current(self, data: bytes, version: int) -> Event:
+        """Decode data written in `version` as the current class, through every upcaster between.
+
+        Unknown fields are tolerated. Raises Unprojectable when the version is newer than this code,
+        when an upcaster is missing, or when the data does not fit the class.
+        """
+        if version > self.version:
+            raise Unprojectable(
+                f"{self.name} version {version} is newer than this project's version {self.version}: deploy first"
+            )
+        try:
+            if version == self.version:
+                return msgspec.json.decode(data, type=self.cls)
+            return msgspec.convert(self._upcast(msgspec.json.decode(data), version), type=self.cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise Unprojectable(f"{self.name} version {version}: {error}") from error
+
+    def _upcast(self, data: dict[str, object], version: int) -> dict[str, object]:
+        for step in range(version, self.version):
+            upcast = self.upcasters.get(step)
+            if upcast is None:
+                raise Unprojectable(
+                    f"{self.name}: no upcaster from version {step} to {step + 1}: "
+                    f"declare one with @context.upcast({self.name}, from_version={step})"
+                )
+            data = upcast(data)
+        return data
+
+
+class Context:
+    """A bounded context and the events it owns. A project makes one per context and declares on it.
+
+    `not_implied` is for the conclusions that readers draw and must not.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._types: dict[str, EventType] = {}
+        self._upcasters: dict[str, dict[int, Upcaster]] = {}
+
+    def event(
+        self, *, subject: str, means: str, not_implied: Sequence[str] = (), version: int = 1, meaning: int = 1
+    ) -> Callable[[E_], E_]:
+        """Declare the decorated class as an event type of this context."""
+
+        def declare(cls: E_) -> E_:
+            if cls.__name__ in self._types:
+                raise ProjectError([Fault(where=cls.__module__, what=f"event {cls.__name__} is declared twice")])
+            self._types[cls.__name__] = EventType(
+                name=cls.__name__,
+                context=self.name,
+                cls=cls,
+                subject=subject,
+                version=version,
+                meaning=meaning,
+                means=means,
+                not_implied=tuple(not_implied),
+                upcasters=self._upcasters.setdefault(cls.__name__, {}),
+            )
+            return cls
+
+        return declare
+
+    def upcast(self, cls: type[Event], *, from_version: int) -> Callable[[Upcaster], Upcaster]:
+        """Declare the decorated function as the step from `from_version` to the next of `cls`."""
+
+        def declare(upcaster: Upcaster) -> Upcaster:
+            self._upcasters.setdefault(cls.__name__, {})[from_version] = upcaster
+            return upcaster
+
+        return declare
+
+    @property
+    def types(self) -> tuple[EventType, ...]:
+        """The event types declared so far, in order of declaration."""
+        return tuple(self._types.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All event types of a project, by name."""
+
+    types: Mapping[str, EventType]
+
+    @staticmethod
+    def of(contexts: Sequence[Context]) -> Catalogue:
+        """Collect the contexts' event types. Raises ProjectError naming every double name."""
+        types: dict[str, EventType] = {}
+        faults = []
+        for event_type in (found for context in contexts for found in context.types):
+            other = types.setdefault(event_type.name, event_type)
+            if other is not event_type:
+                faults.append(
+                    Fault(
+                        where=f"event {event_type.name}",
+                        what=f"declared in two contexts, {other.context} and {event_type.context}",
+                        next="an event belongs to one context: rename one",
+                    )
+                )
+        if faults:
+            raise ProjectError(faults)
+        return Catalogue(types)
+
+    def of_event(self, event: Event) -> EventType:
+        """The type of an event instance."""
+        return self.by_name(type(event).__name__)
+
+    def by_name(self, name: str) -> EventType:
+        """The type called `name`. Raises Unprojectable when the catalogue does not know it."""
+        try:
+            return self.types[name]
+        except KeyError:
+            raise Unprojectable(f"event type {name} is not in the catalogue: declare it with @context.event") from None
+
+
+_STORAGE_WORD = re.compile(r"(Row|Record|Table|Column|Field|Entity|Db|Database)(?=[A-Z]|$)")
+_CRUD_ENDING = re.compile(r"(Inserted|Updated|Deleted|Upserted|Modified|Changed|Created|Removed|Saved)$")
+
+
+def storage_names(catalogue: Catalogue, tables: Sequence[str]) -> list[Fault]:
+    """Find event names that describe storage (`RowUpdated`, `PolmastChanged`) instead of a business fact.
+
+    A CRUD verb is refused after a storage word or a legacy table's name, and alone; after a business
+    noun it is allowed (`PaymentMethodChanged` is a fact that a customer would recognise).
+    """
+    names = {re.sub(r"[^a-z0-9]", "", table.lower()) for table in tables}
+    faults = []
+    for event_type in catalogue.types.values():
+        stem = _CRUD_ENDING.sub("", event_type.name)
+        crud = stem != event_type.name
+        if _STORAGE_WORD.search(event_type.name) or (crud and (not stem or stem.lower() in names)):
+            faults.append(
+                Fault(
+                    where=f"event {event_type.name}",
+                    what="names what happened in storage, not in the business",
+                    next="name the fact as the business would say it, e.g. PolicyCancellationScheduled",
+                )
+            )
+    return faults

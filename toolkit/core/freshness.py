@@ -1,0 +1,64 @@
+"""How old a view may be, how old it is, and how far an answer can be trusted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReadClass(StrEnum):
+    """How much divergence the business tolerates in a read."""
+
+    INFORMATIONAL = "informational"
+    OPERATIONAL = "operational"
+    DECISION_SUPPORT = "decision_support"
+    AUTHORITATIVE = "authoritative"
+
+
+class WhenStale(StrEnum):
+    """What to do with a read whose view is older than its objective."""
+
+    SERVE = "serve"
+    WARN = "warn"
+    LEGACY = "legacy"
+    REFUSE = "refuse"
+
+
+class Confidence(StrEnum):
+    """How far an answer can be trusted, in one word."""
+
+    AUTHORITATIVE = "authoritative"
+    FRESH = "fresh"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How far behind a view is.
+
+    `as_of`: everything the legacy source had committed by then is in the view (None: nothing is
+    promised yet). `now` is the legacy source's own clock, so no clock skew enters the lag.
+    """
+
+    as_of: dt.datetime | None
+    now: dt.datetime
+    objective: dt.timedelta
+    parked: int = 0
+
+    @property
+    def lag(self) -> dt.timedelta | None:
+        """Age of the view, or None when nothing is promised yet. Never negative."""
+        return None if self.as_of is None else max(self.now - self.as_of, dt.timedelta())
+
+    @property
+    def within_objective(self) -> bool:
+        """Is the view young enough for its read class?"""
+        return self.lag is not None and self.lag <= self.objective
+
+    def confidence(self, *, held: bool = False) -> Confidence:
+        """Confidence in an answer from this view; `held`: events of its subject are parked."""
+        if held or self.as_of is None:
+            return Confidence.UNKNOWN
+        return Confidence.FRESH if self.within_objective else Confidence.STALE

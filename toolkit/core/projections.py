@@ -1,0 +1,300 @@
+"""Projections: versioned, deterministic translators from events to the rows of one read model."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, StrEnum
+from typing import Any, ClassVar, Final, Literal, TypeVar
+
+import msgspec
+
+from toolkit.core.errors import Fault, ProjectError, Unprojectable
+from toolkit.core.events import Event
+from toolkit.core.records import Envelope
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Verb(Enum):
+    """What a handler may return to say that its row shall go."""
+
+    DELETE = "delete"
+
+
+DELETE: Final = Verb.DELETE
+
+
+class ColumnType(StrEnum):
+    """The types that a read model's column may have, on every engine."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    INSTANT = "instant"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a read model. `vocabulary` are the only values it may hold, when it is a Literal."""
+
+    name: str
+    type: ColumnType
+    nullable: bool
+    vocabulary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """One event type's rule. `creates`: it may make the row; otherwise a missing row parks the event."""
+
+    event: type[Event]
+    creates: bool
+    key: str
+    function: Callable[..., Verb | None]
+    takes_envelope: bool
+
+
+class Projection:
+    """Base of a projection: its fields are the columns, its handlers the rules.
+
+        class CustomerPolicy(Projection, version=1, context="customer-service", key="policy_no"):
+            policy_no: str
+            status: Literal["in_force", "cancelled"]
+
+            @on(PolicyIssued, creates=True)
+            def issued(self, event: PolicyIssued) -> None:
+                self.status = "in_force"
+
+    In a handler `self` is the row. A handler is a pure function of (row, event): no clock, no
+    randomness, no I/O. It may take the envelope as a third argument, and return DELETE.
+    A field without a default must be set by the handler that creates the row.
+    """
+
+    definition: ClassVar[Definition]
+
+    def __init_subclass__(
+        cls, *, version: int, context: str, key: str, name: str | None = None, **kwargs: object
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.definition = _define(cls, name or _snake(cls.__name__), version, context, key)
+
+    def as_row(self) -> dict[str, object]:
+        """The row's values by column name. Raises Unprojectable naming the columns that were never set."""
+        missing = [column.name for column in self.definition.columns if column.name not in self.__dict__]
+        if missing:
+            raise Unprojectable(f"{self.definition.name}: the handler set no value for {', '.join(missing)}")
+        return {column.name: self.__dict__[column.name] for column in self.definition.columns}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What the toolkit knows of a projection: identity, columns, handlers by event type name."""
+
+    name: str
+    version: int
+    context: str
+    key: str
+    columns: tuple[Column, ...]
+    defaults: Mapping[str, object]
+    handlers: Mapping[str, Handler]
+    row_class: type[Projection]
+
+    @property
+    def identity(self) -> str:
+        """Name and version, as tables and metrics spell them: `customer_policy v1`."""
+        return f"{self.name} v{self.version}"
+
+    @property
+    def table(self) -> str:
+        """The table of this version; the view `name` points at the version that serves."""
+        return f"{self.name}__v{self.version}"
+
+    def key_of(self, event: Event) -> object:
+        """The key of the row that this event changes."""
+        return getattr(event, self.handlers[type(event).__name__].key)
+
+    def apply(
+        self, row: Mapping[str, object] | None, event: Event, envelope: Envelope
+    ) -> dict[str, object] | None:
+        """Fold one event into a row: the row as it was (None: there is none) in, the row as it is out.
+
+        None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
+        finds no row, or leaves a value that the contract does not allow.
+        """
+        handler = self.handlers[type(event).__name__]
+        subject = self.row_class.__new__(self.row_class)
+        if row is None:
+            if not handler.creates:
+                raise Unprojectable(
+                    f"{self.identity}: no row for {self.key} = {self.key_of(event)!r}, and "
+                    f"{type(event).__name__} does not create one"
+                )
+            subject.__dict__.update(self.defaults)
+            subject.__dict__[self.key] = self.key_of(event)
+        else:
+            subject.__dict__.update(row)
+        verb = self._handle(handler, subject, event, envelope)
+        if verb is DELETE:
+            return None
+        after = subject.as_row()
+        self._keep_contract(after)
+        return after
+
+    def _handle(
+        self, handler: Handler, row: Projection, event: Event, envelope: Envelope
+    ) -> Verb | None:
+        try:
+            if handler.takes_envelope:
+                return handler.function(row, event, envelope)
+            return handler.function(row, event)
+        except Unprojectable:
+            raise
+        except Exception as error:
+            raise Unprojectable(
+                f"{self.identity}: {handler.function.__name__} failed on {type(event).__name__}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _keep_contract(self, row: Mapping[str, object]) -> None:
+        for column in self.columns:
+            value = row[column.name]
+            if value is None and not column.nullable:
+                raise Unprojectable(f"{self.identity}: {column.name} may not be empty")
+            if column.vocabulary and value is not None and value not in column.vocabulary:
+                raise Unprojectable(
+                    f"{self.identity}: {column.name} = {value!r} is not in its vocabulary "
+                    f"({', '.join(column.vocabulary)})"
+                )
+
+
+def on(event: type[Event], *, creates: bool = False, key: str | None = None) -> Callable[[F], F]:
+    """Register the decorated method for an event type.
+
+    `key` names the event's field that holds the row's key, when it is called otherwise there.
+    """
+
+    def register(function: F) -> F:
+        function.__dict__.setdefault("_handles", []).append((event, creates, key))
+        return function
+
+    return register
+
+
+def _define(cls: type[Projection], name: str, version: int, context: str, key: str) -> Definition:
+    hints = {
+        field: hint
+        for field, hint in typing.get_type_hints(cls).items()
+        if typing.get_origin(hint) is not ClassVar and not field.startswith("_")
+    }
+    faults: list[Fault] = []
+    columns = tuple(_column(cls, field, hint, faults) for field, hint in hints.items())
+    handlers = _handlers(cls, key, faults)
+    if key not in hints:
+        faults.append(Fault(where=f"projection {cls.__name__}", what=f"key {key!r} is not one of its fields"))
+    if not any(handler.creates for handler in handlers.values()):
+        faults.append(
+            Fault(
+                where=f"projection {cls.__name__}",
+                what="no handler creates a row",
+                next="mark one with @on(Event, creates=True)",
+            )
+        )
+    if faults:
+        raise ProjectError(faults)
+    return Definition(
+        name=name,
+        version=version,
+        context=context,
+        key=key,
+        columns=columns,
+        defaults={field: getattr(cls, field) for field in hints if hasattr(cls, field)},
+        handlers=handlers,
+        row_class=cls,
+    )
+
+
+def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str, Handler]:
+    handlers: dict[str, Handler] = {}
+    for attribute in vars(cls).values():
+        for event, creates, own_key in getattr(attribute, "_handles", ()):
+            if event.__name__ in handlers:
+                faults.append(
+                    Fault(where=f"projection {cls.__name__}", what=f"{event.__name__} has two handlers")
+                )
+            field = own_key or key
+            if field not in event.__struct_fields__:
+                faults.append(
+                    Fault(
+                        where=f"projection {cls.__name__}.{attribute.__name__}",
+                        what=f"{event.__name__} has no field {field!r} to find the row by",
+                        next=f"@on({event.__name__}, key='...') names the field",
+                    )
+                )
+            handlers[event.__name__] = Handler(
+                event=event,
+                creates=creates,
+                key=field,
+                function=attribute,
+                takes_envelope=len(inspect.signature(attribute).parameters) > 2,
+            )
+    return handlers
+
+
+_TYPES: Mapping[object, ColumnType] = {
+    str: ColumnType.TEXT,
+    int: ColumnType.INTEGER,
+    Decimal: ColumnType.DECIMAL,
+    bool: ColumnType.BOOLEAN,
+    dt.date: ColumnType.DATE,
+    dt.datetime: ColumnType.INSTANT,
+}
+
+
+def _column(cls: type[Projection], field: str, hint: object, faults: list[Fault]) -> Column:
+    nullable, bare = _strip_none(hint)
+    vocabulary: tuple[str, ...] = ()
+    if typing.get_origin(bare) is Literal:
+        vocabulary = tuple(str(value) for value in typing.get_args(bare))
+        bare = str
+    elif isinstance(bare, type) and issubclass(bare, StrEnum):
+        vocabulary = tuple(member.value for member in bare)
+        bare = str
+    elif typing.get_origin(bare) in (list, dict) or bare in (list, dict):
+        return Column(name=field, type=ColumnType.JSON, nullable=nullable)
+    column_type = _TYPES.get(bare)
+    if column_type is None:
+        faults.append(
+            Fault(
+                where=f"projection {cls.__name__}.{field}",
+                what=f"{hint} is not a column type",
+                next="use str, int, Decimal, bool, date, datetime, Literal, StrEnum, list or dict; not float",
+            )
+        )
+        column_type = ColumnType.TEXT
+    return Column(name=field, type=column_type, nullable=nullable, vocabulary=vocabulary)
+
+
+def _strip_none(hint: object) -> tuple[bool, Any]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        arguments = [one for one in typing.get_args(hint) if one is not type(None)]
+        if len(arguments) == 1 and len(arguments) < len(typing.get_args(hint)):
+            return True, arguments[0]
+    return False, hint
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() and at else char.lower() for at, char in enumerate(name))
+
+
+def row_json(row: Mapping[str, object]) -> bytes:
+    """One canonical text per row (sorted keys, exact decimals): what digests are taken over."""
+    return msgspec.json.encode(dict(row), order="deterministic")

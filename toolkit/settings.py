@@ -1,0 +1,341 @@
+"""strangler.toml as frozen values. Every fault is reported at once, each with its key path."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from toolkit.core.errors import Fault, ProjectError
+from toolkit.core.freshness import ReadClass, WhenStale
+
+FILE_NAME = "strangler.toml"
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of the file: an unknown key is a fault, not a wish granted in silence."""
+
+
+class ProjectSection(Section):
+    """`[project]`: the name (it prefixes topics) and the modules with events, translators, projections."""
+
+    name: str
+    modules: list[str]
+
+
+class LegacySection(Section):
+    """`[legacy.NAME]`: one legacy source.
+
+    `tables` are captured by trigger; `outbox` names tables in Debezium's outbox layout.
+    The limits guard the legacy system: at most `max_reads` reads at once, each cancelled after `read_timeout`.
+    """
+
+    url: str
+    context: str
+    capture: str = "trigger"
+    tables: list[str] = []
+    outbox: list[str] = []
+    read_timeout: str = "5s"
+    max_reads: int = 4
+    chunk: int = 1000
+    pace: float = 1.0
+
+
+class LogSection(Section):
+    """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka."""
+
+    url: str = "sql:"
+    partitions: int = 4
+    replication: int = 1
+    settings: dict[str, str] = {}
+
+
+class ReadStoreSection(Section):
+    """`[read_store]`: where projections and their checkpoints live."""
+
+    url: str
+    read_timeout: str = "5s"
+
+
+class StateSection(Section):
+    """`[state]`: where the archive, leases, routes and evidence live; the read store's database by default."""
+
+    url: str = ""
+
+
+class CompareRule(Section):
+    """`[capability.NAME.compare] column = {...}`: how one column is made comparable.
+
+    `legacy` is the column's name in the legacy answer when it differs; `map` the code table; `scale` multiplies the
+    legacy number; `tolerance` is a duration or a number; `collapse` declares states that count as one;
+    `ignore` needs a reason.
+    """
+
+    legacy: str = ""
+    map: dict[str, str] = {}
+    scale: str = ""
+    tolerance: str = ""
+    collapse: list[list[str]] = []
+    zone: str = ""
+    case: bool = True
+    ignore: str = ""
+
+
+class GateSection(Section):
+    """`[capability.NAME.gates]`: what the checklist asks for."""
+
+    pairs: int = 300
+    mismatch_rate: float = 0.01
+    evidence_age: str = "1h"
+    rehearsal_age: str = "30d"
+    verification_age: str = "7d"
+    guard_errors: int = 0
+
+
+class CapabilitySection(Section):
+    """`[capability.NAME]`: one read that moves, with both read paths, its compare rules and its contract."""
+
+    projection: str | list[str]
+    legacy: str = ""
+    legacy_sql: str
+    read_sql: str
+    keys_sql: str
+    key: list[str]
+    rows: list[str] = []
+    subject: str = ""
+    read_class: ReadClass
+    freshness: str = "30s"
+    when_stale: WhenStale = WhenStale.WARN
+    means: str = ""
+    parameters: dict[str, str | int] = {}
+    sample: float = 1.0
+    settle: str = "10s"
+    redact: list[str] = []
+    compare: dict[str, CompareRule] = {}
+    gates: GateSection = GateSection()
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """The projections that the read path uses; its freshness is that of the one furthest behind."""
+        return (self.projection,) if isinstance(self.projection, str) else tuple(self.projection)
+
+
+class Settings(Section):
+    """The whole file."""
+
+    project: ProjectSection
+    legacy: dict[str, LegacySection]
+    read_store: ReadStoreSection
+    log: LogSection = LogSection()
+    state: StateSection = StateSection()
+    capability: dict[str, CapabilitySection] = {}
+
+    def config_hash(self, capability: str) -> str:
+        """Hash of what decides a capability's comparison: evidence from another configuration does not count."""
+        section = msgspec.json.encode(self.capability[capability], order="deterministic")
+        return hashlib.sha256(section).hexdigest()[:16]
+
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(text: str) -> dt.timedelta:
+    """`30s`, `500ms`, `5m`, `1h`, `7d` as a timedelta. Raises ValueError saying so."""
+    match = _DURATION.match(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write a number and ms, s, m, h or d, e.g. 30s")
+    return dt.timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
+
+
+def read_settings(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read `strangler.toml` of a project folder. Raises ProjectError with every fault in it.
+
+    `${NAME}` in a value is replaced from the environment, which is the only place for secrets.
+    """
+    path = folder / FILE_NAME
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(
+            [Fault(where=str(path), what="there is no such file", next="run in the project's folder, or give --project")]
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError([Fault(where=str(path), what=f"not TOML: {error}")]) from error
+    faults: list[Fault] = []
+    filled = _fill(raw, "", os.environ if environment is None else environment, faults)
+    settings = _convert(filled, faults)
+    if settings is not None:
+        faults.extend(_check(settings, folder))
+    if faults or settings is None:
+        raise ProjectError(faults)
+    return settings
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _fill(value: Any, path: str, environment: Mapping[str, str], faults: list[Fault]) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill(one, f"{path}.{key}".lstrip("."), environment, faults) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_fill(one, f"{path}[{at}]", environment, faults) for at, one in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        found = environment.get(match.group(1), match.group(2))
+        if found is None:
+            faults.append(Fault(where=path, what=f"environment variable {match.group(1)} is not set"))
+            return ""
+        return found
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _convert(raw: dict[str, Any], faults: list[Fault]) -> Settings | None:
+    """Convert section by section, so that one fault does not hide the next."""
+    converted: dict[str, Any] = {}
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for key in raw:
+        if key not in fields:
+            faults.append(Fault(where=key, what="unknown section", next=f"known are {', '.join(fields)}"))
+    for name, field in fields.items():
+        if name not in raw:
+            if field.required:
+                faults.append(Fault(where=name, what="the section is missing"))
+            continue
+        if name in ("legacy", "capability"):
+            kind = LegacySection if name == "legacy" else CapabilitySection
+            tables = raw[name] if isinstance(raw[name], dict) else {}
+            converted[name] = {
+                key: _struct(kind, one, f"{name}.{key}", faults) for key, one in tables.items()
+            }
+        else:
+            converted[name] = _struct(field.type, raw[name], name, faults)
+    return None if faults else Settings(**converted)
+
+
+def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
+    """Convert one table key by key: msgspec stops at its first fault, a person wants them all."""
+    if not isinstance(raw, dict):
+        faults.append(Fault(where=path, what=f"is {type(raw).__name__}, not a table"))
+        return None
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in fields:
+            faults.append(Fault(where=f"{path}.{key}", what="unknown key", next=f"known are {', '.join(fields)}"))
+            continue
+        values[key] = _value(fields[key].type, value, f"{path}.{key}", faults)
+    for name, field in fields.items():
+        if field.required and name not in raw:
+            faults.append(Fault(where=f"{path}.{name}", what="is missing"))
+    if any(field.required and field.name not in values for field in fields.values()):
+        return None
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return _struct(kind, value, path, faults)
+    if kind == dict[str, CompareRule] and isinstance(value, dict):
+        return {key: _struct(CompareRule, one, f"{path}.{key}", faults) for key, one in value.items()}
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        faults.append(Fault(where=path, what=str(error)))
+        return None
+
+
+def _check(settings: Settings, folder: Path) -> list[Fault]:
+    faults = []
+    if not settings.legacy:
+        faults.append(Fault(where="legacy", what="no legacy source", next="add [legacy.NAME] with url and tables"))
+    if settings.log.partitions < 1:
+        faults.append(Fault(where="log.partitions", what="must be 1 or more"))
+    for name, legacy in settings.legacy.items():
+        faults.extend(_check_legacy(f"legacy.{name}", legacy))
+    _check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)
+    for name, capability in settings.capability.items():
+        faults.extend(_check_capability(f"capability.{name}", capability, settings, folder))
+    return faults
+
+
+CAPTURES = ("trigger", "outbox")
+
+
+def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
+    faults: list[Fault] = []
+    if legacy.capture not in CAPTURES:
+        faults.append(Fault(where=f"{path}.capture", what=f"{legacy.capture!r} is not one of {', '.join(CAPTURES)}"))
+    if legacy.capture == "outbox" and legacy.tables:
+        faults.append(
+            Fault(where=f"{path}.tables", what="capture = \"outbox\" reads outbox tables only", next="use trigger")
+        )
+    if not legacy.tables and not legacy.outbox:
+        faults.append(Fault(where=f"{path}.tables", what="nothing to capture", next="list tables or outbox tables"))
+    if legacy.chunk < 1:
+        faults.append(Fault(where=f"{path}.chunk", what="must be 1 or more"))
+    if legacy.max_reads < 1:
+        faults.append(Fault(where=f"{path}.max_reads", what="must be 1 or more"))
+    _check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
+    return faults
+
+
+def _check_capability(path: str, capability: CapabilitySection, settings: Settings, folder: Path) -> list[Fault]:
+    faults: list[Fault] = []
+    for key in ("legacy_sql", "read_sql", "keys_sql"):
+        file = folder / getattr(capability, key)
+        if not file.is_file():
+            faults.append(Fault(where=f"{path}.{key}", what=f"there is no file {getattr(capability, key)}"))
+    if not capability.key:
+        faults.append(Fault(where=f"{path}.key", what="is empty", next="name the parameters that a read is asked with"))
+    if capability.subject and capability.subject not in capability.key:
+        faults.append(Fault(where=f"{path}.subject", what=f"{capability.subject!r} is not one of its key"))
+    if capability.legacy and capability.legacy not in settings.legacy:
+        faults.append(Fault(where=f"{path}.legacy", what=f"there is no [legacy.{capability.legacy}]"))
+    if not capability.legacy and len(settings.legacy) > 1:
+        faults.append(Fault(where=f"{path}.legacy", what="is missing, and there are several legacy sources"))
+    if not 0 < capability.sample <= 1:
+        faults.append(Fault(where=f"{path}.sample", what="must be above 0 and at most 1"))
+    gates = capability.gates
+    for name, text in (
+        ("freshness", capability.freshness),
+        ("settle", capability.settle),
+        ("gates.evidence_age", gates.evidence_age),
+        ("gates.rehearsal_age", gates.rehearsal_age),
+        ("gates.verification_age", gates.verification_age),
+    ):
+        _check_duration(text, f"{path}.{name}", faults)
+    for column, rule in capability.compare.items():
+        _check_rule(f"{path}.compare.{column}", rule, faults)
+    return faults
+
+
+def _check_rule(path: str, rule: CompareRule, faults: list[Fault]) -> None:
+    if rule.scale:
+        try:
+            Decimal(rule.scale)
+        except InvalidOperation:
+            faults.append(Fault(where=f"{path}.scale", what=f"{rule.scale!r} is not a number"))
+    if rule.tolerance and not _DURATION.match(rule.tolerance):
+        try:
+            Decimal(rule.tolerance)
+        except InvalidOperation:
+            faults.append(Fault(where=f"{path}.tolerance", what=f"{rule.tolerance!r} is neither a duration nor a number"))
+
+
+def _check_duration(text: str, path: str, faults: list[Fault]) -> None:
+    try:
+        duration(text)
+    except ValueError as error:
+        faults.append(Fault(where=path, what=str(error)))

@@ -27,7 +27,9 @@ def open_engine(url: str, **options: Any) -> Engine:
         backend = parsed.get_backend_name()
         raise DriverMissing(f"{backend} ({error.name})", _EXTRAS.get(backend, backend)) from error
     except NoSuchModuleError as error:
-        raise UsageError(f"{parsed.drivername} is not a database this toolkit or a plugin of it knows") from error
+        raise UsageError(
+            f"{parsed.drivername} is not a database this toolkit or a plugin of it knows"
+        ) from error
 
 
 def _sqlite(url: URL, **options: Any) -> Engine:

@@ -196,7 +196,9 @@ class Archive(Protocol):
     def unpublished(self, topic: str, limit: int) -> list[Record]:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""
 
-    def published(self, topic: str, coordinates: Mapping[str, Coordinates], *, source: str, epoch: int) -> None:
+    def published(
+        self, topic: str, coordinates: Mapping[str, Coordinates], *, source: str, epoch: int
+    ) -> None:
         """Write the coordinates (by event id) that the log acknowledged."""
 
     def backlog(self, topic: str) -> int: ...

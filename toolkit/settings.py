@@ -24,14 +24,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of every table of the file: an unknown key is a fault, not a wish granted in silence."""
 
 
-class ProjectSection(Section):
+class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[project]`: the name (it prefixes topics) and the modules with events, translators, projections."""
 
     name: str
     modules: list[str]
 
 
-class LegacySection(Section):
+class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[legacy.NAME]`: one legacy source.
 
     `tables` are captured by trigger; `outbox` names tables in Debezium's outbox layout.
@@ -49,7 +49,7 @@ class LegacySection(Section):
     pace: float = 1.0
 
 
-class LogSection(Section):
+class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka."""
 
     url: str = "sql:"
@@ -58,20 +58,20 @@ class LogSection(Section):
     settings: dict[str, str] = {}
 
 
-class ReadStoreSection(Section):
+class ReadStoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[read_store]`: where projections and their checkpoints live."""
 
     url: str
     read_timeout: str = "5s"
 
 
-class StateSection(Section):
+class StateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[state]`: where the archive, leases, routes and evidence live; the read store's database by default."""
 
     url: str = ""
 
 
-class CompareRule(Section):
+class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[capability.NAME.compare] column = {...}`: how one column is made comparable.
 
     `legacy` is the column's name in the legacy answer when it differs; `map` the code table; `scale` multiplies the
@@ -89,7 +89,7 @@ class CompareRule(Section):
     ignore: str = ""
 
 
-class GateSection(Section):
+class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[capability.NAME.gates]`: what the checklist asks for."""
 
     pairs: int = 300
@@ -100,7 +100,7 @@ class GateSection(Section):
     guard_errors: int = 0
 
 
-class CapabilitySection(Section):
+class CapabilitySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[capability.NAME]`: one read that moves, with both read paths, its compare rules and its contract."""
 
     projection: str | list[str]
@@ -128,7 +128,7 @@ class CapabilitySection(Section):
         return (self.projection,) if isinstance(self.projection, str) else tuple(self.projection)
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
     project: ProjectSection
@@ -166,7 +166,13 @@ def read_settings(folder: Path, environment: Mapping[str, str] | None = None) ->
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProjectError(
-            [Fault(where=str(path), what="there is no such file", next="run in the project's folder, or give --project")]
+            [
+                Fault(
+                    where=str(path),
+                    what="there is no such file",
+                    next="run in the project's folder, or give --project",
+                )
+            ]
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ProjectError([Fault(where=str(path), what=f"not TOML: {error}")]) from error
@@ -185,7 +191,9 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 def _fill(value: Any, path: str, environment: Mapping[str, str], faults: list[Fault]) -> Any:
     if isinstance(value, dict):
-        return {key: _fill(one, f"{path}.{key}".lstrip("."), environment, faults) for key, one in value.items()}
+        return {
+            key: _fill(one, f"{path}.{key}".lstrip("."), environment, faults) for key, one in value.items()
+        }
     if isinstance(value, list):
         return [_fill(one, f"{path}[{at}]", environment, faults) for at, one in enumerate(value)]
     if not isinstance(value, str):
@@ -233,7 +241,9 @@ def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in fields:
-            faults.append(Fault(where=f"{path}.{key}", what="unknown key", next=f"known are {', '.join(fields)}"))
+            faults.append(
+                Fault(where=f"{path}.{key}", what="unknown key", next=f"known are {', '.join(fields)}")
+            )
             continue
         values[key] = _value(fields[key].type, value, f"{path}.{key}", faults)
     for name, field in fields.items():
@@ -259,7 +269,9 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
 def _check(settings: Settings, folder: Path) -> list[Fault]:
     faults = []
     if not settings.legacy:
-        faults.append(Fault(where="legacy", what="no legacy source", next="add [legacy.NAME] with url and tables"))
+        faults.append(
+            Fault(where="legacy", what="no legacy source", next="add [legacy.NAME] with url and tables")
+        )
     if settings.log.partitions < 1:
         faults.append(Fault(where="log.partitions", what="must be 1 or more"))
     for name, legacy in settings.legacy.items():
@@ -276,13 +288,19 @@ CAPTURES = ("trigger", "outbox")
 def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     faults: list[Fault] = []
     if legacy.capture not in CAPTURES:
-        faults.append(Fault(where=f"{path}.capture", what=f"{legacy.capture!r} is not one of {', '.join(CAPTURES)}"))
+        faults.append(
+            Fault(where=f"{path}.capture", what=f"{legacy.capture!r} is not one of {', '.join(CAPTURES)}")
+        )
     if legacy.capture == "outbox" and legacy.tables:
         faults.append(
-            Fault(where=f"{path}.tables", what="capture = \"outbox\" reads outbox tables only", next="use trigger")
+            Fault(
+                where=f"{path}.tables", what='capture = "outbox" reads outbox tables only', next="use trigger"
+            )
         )
     if not legacy.tables and not legacy.outbox:
-        faults.append(Fault(where=f"{path}.tables", what="nothing to capture", next="list tables or outbox tables"))
+        faults.append(
+            Fault(where=f"{path}.tables", what="nothing to capture", next="list tables or outbox tables")
+        )
     if legacy.chunk < 1:
         faults.append(Fault(where=f"{path}.chunk", what="must be 1 or more"))
     if legacy.max_reads < 1:
@@ -291,14 +309,18 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     return faults
 
 
-def _check_capability(path: str, capability: CapabilitySection, settings: Settings, folder: Path) -> list[Fault]:
+def _check_capability(
+    path: str, capability: CapabilitySection, settings: Settings, folder: Path
+) -> list[Fault]:
     faults: list[Fault] = []
     for key in ("legacy_sql", "read_sql", "keys_sql"):
         file = folder / getattr(capability, key)
         if not file.is_file():
             faults.append(Fault(where=f"{path}.{key}", what=f"there is no file {getattr(capability, key)}"))
     if not capability.key:
-        faults.append(Fault(where=f"{path}.key", what="is empty", next="name the parameters that a read is asked with"))
+        faults.append(
+            Fault(where=f"{path}.key", what="is empty", next="name the parameters that a read is asked with")
+        )
     if capability.subject and capability.subject not in capability.key:
         faults.append(Fault(where=f"{path}.subject", what=f"{capability.subject!r} is not one of its key"))
     if capability.legacy and capability.legacy not in settings.legacy:
@@ -331,7 +353,11 @@ def _check_rule(path: str, rule: CompareRule, faults: list[Fault]) -> None:
         try:
             Decimal(rule.tolerance)
         except InvalidOperation:
-            faults.append(Fault(where=f"{path}.tolerance", what=f"{rule.tolerance!r} is neither a duration nor a number"))
+            faults.append(
+                Fault(
+                    where=f"{path}.tolerance", what=f"{rule.tolerance!r} is neither a duration nor a number"
+                )
+            )
 
 
 def _check_duration(text: str, path: str, faults: list[Fault]) -> None:

@@ -1,16 +1,16 @@
 """Every error of the toolkit, as one tree.
 
-    StranglerError                     exit code
-    ├── ProjectError                   2  the project folder is at fault (all faults at once)
-    ├── UsageError                     2  the command or call asks for what does not exist
-    ├── Refused                        1  a gate or a guard says no, with its reasons
-    ├── Fenced                         3  somebody else leads now; stop
-    ├── LeaseHeld                      3  somebody else leads; try later
-    ├── Infrastructure                 3  a server, a driver or a network is not there
-    │   ├── DriverMissing
-    │   └── ReadTimeout
-    ├── Untranslatable                 1  a change no translator can turn into events (parked)
-    └── Unprojectable                  1  an event a projection cannot apply (parked)
+StranglerError                     exit code
+├── ProjectError                   2  the project folder is at fault (all faults at once)
+├── UsageError                     2  the command or call asks for what does not exist
+├── Refused                        1  a gate or a guard says no, with its reasons
+├── Fenced                         3  somebody else leads now; stop
+├── LeaseHeld                      3  somebody else leads; try later
+├── Infrastructure                 3  a server, a driver or a network is not there
+│   ├── DriverMissing
+│   └── ReadTimeout
+├── Untranslatable                 1  a change no translator can turn into events (parked)
+└── Unprojectable                  1  an event a projection cannot apply (parked)
 """
 
 from __future__ import annotations

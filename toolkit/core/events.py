@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, dataclass_transform
 
 import msgspec
 
@@ -15,6 +15,7 @@ Upcaster = Callable[[dict[str, object]], dict[str, object]]
 """Pure: the data of version n in, the data of version n + 1 out; unknown keys are kept."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Base of a domain event's data: a fact in the past tense, in the business's words."""
 
@@ -53,7 +54,9 @@ class EventType:
         try:
             if version == self.version:
                 return msgspec.json.decode(data, type=self.cls)
-            return msgspec.convert(self._upcast(msgspec.json.decode(data), version), type=self.cls, strict=False)
+            return msgspec.convert(
+                self._upcast(msgspec.json.decode(data), version), type=self.cls, strict=False
+            )
         except msgspec.ValidationError as error:
             raise Unprojectable(f"{self.name} version {version}: {error}") from error
 
@@ -87,7 +90,9 @@ class Context:
 
         def declare(cls: E_) -> E_:
             if cls.__name__ in self._types:
-                raise ProjectError([Fault(where=cls.__module__, what=f"event {cls.__name__} is declared twice")])
+                raise ProjectError(
+                    [Fault(where=cls.__module__, what=f"event {cls.__name__} is declared twice")]
+                )
             self._types[cls.__name__] = EventType(
                 name=cls.__name__,
                 context=self.name,
@@ -152,7 +157,9 @@ class Catalogue:
         try:
             return self.types[name]
         except KeyError:
-            raise Unprojectable(f"event type {name} is not in the catalogue: declare it with @context.event") from None
+            raise Unprojectable(
+                f"event type {name} is not in the catalogue: declare it with @context.event"
+            ) from None
 
 
 _STORAGE_WORD = re.compile(r"(Row|Record|Table|Column|Field|Entity|Db|Database)(?=[A-Z]|$)")

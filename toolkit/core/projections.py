@@ -149,9 +149,7 @@ class Definition:
         self._keep_contract(after)
         return after
 
-    def _handle(
-        self, handler: Handler, row: Projection, event: Event, envelope: Envelope
-    ) -> Verb | None:
+    def _handle(self, handler: Handler, row: Projection, event: Event, envelope: Envelope) -> Verb | None:
         try:
             if handler.takes_envelope:
                 return handler.function(row, event, envelope)
@@ -292,7 +290,9 @@ def _strip_none(hint: object) -> tuple[bool, Any]:
 
 
 def _snake(name: str) -> str:
-    return "".join(f"_{char.lower()}" if char.isupper() and at else char.lower() for at, char in enumerate(name))
+    return "".join(
+        f"_{char.lower()}" if char.isupper() and at else char.lower() for at, char in enumerate(name)
+    )
 
 
 def row_json(row: Mapping[str, object]) -> bytes:

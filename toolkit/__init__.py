@@ -10,7 +10,7 @@ from toolkit.core.errors import StranglerError, Unprojectable, Untranslatable
 from toolkit.core.events import Context, Event
 from toolkit.core.projections import DELETE, Projection, on
 from toolkit.core.records import Envelope
-from toolkit.core.translators import Translators
+from toolkit.core.translators import Translators, payload
 
 __version__ = "0.1.0"
 
@@ -28,4 +28,5 @@ __all__ = [
     "Untranslatable",
     "__version__",
     "on",
+    "payload",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from toolkit.core.changes import Change
+from toolkit.core.errors import Fault
 from toolkit.core.events import Event
 
 TranslateOne = Callable[[Change], Iterable[Event]]
@@ -23,24 +24,30 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """Legacy tables whose rows make up one aggregate, each with the column that holds the aggregate's id.
+
+    The order matters: backfill reads the first table's subjects, and gives each subject's rows in this order.
+    """
+
+    name: str
+    tables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Translator:
     """One rule of the anti-corruption layer.
 
-    `tables` are legacy table names (upper case); `subject` is the column that holds the aggregate id.
-    A `row` rule is called with each change; a `transaction` rule with all changes of one legacy
-    transaction and one subject, in order; an `outbox` rule with the insert of one outbox row.
+    `tables` are legacy table names (upper case). A `row` rule is called with each change; a `transaction`
+    rule with all changes of one legacy transaction and one subject, in order; an `outbox` rule with each
+    inserted outbox row whose TYPE is one of `types`.
     """
 
     name: str
     scope: Scope
     tables: tuple[str, ...]
-    subject: str
-    translate: Callable[..., Iterable[Event]]
+    function: Callable[..., Iterable[Event]]
     types: tuple[str, ...] = ()
-
-    def __call__(self, changes: Sequence[Change]) -> Iterable[Event]:
-        """Translate the changes that belong together (one, unless the scope is transaction)."""
-        return self.translate(changes if self.scope is Scope.TRANSACTION else changes[0])
 
 
 class Translators:
@@ -48,33 +55,40 @@ class Translators:
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self._aggregates: list[Aggregate] = []
         self._rules: list[Translator] = []
 
-    def table(self, table: str, *, subject: str) -> Callable[[TranslateOne], TranslateOne]:
-        """Translate each change of `table`; `subject` is the column with the aggregate id."""
+    def aggregate(self, name: str, tables: Mapping[str, str]) -> Aggregate:
+        """Declare which tables hold an aggregate's rows, and in which column each keeps the aggregate's id."""
+        made = Aggregate(
+            name=name, tables={table.upper(): column.upper() for table, column in tables.items()}
+        )
+        self._aggregates.append(made)
+        return made
+
+    def table(self, table: str) -> Callable[[TranslateOne], TranslateOne]:
+        """Translate each change of `table`."""
 
         def register(function: TranslateOne) -> TranslateOne:
-            self._add(function, Scope.ROW, (table,), subject)
+            self._add(function, Scope.ROW, (table,))
             return function
 
         return register
 
-    def transaction(self, *tables: str, subject: str) -> Callable[[TranslateMany], TranslateMany]:
+    def transaction(self, *tables: str) -> Callable[[TranslateMany], TranslateMany]:
         """Translate all changes to `tables` of one legacy transaction and one subject together."""
 
         def register(function: TranslateMany) -> TranslateMany:
-            self._add(function, Scope.TRANSACTION, tables, subject)
+            self._add(function, Scope.TRANSACTION, tables)
             return function
 
         return register
 
-    def outbox(
-        self, table: str, *types: str, subject: str = "AGGREGATEID"
-    ) -> Callable[[TranslateOne], TranslateOne]:
-        """Translate outbox rows whose TYPE is one of `types`; `payload(change)` gives their JSON."""
+    def outbox(self, table: str, *types: str) -> Callable[[TranslateOne], TranslateOne]:
+        """Translate the rows of an outbox table whose TYPE is one of `types`; `payload` gives their JSON."""
 
         def register(function: TranslateOne) -> TranslateOne:
-            self._add(function, Scope.OUTBOX, (table,), subject, types)
+            self._add(function, Scope.OUTBOX, (table,), types)
             return function
 
         return register
@@ -84,19 +98,11 @@ class Translators:
         function: Callable[..., Iterable[Event]],
         scope: Scope,
         tables: Sequence[str],
-        subject: str,
         types: tuple[str, ...] = (),
     ) -> None:
         names = tuple(table.upper() for table in tables)
         self._rules.append(
-            Translator(
-                name=function.__name__,
-                scope=scope,
-                tables=names,
-                subject=subject.upper(),
-                translate=function,
-                types=types,
-            )
+            Translator(name=function.__name__, scope=scope, tables=names, function=function, types=types)
         )
 
     @property
@@ -105,9 +111,44 @@ class Translators:
         return tuple(self._rules)
 
     @property
-    def subjects(self) -> Mapping[str, str]:
-        """Table to the column that holds its subject."""
-        return {table: rule.subject for rule in self._rules for table in rule.tables}
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """The aggregates declared so far, in order of declaration."""
+        return tuple(self._aggregates)
+
+    def subject_column(self, table: str) -> str:
+        """The column of `table` that holds its aggregate's id. KeyError when no aggregate has the table."""
+        for aggregate in self._aggregates:
+            if table.upper() in aggregate.tables:
+                return aggregate.tables[table.upper()]
+        raise KeyError(f"no aggregate of {self.source} has the table {table}")
+
+    def faults(self, captured: Sequence[str]) -> list[Fault]:
+        """What is wrong between the rules, the aggregates and the tables that the settings capture."""
+        owned: dict[str, str] = {}
+        faults = []
+        for aggregate in self._aggregates:
+            for table in aggregate.tables:
+                other = owned.setdefault(table, aggregate.name)
+                if other != aggregate.name:
+                    faults.append(
+                        self._fault(table, f"belongs to two aggregates, {other} and {aggregate.name}")
+                    )
+        spoken = {table for rule in self._rules for table in rule.tables}
+        names = {table.upper() for table in captured}
+        for table in sorted(spoken - owned.keys()):
+            faults.append(
+                self._fault(table, "belongs to no aggregate", f"add it to {self.source}'s aggregate(...)")
+            )
+        for table in sorted(names - spoken):
+            faults.append(self._fault(table, "is captured, but no translator speaks for it"))
+        for table in sorted(spoken - names):
+            faults.append(
+                self._fault(table, "has a translator, but is not captured", "list it in strangler.toml")
+            )
+        return faults
+
+    def _fault(self, table: str, what: str, next_step: str = "") -> Fault:
+        return Fault(where=f"translators of {self.source}, table {table}", what=what, next=next_step)
 
 
 def payload(change: Change, column: str = "PAYLOAD") -> dict[str, object]:

@@ -1,0 +1,206 @@
+"""Load a project folder: settings, and the user's modules under a private package name.
+
+The user's folder never enters `sys.path`, so that a folder of theirs called `migrations` or `adapters`
+cannot shadow ours; their modules import each other relatively (`from .events import PolicyIssued`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from toolkit.core.errors import Fault, ProjectError, UsageError
+from toolkit.core.events import Catalogue, Context, storage_names
+from toolkit.core.projections import Definition, Projection
+from toolkit.core.translators import Translators
+from toolkit.ports import CapturedTable
+from toolkit.settings import CapabilitySection, Settings, read_settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A loaded project: everything that its author wrote, checked and ready to run."""
+
+    folder: Path
+    settings: Settings
+    catalogue: Catalogue
+    translators: Mapping[str, Translators]
+    projections: Mapping[str, Mapping[int, Definition]]
+
+    def topic(self, source: str) -> str:
+        """The topic that a legacy source's events are published to."""
+        return f"{self.settings.project.name}.{source}"
+
+    @property
+    def topics(self) -> dict[str, int]:
+        """Every topic and its number of partitions."""
+        return {self.topic(source): self.settings.log.partitions for source in self.settings.legacy}
+
+    def captured(self, source: str) -> list[CapturedTable]:
+        """The tables to capture, in the order in which the aggregates declare them."""
+        section = self.settings.legacy[source]
+        outbox = {table.upper() for table in section.outbox}
+        return [
+            CapturedTable(table=table, subject=column, outbox=table in outbox)
+            for aggregate in self.translators[source].aggregates
+            for table, column in aggregate.tables.items()
+        ]
+
+    def groups(self, source: str) -> list[list[CapturedTable]]:
+        """The captured tables by aggregate: what a backfill reads together."""
+        tables = {table.table: table for table in self.captured(source)}
+        return [
+            [tables[name] for name in aggregate.tables] for aggregate in self.translators[source].aggregates
+        ]
+
+    def definition(self, projection: str, version: int) -> Definition:
+        """One version of a projection. Raises UsageError when the code does not have it."""
+        versions = self.projections.get(projection, {})
+        if version not in versions:
+            known = ", ".join(
+                f"{name} v{number}" for name, all_ in self.projections.items() for number in all_
+            )
+            raise UsageError(
+                f"there is no projection {projection} v{version} in this project; there are {known}"
+            )
+        return versions[version]
+
+    def capability(self, name: str) -> CapabilitySection:
+        """A capability's settings. Raises UsageError when there is none of that name."""
+        try:
+            return self.settings.capability[name]
+        except KeyError:
+            known = ", ".join(self.settings.capability) or "none"
+            raise UsageError(
+                f"there is no capability {name!r} in strangler.toml; there are: {known}"
+            ) from None
+
+    def legacy_of(self, capability: CapabilitySection) -> str:
+        """The legacy source that a capability's legacy read path asks."""
+        return capability.legacy or next(iter(self.settings.legacy))
+
+
+def load(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
+    """Load the project in `folder`. Raises ProjectError with all faults of the settings, or all of the modules."""
+    folder = folder.resolve()
+    settings = read_settings(folder, environment)
+    modules = list(_modules(folder, settings.project.modules))
+    contexts = _instances(modules, Context)
+    translators = {one.source: one for one in _instances(modules, Translators)}
+    catalogue = Catalogue.of(contexts)
+    projections = _projections(modules)
+    faults = _faults(settings, catalogue, translators, projections)
+    if faults:
+        raise ProjectError(faults)
+    return Project(
+        folder=folder,
+        settings=settings,
+        catalogue=catalogue,
+        translators=translators,
+        projections=projections,
+    )
+
+
+def _modules(folder: Path, names: list[str]) -> Iterator[types.ModuleType]:
+    package_name = "strangler_project_" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    for name in [name for name in sys.modules if name == package_name or name.startswith(package_name + ".")]:
+        del sys.modules[name]
+    package = types.ModuleType(package_name)
+    package.__path__ = [str(folder)]
+    sys.modules[package_name] = package
+    importlib.invalidate_caches()
+    faults = []
+    for name in names:
+        try:
+            yield importlib.import_module(f"{package_name}.{name}")
+        except ProjectError as error:
+            faults.extend(error.faults)
+        except Exception as error:
+            where = f"{name.replace('.', '/')}.py"
+            faults.append(
+                Fault(where=where, what=f"{type(error).__name__}: {error}", next=_import_hint(error))
+            )
+    if faults:
+        raise ProjectError(faults)
+
+
+def _import_hint(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "a project's modules import each other relatively: from .events import ..."
+    return ""
+
+
+def _instances(modules: list[types.ModuleType], kind: type[T]) -> list[T]:
+    found: list[T] = []
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, kind) and not any(value is one for one in found):
+                found.append(value)
+    return found
+
+
+def _projections(modules: list[types.ModuleType]) -> dict[str, dict[int, Definition]]:
+    found: dict[str, dict[int, Definition]] = {}
+    faults = []
+    for module in modules:
+        for value in vars(module).values():
+            if not (isinstance(value, type) and issubclass(value, Projection) and value is not Projection):
+                continue
+            definition = value.definition
+            other = found.setdefault(definition.name, {}).setdefault(definition.version, definition)
+            if other.row_class is not value:
+                faults.append(
+                    Fault(
+                        where=f"projection {definition.identity}",
+                        what=f"declared by two classes, {other.row_class.__name__} and {value.__name__}",
+                        next="give one another version, or a name=",
+                    )
+                )
+    if faults:
+        raise ProjectError(faults)
+    return found
+
+
+def _faults(
+    settings: Settings,
+    catalogue: Catalogue,
+    translators: Mapping[str, Translators],
+    projections: Mapping[str, Mapping[int, Definition]],
+) -> list[Fault]:
+    faults = []
+    tables: list[str] = []
+    for name, section in settings.legacy.items():
+        captured = [*section.tables, *section.outbox]
+        tables.extend(captured)
+        if name in translators:
+            faults.extend(translators[name].faults(captured))
+        else:
+            faults.append(Fault(where=f"legacy.{name}", what=f'no module makes Translators("{name}")'))
+    for name in translators.keys() - settings.legacy.keys():
+        faults.append(
+            Fault(where=f'Translators("{name}")', what=f"there is no [legacy.{name}] in strangler.toml")
+        )
+    for name, capability in settings.capability.items():
+        for projection in capability.projections:
+            if projection not in projections:
+                faults.append(
+                    Fault(
+                        where=f"capability.{name}.projection",
+                        what=f"no module has a projection {projection!r}",
+                    )
+                )
+    for versions in projections.values():
+        for definition in versions.values():
+            for event in definition.handlers.keys() - catalogue.types.keys():
+                faults.append(
+                    Fault(where=f"projection {definition.identity}", what=f"{event} is in no context")
+                )
+    return [*faults, *storage_names(catalogue, tables)]

@@ -117,7 +117,7 @@ def _modules(folder: Path, names: list[str]) -> Iterator[types.ModuleType]:
     package.__path__ = [str(folder)]
     sys.modules[package_name] = package
     importlib.invalidate_caches()
-    faults = []
+    faults: list[Fault] = []
     for name in names:
         try:
             yield importlib.import_module(f"{package_name}.{name}")
@@ -149,7 +149,7 @@ def _instances(modules: list[types.ModuleType], kind: type[T]) -> list[T]:
 
 def _projections(modules: list[types.ModuleType]) -> dict[str, dict[int, Definition]]:
     found: dict[str, dict[int, Definition]] = {}
-    faults = []
+    faults: list[Fault] = []
     for module in modules:
         for value in vars(module).values():
             if not (isinstance(value, type) and issubclass(value, Projection) and value is not Projection):
@@ -175,7 +175,7 @@ def _faults(
     translators: Mapping[str, Translators],
     projections: Mapping[str, Mapping[int, Definition]],
 ) -> list[Fault]:
-    faults = []
+    faults: list[Fault] = []
     tables: list[str] = []
     for name, section in settings.legacy.items():
         captured = [*section.tables, *section.outbox]

@@ -82,7 +82,10 @@ def test_a_folder_named_like_ours_does_not_shadow_ours(tmp_path: Path) -> None:
 
 def test_loading_again_sees_the_mended_code(tmp_path: Path) -> None:
     load(write(tmp_path))
-    mended = PROJECTIONS + PROJECTIONS.replace("CustomerPolicy(Projection, version=1", "CustomerPolicyTwo(Projection, name='customer_policy', version=22")
+    mended = PROJECTIONS + PROJECTIONS.replace(
+        "CustomerPolicy(Projection, version=1",
+        "CustomerPolicyTwo(Projection, name='customer_policy', version=22",
+    )
     project = load(write(tmp_path, projections=mended))
     assert set(project.projections["customer_policy"]) == {1, 22}
 
@@ -101,7 +104,10 @@ def test_a_captured_table_without_a_translator_is_a_fault(tmp_path: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("name", ["RowUpdated", "PolmastChanged", "TableChanged", "PolmastInserted", "Deleted", "PolicyRecordSaved"])
+@pytest.mark.parametrize(
+    "name",
+    ["RowUpdated", "PolmastChanged", "TableChanged", "PolmastInserted", "Deleted", "PolicyRecordSaved"],
+)
 def test_an_event_that_describes_storage_is_refused(tmp_path: Path, name: str) -> None:
     everywhere = {
         "events": EVENTS.replace("PolicyIssued", name),
@@ -111,7 +117,9 @@ def test_an_event_that_describes_storage_is_refused(tmp_path: Path, name: str) -
     assert "names what happened in storage" in faults(write(tmp_path, **everywhere))[0]
 
 
-@pytest.mark.parametrize("name", ["PolicyIssued", "PaymentMethodChanged", "CustomerMovedHouse", "AccountCreated"])
+@pytest.mark.parametrize(
+    "name", ["PolicyIssued", "PaymentMethodChanged", "CustomerMovedHouse", "AccountCreated"]
+)
 def test_a_business_fact_is_not_refused(tmp_path: Path, name: str) -> None:
     everywhere = {
         "events": EVENTS.replace("PolicyIssued", name),
@@ -122,7 +130,9 @@ def test_a_business_fact_is_not_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_two_classes_for_one_version_are_a_fault(tmp_path: Path) -> None:
-    twice = PROJECTIONS + PROJECTIONS.replace("class CustomerPolicy(Projection", "class Other(Projection, name='customer_policy'")
+    twice = PROJECTIONS + PROJECTIONS.replace(
+        "class CustomerPolicy(Projection", "class Other(Projection, name='customer_policy'"
+    )
     assert "declared by two classes" in faults(write(tmp_path, projections=twice))[0]
 
 

@@ -41,7 +41,9 @@ def project(folder: Path, text: str) -> Path:
 
 def faults(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
     with pytest.raises(ProjectError) as caught:
-        read_settings(project(folder, text), {"LEGACY_URL": "sqlite:///x"} if environment is None else environment)
+        read_settings(
+            project(folder, text), {"LEGACY_URL": "sqlite:///x"} if environment is None else environment
+        )
     assert caught.value.exit_code is ExitCode.USAGE
     return [str(fault) for fault in caught.value.faults]
 
@@ -56,14 +58,21 @@ def test_a_good_file_is_read_and_filled_from_the_environment(tmp_path: Path) -> 
 
 def test_every_fault_is_reported_at_once_with_its_key_path(tmp_path: Path) -> None:
     text = (
-        GOOD.replace('read_class = "operational"', 'read_class = "important"\nfreshness = "soon"\nfreshnes = "1s"')
+        GOOD.replace(
+            'read_class = "operational"', 'read_class = "important"\nfreshness = "soon"\nfreshnes = "1s"'
+        )
         .replace('name = "insurer"\n', "")
         .replace('scale = "0.01"', 'scale = "cents"')
         .replace('legacy_sql = "a.sql"', 'legacy_sql = "gone.sql"')
         + '\n[colour]\nof = "blue"\n'
     )
     found = faults(tmp_path, text)
-    for where in ("project.name", "colour", "capability.portal-policy.freshnes:", "capability.portal-policy.read_class"):
+    for where in (
+        "project.name",
+        "colour",
+        "capability.portal-policy.freshnes:",
+        "capability.portal-policy.read_class",
+    ):
         assert any(line.startswith(where) for line in found), (where, found)
 
 
@@ -80,7 +89,9 @@ def test_faults_of_meaning_are_reported_together(tmp_path: Path) -> None:
 
 
 def test_a_missing_secret_names_the_variable_and_the_key(tmp_path: Path) -> None:
-    assert faults(tmp_path, GOOD, {}) == ["legacy.policy_admin.url: environment variable LEGACY_URL is not set"]
+    assert faults(tmp_path, GOOD, {}) == [
+        "legacy.policy_admin.url: environment variable LEGACY_URL is not set"
+    ]
 
 
 def test_no_file_says_what_to_do(tmp_path: Path) -> None:
@@ -100,7 +111,9 @@ def test_the_configuration_hash_changes_with_a_compare_rule_and_with_nothing_els
     assert same.config_hash("portal-policy") == one != other.config_hash("portal-policy")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600), ("7d", 604800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600), ("7d", 604800)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert duration(text).total_seconds() == seconds
 

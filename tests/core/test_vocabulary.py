@@ -180,6 +180,25 @@ def test_folding_does_not_change_its_input() -> None:
     assert row == before
 
 
+class Reasons(Projection, version=1, context="service", key="policy_no"):
+    policy_no: str
+    seen: list[str] = []  # noqa: RUF012 - a column's default, not state of the class
+
+    @on(EndorsementApplied, creates=True)
+    def endorsed(self, event: EndorsementApplied) -> None:
+        self.seen.append(event.reason)
+
+
+def test_a_list_changed_in_place_leaks_into_neither_the_default_nor_the_former_row() -> None:
+    event = EndorsementApplied(policy_no="P1", reason="flood")
+    first = Reasons.definition.apply(None, event, ENVELOPE)
+    second = Reasons.definition.apply(first, event, ENVELOPE)
+    assert first is not None
+    assert second is not None
+    assert (first["seen"], second["seen"]) == (["flood"], ["flood", "flood"])
+    assert Reasons.definition.apply(None, event, ENVELOPE) == first
+
+
 def test_an_event_without_its_row_is_unprojectable() -> None:
     with pytest.raises(Unprojectable, match="no row for policy_no = 'P1'"):
         CustomerPolicy.definition.apply(None, EndorsementApplied(policy_no="P1", reason="x"), ENVELOPE)

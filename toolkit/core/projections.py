@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import inspect
 import types
@@ -118,6 +119,11 @@ class Definition:
         """The table of this version; the view `name` points at the version that serves."""
         return f"{self.name}__v{self.version}"
 
+    @property
+    def mutable(self) -> tuple[str, ...]:
+        """Columns whose values a handler could change in place; they are copied before it gets them."""
+        return tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
+
     def key_of(self, event: Event) -> object:
         """The key of the row that this event changes."""
         return getattr(event, self.handlers[type(event).__name__].key)
@@ -138,10 +144,12 @@ class Definition:
                     f"{self.identity}: no row for {self.key} = {self.key_of(event)!r}, and "
                     f"{type(event).__name__} does not create one"
                 )
-            subject.__dict__.update(self.defaults)
+            subject.__dict__.update(copy.deepcopy(dict(self.defaults)))
             subject.__dict__[self.key] = self.key_of(event)
         else:
             subject.__dict__.update(row)
+            for name in self.mutable:
+                subject.__dict__[name] = copy.deepcopy(row[name])
         verb = self._handle(handler, subject, event, envelope)
         if verb is DELETE:
             return None

@@ -27,10 +27,53 @@ RESCISSION_REASONS = ("FR", "MR")
 PAYMENT_METHODS = {"D": "direct_debit", "C": "card", "I": "invoice"}
 FREQUENCY_DAYS = {"M": 30, "Q": 91, "Y": 365}
 
-GIVEN = ("Anna", "Bela", "Carla", "David", "Elif", "Fabian", "Greta", "Hugo", "Ines", "Jonas", "Klara", "Luca", "Mara", "Nils")
-FAMILY = ("Adler", "Brandt", "Costa", "Dietz", "Eriksen", "Fischer", "Gruber", "Haas", "Ivanov", "Jansen", "Keller", "Lindt")
-STREETS = ("Mill Lane", "High Street", "Station Road", "Park Avenue", "Church Street", "Harbour Way", "Orchard Close")
-CITIES = (("Aachen", "52062"), ("Bern", "3011"), ("Cork", "T12"), ("Delft", "2611"), ("Essen", "45127"), ("Graz", "8010"))
+GIVEN = (
+    "Anna",
+    "Bela",
+    "Carla",
+    "David",
+    "Elif",
+    "Fabian",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Klara",
+    "Luca",
+    "Mara",
+    "Nils",
+)
+FAMILY = (
+    "Adler",
+    "Brandt",
+    "Costa",
+    "Dietz",
+    "Eriksen",
+    "Fischer",
+    "Gruber",
+    "Haas",
+    "Ivanov",
+    "Jansen",
+    "Keller",
+    "Lindt",
+)
+STREETS = (
+    "Mill Lane",
+    "High Street",
+    "Station Road",
+    "Park Avenue",
+    "Church Street",
+    "Harbour Way",
+    "Orchard Close",
+)
+CITIES = (
+    ("Aachen", "52062"),
+    ("Bern", "3011"),
+    ("Cork", "T12"),
+    ("Delft", "2611"),
+    ("Essen", "45127"),
+    ("Graz", "8010"),
+)
 
 _OUTBOX_NAMESPACE = uuid.UUID("6f0c3a52-5d0e-5d4b-9a58-0f6b3f1f7a10")
 

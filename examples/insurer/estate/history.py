@@ -91,7 +91,11 @@ def masters(world: World) -> Iterator[Rows]:
     for start in range(1, world.customers + 1, BLOCK):
         rng = Random(f"{world.seed}/customers/{start}")
         end = min(start + BLOCK, world.customers + 1)
-        yield {"CUSTMAST": [customer(rng, n, _moment(rng, world.now - rng.randint(1, 2000))) for n in range(start, end)]}
+        yield {
+            "CUSTMAST": [
+                customer(rng, n, _moment(rng, world.now - rng.randint(1, 2000))) for n in range(start, end)
+            ]
+        }
 
 
 def customer(rng: Random, number: int, stamp: str) -> Row:
@@ -221,7 +225,9 @@ def _cancelled(rng: Random, now: int) -> Life:
     renewals = _whole_years(effective, ended)
     reason = rng.choice(codes.CANCELLATION_REASONS)
     expires = _years(effective, renewals + 1)
-    return Life(codes.CANCELLED, effective - rng.randint(0, 30), effective, expires, ended, ended, reason, renewals)
+    return Life(
+        codes.CANCELLED, effective - rng.randint(0, 30), effective, expires, ended, ended, reason, renewals
+    )
 
 
 def _endorsements(rng: Random, policy: Policy, rows: list[Row]) -> None:
@@ -259,11 +265,15 @@ def _holds(rng: Random, now: int, policy: Policy, rows: list[Row]) -> None:
         last = hold.released or hold.placed
         released = _ymd(hold.released) if hold.released else None
         stamp = _moment(rng, last)
-        rows.append((policy.key, seq, hold.kind, _ymd(hold.placed), released, hold.reason, hold.review, stamp))
+        rows.append(
+            (policy.key, seq, hold.kind, _ymd(hold.placed), released, hold.reason, hold.review, stamp)
+        )
         if hold.kind == codes.PAYMENT:
             policy.touch(last)
             if hold.released:
-                payload = confirmation(policy.key, seq, policy.account, date.fromordinal(hold.released), stamp)
+                payload = confirmation(
+                    policy.key, seq, policy.account, date.fromordinal(hold.released), stamp
+                )
                 policy.facts.append((hold.released, "BillingReleaseConfirmed", payload, f"{seq}"))
 
 
@@ -319,7 +329,9 @@ def _claims(rng: Random, now: int, policy: Policy, rows: list[Row]) -> None:
         key = codes.policy_key(990_000_000 + policy.number) if orphan else policy.key
         status = rng.choice("NOOSSSD")
         cents = rng.randint(5_000, 900_000)
-        rows.append((codes.claim_key(number), key, _ymd(loss), _ymd(notified), cents, status, _moment(rng, notified)))
+        rows.append(
+            (codes.claim_key(number), key, _ymd(loss), _ymd(notified), cents, status, _moment(rng, notified))
+        )
 
 
 def _billing(rng: Random, now: int, policy: Policy, rows: list[Row]) -> None:

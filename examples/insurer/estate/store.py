@@ -40,7 +40,9 @@ def open_engine(url: str, *, writes: bool = False) -> Engine:
     target = make_url(url)
     if target.drivername in ("postgresql", "postgres"):
         target = target.set(drivername="postgresql+psycopg")
-    engine = create_engine(target, pool_size=10, max_overflow=10) if is_postgres(target) else create_engine(target)
+    engine = (
+        create_engine(target, pool_size=10, max_overflow=10) if is_postgres(target) else create_engine(target)
+    )
     if not is_postgres(target):
         _prepare_sqlite(engine, "BEGIN IMMEDIATE" if writes else "BEGIN")
     return engine

@@ -128,6 +128,12 @@ def test_an_event_about_another_subject_is_refused() -> None:
         drafts(CATALOGUE, change(None, {}), [PolicyIssued(policy_no="P2", premium=Decimal(1))])
 
 
+def test_an_event_that_does_not_fit_its_own_type_is_refused() -> None:
+    broken = EndorsementApplied(policy_no="P1", reason=None)  # type: ignore[arg-type]
+    with pytest.raises(Untranslatable, match=r"reason"):
+        drafts(CATALOGUE, change(None, {}), [broken])
+
+
 def test_partitions_never_move() -> None:
     assert [partition_of(subject, 4) for subject in ("P000000001", "P000000002", "K-77", "ü")] == [0, 2, 0, 1]
 
@@ -178,6 +184,42 @@ def test_folding_does_not_change_its_input() -> None:
     before = dict(row or {})
     CustomerPolicy.definition.apply(row, EndorsementApplied(policy_no="P1", reason="x"), ENVELOPE)
     assert row == before
+
+
+class CustomerPolicyTwo(
+    CustomerPolicy, version=2, context="service", key="policy_no", name="customer_policy"
+):
+    @on(PolicyIssued, creates=True)
+    def issued(self, event: PolicyIssued) -> None:
+        self.premium = event.premium * 2
+        self.status = "in_force"
+
+
+def test_a_new_version_may_be_the_old_one_with_a_rule_overridden() -> None:
+    old, new = CustomerPolicy.definition, CustomerPolicyTwo.definition
+    assert (new.identity, new.handlers.keys()) == ("customer_policy v2", old.handlers.keys())
+    row = new.apply(None, ISSUED, ENVELOPE)
+    assert row is not None
+    assert row["premium"] == Decimal(21)
+
+
+class Reasons(Projection, version=1, context="service", key="policy_no"):
+    policy_no: str
+    seen: list[str] = []  # noqa: RUF012 - a column's default, not state of the class
+
+    @on(EndorsementApplied, creates=True)
+    def endorsed(self, event: EndorsementApplied) -> None:
+        self.seen.append(event.reason)
+
+
+def test_a_list_changed_in_place_leaks_into_neither_the_default_nor_the_former_row() -> None:
+    event = EndorsementApplied(policy_no="P1", reason="flood")
+    first = Reasons.definition.apply(None, event, ENVELOPE)
+    second = Reasons.definition.apply(first, event, ENVELOPE)
+    assert first is not None
+    assert second is not None
+    assert (first["seen"], second["seen"]) == (["flood"], ["flood", "flood"])
+    assert Reasons.definition.apply(None, event, ENVELOPE) == first
 
 
 def test_an_event_without_its_row_is_unprojectable() -> None:

@@ -23,13 +23,15 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     """A projection's answer with what it contains.
 
     `as_of` is the oldest over all its partitions (None: nothing is promised yet), `as_ofs` the oldest of each
-    topic, each on its own source's clock. `held` are the keys this answer depends on whose events are parked.
+    topic, each on its own source's clock. `held` are the keys this answer depends on whose events are parked;
+    `perhaps_held` says per projection how many further ones it may depend on.
     """
 
     rows: list[dict[str, object]]
     as_of: dt.datetime | None
     as_ofs: dict[str, dt.datetime | None]
     held: tuple[str, ...]
+    perhaps_held: dict[str, int]
     position: Positions
     versions: dict[str, int]
 
@@ -102,11 +104,13 @@ class ReadPaths:
         of_each = [answer.checkpoints.get(name, []) for name in self.section.projections]
         checkpoints = [one for some in of_each for one in some]
         as_ofs = oldest_by_topic(checkpoints)
+        held, perhaps = self._held(asked, answer)
         return View(
             rows=answer.rows,
             as_of=oldest(as_ofs.values()) if all(of_each) else None,
             as_ofs=as_ofs,
-            held=self._held(asked, answer),
+            held=held,
+            perhaps_held=perhaps,
             position=positions(checkpoints),
             versions=answer.versions,
         )
@@ -121,22 +125,32 @@ class ReadPaths:
                 raise UsageError(f"{self.section.keys_sql} does not return {', '.join(missing)}")
         return [{column: row[column] for column in columns} for row in rows]
 
-    def _held(self, asked: Asked, answer: ViewAnswer) -> tuple[str, ...]:
-        """The held keys that this answer depends on.
+    def _held(self, asked: Asked, answer: ViewAnswer) -> tuple[tuple[str, ...], dict[str, int]]:
+        """The held keys that this answer depends on, and per projection how many it may depend on.
 
-        A projection asked by its own key depends on that key alone. One asked in another way (a total, a list)
-        could lack any of its held keys, in its rows or by a missing row: all of them count.
+        A projection asked by its own key, or whose key is a column of the answer, is known to the row. Of
+        another (a total, a joined name) nobody can say: that is worth a warning, and not worth more, for
+        one poisoned event must not make every answer doubtful. An answer without rows is another matter:
+        a row that is not there may be just the one that is held.
         """
-        relevant: list[str] = []
-        for projection, held in answer.held.items():
-            version = answer.versions.get(projection)
-            definition = self._project.projections.get(projection, {}).get(version or 0)
-            column = definition.key if definition is not None else ""
+        held: list[str] = []
+        perhaps: dict[str, int] = {}
+        for projection, keys in answer.held.items():
+            column = self._key_column(projection, answer)
             if column in asked.key:
-                relevant.extend(key for key in held if key == str(asked.key[column]))
-            else:
-                relevant.extend(held)
-        return tuple(dict.fromkeys(relevant))
+                held.extend(key for key in keys if key == str(asked.key[column]))
+            elif not answer.rows:
+                held.extend(keys)
+            elif column in answer.rows[0]:
+                shown = {str(row[column]) for row in answer.rows}
+                held.extend(key for key in keys if key in shown)
+            elif keys:
+                perhaps[projection] = len(keys)
+        return tuple(dict.fromkeys(held)), perhaps
+
+    def _key_column(self, projection: str, answer: ViewAnswer) -> str:
+        definition = self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
+        return definition.key if definition is not None else ""
 
 
 def oldest_by_topic(checkpoints: Sequence[Checkpoint]) -> dict[str, dt.datetime | None]:

@@ -225,6 +225,7 @@ class Reader:
                 paths, asked, route, consumer, [*warnings, f"{problem}; answered by legacy"]
             )
         confidence = _confidence(freshness, view)
+        warnings = [*warnings, *(_perhaps(*one) for one in view.perhaps_held.items())]
         verdict = react(paths.section.when_stale, confidence, legacy_left=not retired)
         if verdict is not Verdict.SERVE:
             warnings = [*warnings, doubt(paths, view, freshness)]
@@ -305,6 +306,10 @@ def doubt(paths: ReadPaths, view: View, freshness: Freshness | None) -> str:
 
 def _confidence(freshness: Freshness | None, view: View) -> Confidence:
     return Confidence.UNKNOWN if freshness is None else freshness.confidence(held=bool(view.held))
+
+
+def _perhaps(projection: str, count: int) -> str:
+    return f"{count} key{'s' * (count != 1)} of {projection} held back by parked events: this answer may lack their effect"
 
 
 def _look(routes: RouteStore, waivers: Waivers | None) -> _Routing:

@@ -4,6 +4,8 @@ import datetime as dt
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from tests.support import wait_until
 from toolkit.cached import Cached
 
@@ -75,7 +77,9 @@ def test_a_value_that_is_too_old_is_waited_for() -> None:
     assert cached.get() == 2
 
 
-def test_a_source_that_hangs_is_waited_for_once_and_not_by_every_caller() -> None:
+def test_a_source_that_hangs_is_waited_for_once_and_not_by_every_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     released, waits = threading.Event(), 0
 
     def hang() -> int:
@@ -90,11 +94,9 @@ def test_a_source_that_hangs_is_waited_for_once_and_not_by_every_caller() -> Non
         waits += timeout == 0.02
         return original(event, timeout)
 
-    threading.Event.wait = count  # type: ignore[method-assign]
-    try:
-        assert [cached.get() for _ in range(1000)] == [None] * 1000
-    finally:
-        threading.Event.wait = original  # type: ignore[method-assign]
+    monkeypatch.setattr(threading.Event, "wait", count)
+    assert [cached.get() for _ in range(1000)] == [None] * 1000
     assert waits == 1
+    monkeypatch.undo()
     released.set()
     wait_until(lambda: cached.get() == 7, what="the value after all")

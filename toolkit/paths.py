@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, UsageError
+from toolkit.core.freshness import Freshness
 from toolkit.loader import Project
 from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
 from toolkit.settings import CapabilitySection, duration
@@ -169,6 +170,21 @@ def oldest(instants: Iterable[dt.datetime | None]) -> dt.datetime | None:
             return None
         known.append(instant)
     return min(known, default=None)
+
+
+def furthest_behind(
+    as_ofs: Mapping[str, dt.datetime | None],
+    now_of: Callable[[str], dt.datetime | None],
+    objective: dt.timedelta,
+) -> Freshness | None:
+    """The freshness of the topic with the greatest lag, each on its own source's clock. None: it cannot be said."""
+    found: list[tuple[dt.timedelta, Freshness]] = []
+    for topic, as_of in as_ofs.items():
+        now = now_of(topic)
+        if now is None or as_of is None:
+            return None
+        found.append((now - as_of, Freshness(as_of=as_of, now=now, objective=objective)))
+    return max(found, key=lambda one: one[0])[1] if found else None
 
 
 def positions(checkpoints: Sequence[Checkpoint]) -> Positions:

@@ -14,7 +14,7 @@ from toolkit.core.errors import Infrastructure, Refused
 from toolkit.core.freshness import Confidence, Freshness, ReadClass, Verdict, react
 from toolkit.core.routes import ANY_CONSUMER, Route, Side, Stage, pick
 from toolkit.loader import Project
-from toolkit.paths import Asked, Key, Positions, ReadPaths, View
+from toolkit.paths import Asked, Key, Positions, ReadPaths, View, furthest_behind
 from toolkit.ports import Clock, LegacyReads, ReadStore, RouteStore, Waivers
 from toolkit.settings import duration
 
@@ -266,17 +266,14 @@ class Reader:
 
     def freshness(self, paths: ReadPaths, view: View) -> Freshness | None:
         """How far behind a view is, on the clock of the source that is furthest behind. None: it cannot be said."""
-        objective = duration(paths.section.freshness)
         if view.as_of is None:
             return None
-        ages: list[tuple[dt.timedelta, Freshness]] = []
-        for topic, as_of in view.as_ofs.items():
+
+        def now_of(topic: str) -> dt.datetime | None:
             clock = self._clocks.get(self._sources.get(topic, paths.source))
-            now = clock.now() if clock is not None else None
-            if now is None or as_of is None:
-                return None
-            ages.append((now - as_of, Freshness(as_of=as_of, now=now, objective=objective)))
-        return max(ages, key=lambda one: one[0])[1]
+            return None if clock is None else clock.now()
+
+        return furthest_behind(view.as_ofs, now_of, duration(paths.section.freshness))
 
     def _show(self, observe: Observe, asked: Asked, reading: Reading) -> None:
         """Let the observer see the reading. Whatever it does, the caller's answer is not touched."""

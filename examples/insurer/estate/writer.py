@@ -35,7 +35,7 @@ _CANDIDATES = {
     "compliance_release": "POL_NO IN (SELECT POL_NO FROM POLHOLD WHERE HLD_TYP = 'C' AND REL_DT IS NULL)",
 }
 _POOL_OF = {
-    **{kind: "any" for kind in ACTS},
+    **dict.fromkeys(ACTS, "any"),
     "hold": "hold",
     "schedule_cancellation": "hold",
     "rescind": "hold",

@@ -11,8 +11,12 @@ CapabilityArgument = Annotated[str, typer.Argument(help="A capability of strangl
 OptionalCapability = Annotated[str, typer.Argument(help="A capability; all of them when left out.")]
 SourceOption = Annotated[str, typer.Option("--source", help="A legacy source; all of them when left out.")]
 ProjectionArgument = Annotated[str, typer.Argument(help="A projection of the project.")]
-VersionOption = Annotated[int, typer.Option("--version", "-v", help="Which version; 0: the newest in the code.")]
-ConsumerOption = Annotated[str, typer.Option("--consumer", help="The consumer (user journey); * is everybody else.")]
+VersionOption = Annotated[
+    int, typer.Option("--version", "-v", help="Which version; 0: the newest in the code.")
+]
+ConsumerOption = Annotated[
+    str, typer.Option("--consumer", help="The consumer (user journey); * is everybody else.")
+]
 WhoOption = Annotated[str, typer.Option("--who", help="Who decides; your login by default.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -120,16 +120,14 @@ def _instant(value: dt.datetime, zone: dt.tzinfo | None) -> dt.datetime:
         return value.replace(tzinfo=dt.UTC)
 
 
-def _number(value: float | Decimal, kind: ColumnType | None) -> object:
+def _number(value: int | float | Decimal, kind: ColumnType | None) -> object:  # noqa: PYI041 - they differ here
     if kind is ColumnType.BOOLEAN and value in (0, 1):
         return bool(value)
     if kind is ColumnType.DATE and isinstance(value, int):
         return _iso(str(value), None) if len(str(value)) == 8 else value
-    if isinstance(value, float):
-        return _exact(value)
-    if isinstance(value, Decimal) and not value.is_finite():
-        return str(value)
-    return value
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else str(value)
+    return _exact(value) if isinstance(value, float) else value
 
 
 def _exact(value: float) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 
 import msgspec
 
@@ -48,6 +49,59 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
 
+class ShadowRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A shadow run as it is stored: what gates read, and the report that people read.
+
+    `confirmed` are the confirmed pairs by the set of fingerprints that they show, so that acceptances can be
+    applied, and expire, after the run.
+    """
+
+    id: str
+    capability: str
+    config_hash: str
+    versions: dict[str, int]
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    verdict: str
+    judged: int
+    errors: int = 0
+    legacy_errors: int = 0
+    confirmed: tuple[tuple[tuple[str, ...], int], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    report: dict[str, object] = {}
+
+    def summary(self, acceptances: Mapping[str, Acceptance]) -> RunSummary:
+        """What a gate needs, under these acceptances (by fingerprint; those in force)."""
+        return RunSummary(
+            id=self.id,
+            versions=self.versions,
+            config_hash=self.config_hash,
+            ended_at=self.ended_at,
+            judged=self.judged,
+            mismatched=sum(
+                pairs for prints, pairs in self.confirmed if any(one not in acceptances for one in prints)
+            ),
+            errors=self.errors,
+            legacy_errors=self.legacy_errors,
+            findings=tuple(
+                msgspec.structs.replace(one, acceptance=acceptances.get(one.fingerprint))
+                for one in self.findings
+            ),
+        )
+
+
+class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):
+    """One key that showed one fingerprint in one run: an example, with both values as far as they may be shown."""
+
+    run_id: str
+    capability: str
+    fingerprint: str
+    key: str
+    kind: str
+    path: str
+    detail: dict[str, object]
+
+
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of replaying a projection's history twice."""
 
@@ -57,6 +111,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     deterministic: bool
     code_hash: str
     upcaster_hash: str
+    positions: dict[str, int] = {}
+    """topic/partition to the last sequence that was replayed"""
+    digest: str = ""
     detail: str = ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, func, select
 
-from adapters.engines import reading, writing
+from adapters.engines import bulk_insert, reading, writing
 from adapters.state.leases import fence
 from adapters.state.queries import chunks, query, remove, replace
 from migrations.schema import state
@@ -52,7 +52,7 @@ class SqlArchive:
             fence(connection, lease_name(source), epoch)
             fresh = _unknown(connection, drafts)
             if fresh:
-                connection.execute(_event.insert(), _rows(connection, topic, fresh, partitions))
+                bulk_insert(connection, _event, _rows(connection, topic, fresh, partitions))
             remove(
                 connection, state.parked_change, [(source, waiting.change.position) for waiting in unparked]
             )

@@ -200,7 +200,7 @@ def _fill(value: Any, path: str, environment: Mapping[str, str], faults: list[Fa
         return value
 
     def replace(match: re.Match[str]) -> str:
-        found = environment.get(match.group(1), match.group(2))
+        found: str | None = environment.get(match.group(1), match.group(2))
         if found is None:
             faults.append(Fault(where=path, what=f"environment variable {match.group(1)} is not set"))
             return ""

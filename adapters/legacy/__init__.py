@@ -27,4 +27,6 @@ def open_legacy(name: str, url: str, section: LegacySection) -> LegacySource:
         from adapters.legacy.postgresql import PostgresSource
 
         return PostgresSource(name, url, section)
-    raise UsageError(f"legacy source {name}: {backend} is not an engine that capture knows (sqlite, postgresql)")
+    raise UsageError(
+        f"legacy source {name}: {backend} is not an engine that capture knows (sqlite, postgresql)"
+    )

@@ -128,6 +128,12 @@ def test_an_event_about_another_subject_is_refused() -> None:
         drafts(CATALOGUE, change(None, {}), [PolicyIssued(policy_no="P2", premium=Decimal(1))])
 
 
+def test_an_event_that_does_not_fit_its_own_type_is_refused() -> None:
+    broken = EndorsementApplied(policy_no="P1", reason=None)  # type: ignore[arg-type]
+    with pytest.raises(Untranslatable, match=r"reason"):
+        drafts(CATALOGUE, change(None, {}), [broken])
+
+
 def test_partitions_never_move() -> None:
     assert [partition_of(subject, 4) for subject in ("P000000001", "P000000002", "K-77", "ü")] == [0, 2, 0, 1]
 
@@ -178,6 +184,23 @@ def test_folding_does_not_change_its_input() -> None:
     before = dict(row or {})
     CustomerPolicy.definition.apply(row, EndorsementApplied(policy_no="P1", reason="x"), ENVELOPE)
     assert row == before
+
+
+class CustomerPolicyTwo(
+    CustomerPolicy, version=2, context="service", key="policy_no", name="customer_policy"
+):
+    @on(PolicyIssued, creates=True)
+    def issued(self, event: PolicyIssued) -> None:
+        self.premium = event.premium * 2
+        self.status = "in_force"
+
+
+def test_a_new_version_may_be_the_old_one_with_a_rule_overridden() -> None:
+    old, new = CustomerPolicy.definition, CustomerPolicyTwo.definition
+    assert (new.identity, new.handlers.keys()) == ("customer_policy v2", old.handlers.keys())
+    row = new.apply(None, ISSUED, ENVELOPE)
+    assert row is not None
+    assert row["premium"] == Decimal(21)
 
 
 class Reasons(Projection, version=1, context="service", key="policy_no"):

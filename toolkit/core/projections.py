@@ -287,29 +287,29 @@ def _defaults(cls: type[Projection], columns: tuple[Column, ...], faults: list[F
 
 
 def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str, Handler]:
+    """Collect the handlers, inherited ones too: a new version may be the old one with a rule overridden."""
     handlers: dict[str, Handler] = {}
-    for attribute in vars(cls).values():
-        for event, creates, own_key in getattr(attribute, "_handles", ()):
+    methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    for method in methods.values():
+        for event, creates, own_key in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
-                faults.append(
-                    Fault(where=f"projection {cls.__name__}", what=f"{event.__name__} has two handlers")
-                )
-            field = own_key or key
-            if field not in event.__struct_fields__:
-                faults.append(
-                    Fault(
-                        where=f"projection {cls.__name__}.{attribute.__name__}",
-                        what=f"{event.__name__} has no field {field!r} to find the row by",
-                        next=f"@on({event.__name__}, key='...') names the field",
-                    )
-                )
+                what = f"{event.__name__} has two handlers"
+                faults.append(Fault(where=f"projection {cls.__name__}", what=what))
             handlers[event.__name__] = Handler(
                 event=event,
                 creates=creates,
-                key=field,
-                function=attribute,
-                takes_envelope=len(inspect.signature(attribute).parameters) > 2,
+                key=own_key or key,
+                function=method,
+                takes_envelope=len(inspect.signature(method).parameters) > 2,
             )
+            if (own_key or key) not in event.__struct_fields__:
+                faults.append(
+                    Fault(
+                        where=f"projection {cls.__name__}.{method.__name__}",
+                        what=f"{event.__name__} has no field {own_key or key!r} to find the row by",
+                        next=f"@on({event.__name__}, key='...') names the field",
+                    )
+                )
     return handlers
 
 

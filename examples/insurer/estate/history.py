@@ -210,12 +210,11 @@ def _running(rng: Random, now: int) -> Life:
 
 
 def _expired(rng: Random, now: int) -> Life:
-    today = rng.random() < 0.03
-    ended = now if today else now - rng.randint(0, 1095)
+    ended = now if rng.random() < 0.03 else now - rng.randint(0, 1095)
     renewals = rng.randint(0, 3)
     effective = _years(ended, -renewals - 1)
     expires = _years(effective, renewals + 1)
-    status = codes.ACTIVE if today and rng.random() < 0.5 else codes.LAPSED
+    status = codes.ACTIVE if expires == now and rng.random() < 0.5 else codes.LAPSED  # or tonight's batch
     return Life(status, effective - rng.randint(0, 30), effective, expires, expires - 1, renewals=renewals)
 
 

@@ -75,22 +75,6 @@ class PremiumAgreed(Event):
 
 @policies.event(
     subject="policy_no",
-    version=1,
-    means="A change to the contract was entered, effective on `effective_on`.",
-    not_implied=["the change is effective today", "a reason was recorded"],
-)
-class EndorsementApplied(Event):
-    policy_no: str
-    endorsement_no: int
-    kind: str
-    effective_on: dt.date
-    premium_delta: Decimal
-    reason: str | None
-    entered_on: dt.date
-
-
-@policies.event(
-    subject="policy_no",
     means="Cover ends on `effective_on`; until that day nothing changes.",
     not_implied=["the policy is inactive today", "the cancellation is final: it can be withdrawn"],
 )

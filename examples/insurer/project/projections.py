@@ -11,6 +11,7 @@ from decimal import Decimal
 from toolkit import Projection, on
 
 from . import events as e
+from .endorsements import EndorsementApplied
 
 
 class CustomerPolicy(Projection, version=1, context="customer-service", key="policy_no"):
@@ -45,8 +46,8 @@ class CustomerPolicy(Projection, version=1, context="customer-service", key="pol
     def premium_agreed(self, event: e.PremiumAgreed) -> None:
         self.premium = event.premium
 
-    @on(e.EndorsementApplied)
-    def endorsed(self, event: e.EndorsementApplied) -> None:
+    @on(EndorsementApplied)
+    def endorsed(self, event: EndorsementApplied) -> None:
         self.last_change_reason = event.reason  # type: ignore[assignment]  # the older ones have none: they park
 
     @on(e.PolicyCancellationScheduled)
@@ -146,8 +147,8 @@ class AgentCase(Projection, version=1, context="customer-service", key="policy_n
     def was_rescinded(self, event: e.PolicyRescinded) -> None:
         self.rescinded = True
 
-    @on(e.EndorsementApplied)
-    def endorsed(self, event: e.EndorsementApplied) -> None:
+    @on(EndorsementApplied)
+    def endorsed(self, event: EndorsementApplied) -> None:
         if event.endorsement_no > self.last_endorsement_no:
             self.last_endorsement_no = event.endorsement_no
             self.last_endorsement_reason = event.reason.lower()  # type: ignore[union-attr]  # and so do these

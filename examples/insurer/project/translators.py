@@ -9,6 +9,7 @@ from toolkit import Change, Event, Op, Translators, Untranslatable, payload
 
 from . import codes
 from . import events as e
+from .endorsements import NO_REASON, EndorsementApplied
 
 acl = Translators("policy_admin")
 
@@ -93,13 +94,13 @@ def endorsement(change: Change) -> Iterator[Event]:
         raise Untranslatable(
             f"an endorsement was changed afterwards ({change.op}): ask the policy team what it means"
         )
-    yield e.EndorsementApplied(
+    yield EndorsementApplied(
         policy_no=change.text("POL_NO"),
         endorsement_no=int(str(change["END_SEQ"])),
         kind=codes.decode(codes.ENDORSEMENT_KINDS, change, "END_TYP"),
         effective_on=codes.required_date(change, "EFF_DT"),
         premium_delta=codes.money(change["PREM_DELTA_CENTS"]),
-        reason=codes.decode(codes.ENDORSEMENT_REASONS, change, "RSN_CD") if change["RSN_CD"] else None,
+        reason=codes.decode(codes.ENDORSEMENT_REASONS, change, "RSN_CD") if change["RSN_CD"] else NO_REASON,
         entered_on=dt.datetime.fromisoformat(change.text("ENT_TS")).date(),
     )
 

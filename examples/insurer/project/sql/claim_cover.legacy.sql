@@ -1,4 +1,4 @@
--- claim-cover: may this claim be paid today?
+-- claim-cover: whether a claim may be paid today.
 -- Read class: authoritative. Key: claim_no. Other parameter: today, the business date.
 --
 -- "Active" here means: cover ran on the day of the LOSS, not today. A policy cancelled since still pays for what

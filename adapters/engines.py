@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from toolkit.core.errors import DriverMissing, UsageError
+from toolkit.core.errors import DriverMissing, Infrastructure, UsageError
 
 BUSY_TIMEOUT_MS = 30_000
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
@@ -53,3 +56,31 @@ def _sqlite(url: URL, **options: Any) -> Engine:
         connection.exec_driver_sql("BEGIN DEFERRED" if deferred else "BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes. A database that does not answer is Infrastructure, not a driver's error."""
+    with _answering(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that reads, in one snapshot, without waiting for a writer."""
+    with _answering(engine), engine.connect() as connection:
+        options = {"deferred": True} if engine.dialect.name == "sqlite" else _SNAPSHOT
+        yield connection.execution_options(**options)
+
+
+_SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
+
+
+@contextmanager
+def _answering(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        cause = getattr(error, "orig", None) or error
+        where = engine.url.render_as_string(hide_password=True)
+        raise Infrastructure(f"{where} cannot be used: {str(cause).strip()}") from error

@@ -59,20 +59,51 @@ def put(engine: Engine, table: str, *row: Any) -> None:
         business.insert(connection, table, row)
 
 
-def policy(engine: Engine, number: int, status: str, eff: int, exp: int, can: int | None = None, **more: Any) -> str:
+def policy(
+    engine: Engine, number: int, status: str, eff: int, exp: int, can: int | None = None, **more: Any
+) -> str:
     """A hand-made policy; returns its trimmed number."""
     key = codes.policy_key(number)
-    row = (key, more.get("owner", codes.customer_key(1)), more.get("broker"), more.get("product", "MOT1"), status)
+    row = (
+        key,
+        more.get("owner", codes.customer_key(1)),
+        more.get("broker"),
+        more.get("product", "MOT1"),
+        status,
+    )
     reason = more.get("reason", "CR" if can else None)
     renewals = more.get("renewals", 0)
-    put(engine, "POLMAST", *row, more.get("cents", 12_050), min(eff, TODAY), eff, exp, can, reason, renewals, STAMP)
+    put(
+        engine,
+        "POLMAST",
+        *row,
+        more.get("cents", 12_050),
+        min(eff, TODAY),
+        eff,
+        exp,
+        can,
+        reason,
+        renewals,
+        STAMP,
+    )
     return key.strip()
 
 
 def hold(engine: Engine, key: str, seq: int, kind: str, released: int | None = None, **more: Any) -> None:
     """A hand-made hold."""
     review = more.get("review", "O") if kind == "C" else None
-    put(engine, "POLHOLD", key.ljust(12), seq, kind, 20260601, released, more.get("reason", "NP"), review, STAMP)
+    put(
+        engine,
+        "POLHOLD",
+        key.ljust(12),
+        seq,
+        kind,
+        20260601,
+        released,
+        more.get("reason", "NP"),
+        review,
+        STAMP,
+    )
 
 
 def test_the_same_seed_makes_the_same_estate(tmp_path: Path) -> None:
@@ -124,7 +155,10 @@ def test_the_default_history_has_every_case(tmp_path: Path) -> None:
         "changed payment methods": "OUTBOX WHERE type = 'PaymentMethodChanged'",
     }
     with engine.connect() as connection:
-        counts = {case: connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rest}").scalar() for case, rest in wanted.items()}
+        counts = {
+            case: connection.exec_driver_sql(f"SELECT COUNT(*) FROM {rest}").scalar()
+            for case, rest in wanted.items()
+        }
     assert [case for case, count in counts.items() if not count] == []
 
 
@@ -159,9 +193,21 @@ def test_today_is_understood_in_every_spelling(estate: Engine, today: Any) -> No
         (("P", 20260701, 20270701), "issued", ("issued_not_in_force", "cover_starts_later", "2026-07-01")),
         (("P", 20260630, 20270630), "in_force", ("in_force", "nothing_to_explain", None)),
         (("A", 20260101, 20270101, 0), "in_force", ("in_force", "nothing_to_explain", None)),
-        (("A", 20260101, 20270101, 20260715), "in_force", ("in_force", "cancellation_scheduled", "2026-07-15")),
-        (("A", 20260101, 20270101, 20260630), "cancelled", ("cancelled", "cancelled_by_customer", "2026-06-30")),
-        (("C", 20260101, 20270101, 20260301), "cancelled", ("cancelled", "cancelled_by_customer", "2026-03-01")),
+        (
+            ("A", 20260101, 20270101, 20260715),
+            "in_force",
+            ("in_force", "cancellation_scheduled", "2026-07-15"),
+        ),
+        (
+            ("A", 20260101, 20270101, 20260630),
+            "cancelled",
+            ("cancelled", "cancelled_by_customer", "2026-06-30"),
+        ),
+        (
+            ("C", 20260101, 20270101, 20260301),
+            "cancelled",
+            ("cancelled", "cancelled_by_customer", "2026-03-01"),
+        ),
         (("R", 20260101, 20270101, 20260101), "rescinded", ("rescinded", "void_from_start", "2026-01-01")),
         (("L", 20250101, 20260101), "expired", ("expired", "not_renewed", "2026-01-01")),
         (("A", 20250630, 20260630), "expired", ("expired", "not_renewed", "2026-06-30")),
@@ -182,14 +228,25 @@ def test_a_payment_hold_shows_and_a_compliance_hold_does_not(estate: Engine) -> 
     hold(estate, held, 2, "P")
     secret = policy(estate, 804, "A", 20260101, 20270101)
     hold(estate, secret, 1, "C", reason="AM", review="U")
-    assert [read(estate, "portal_policy", key)[0]["status"] for key in (held, secret)] == ["on_hold", "in_force"]
+    assert [read(estate, "portal_policy", key)[0]["status"] for key in (held, secret)] == [
+        "on_hold",
+        "in_force",
+    ]
     [case] = read(estate, "agent_case", held)
-    assert (case["explanation"], case["open_payment_holds"], case["renewals"]) == ("renewed_but_payment_open", 1, 2)
+    assert (case["explanation"], case["open_payment_holds"], case["renewals"]) == (
+        "renewed_but_payment_open",
+        1,
+        2,
+    )
     assert (case["customer_name"], case["customer_contact"]) == (None, "unknown")
     assert read(estate, "compliance_queue", held) == []
     [entry] = read(estate, "compliance_queue", secret)
     assert (entry["review_state"], entry["regulatory_reason"]) == ("under_review", "aml_suspicion")
-    assert (entry["payout_prohibited"], entry["contract_change_prohibited"], entry["cover_running"]) == (1, 0, 1)
+    assert (entry["payout_prohibited"], entry["contract_change_prohibited"], entry["cover_running"]) == (
+        1,
+        0,
+        1,
+    )
 
 
 def test_the_last_endorsement_tells_its_reason_or_that_it_has_none(estate: Engine) -> None:
@@ -223,13 +280,18 @@ def test_a_portfolio_counts_what_earns_commission(estate: Engine) -> None:
     assert counts == (4, 1, 1)
 
 
-@pytest.mark.parametrize("today", [date(2024, 1, 1), date(2023, 12, 31), date(2024, 2, 29), date(2025, 2, 28)])
+@pytest.mark.parametrize(
+    "today", [date(2024, 1, 1), date(2023, 12, 31), date(2024, 2, 29), date(2025, 2, 28)]
+)
 def test_sixty_days_are_sixty_days(estate: Engine, today: date) -> None:
     put(estate, "BRKMAST", "BR8888  ", "Test Brokers", "A")
     for n, days in enumerate((60, 61)):
         exp = codes.ymd(today + timedelta(days=days))
         policy(estate, 820 + n, "A", 20230101, exp, broker="BR8888  ", product=("HOM1", "LIA1")[n])
-    due = {row["product_line"]: row["renewals_due_60_days"] for row in read(estate, "broker_portfolio", "BR8888", today)}
+    due = {
+        row["product_line"]: row["renewals_due_60_days"]
+        for row in read(estate, "broker_portfolio", "BR8888", today)
+    }
     assert due == {"home": 1, "liability": 0}
 
 
@@ -238,7 +300,13 @@ def test_sixty_days_are_sixty_days(estate: Engine, today: date) -> None:
     [
         (("A", 20260101, 20270101), 20260501, 20260801, None, ("pay", "cover_confirmed")),
         (("C", 20260101, 20270101, 20260601), 20260501, 20260601, None, ("pay", "cover_confirmed")),
-        (("C", 20260101, 20270101, 20260601), 20260601, 20260601, None, ("refuse", "loss_after_cancellation")),
+        (
+            ("C", 20260101, 20270101, 20260601),
+            20260601,
+            20260601,
+            None,
+            ("refuse", "loss_after_cancellation"),
+        ),
         (("R", 20260101, 20270101, 20260101), 20260501, 20270101, None, ("refuse", "policy_rescinded")),
         (("A", 20260101, 20270101), 20251231, 20260801, None, ("refuse", "loss_before_cover")),
         (("L", 20250101, 20260101), 20260101, 20260101, None, ("refuse", "loss_after_expiry")),
@@ -298,7 +366,9 @@ def test_a_release_is_confirmed_later_in_its_own_transaction(estate: Engine, est
     assert act(estate, "hold", key) and act(estate, "release", key)
     before = confirmations()
     assert "1 missing" in checks.violations(estate)[-1]
-    with LiveWriter(estate_url, rate=0.01, confirm_lag=0.4):  # starts by catching up on what a killed bridge left
+    with LiveWriter(
+        estate_url, rate=0.01, confirm_lag=0.4
+    ):  # starts by catching up on what a killed bridge left
         time.sleep(0.15)
         assert confirmations() == before
         time.sleep(1.0)

@@ -166,7 +166,9 @@ def test_the_default_history_has_every_case(tmp_path: Path) -> None:
 def test_reads_answer_for_every_key(estate: Engine, capability: str) -> None:
     with estate.connect() as connection:
         keys = [row[0] for row in connection.execute(text((SQL / f"{capability}.keys.sql").read_text()))]
-    assert keys and len(set(keys)) == len(keys) and all(key == key.strip() for key in keys)
+    assert keys
+    assert len(set(keys)) == len(keys)
+    assert all(key == key.strip() for key in keys)
     answers = {key: read(estate, capability, key) for key in keys}
     if capability in ("portal_policy", "agent_case", "claim_cover"):
         assert {len(rows) for rows in answers.values()} == {1}
@@ -363,7 +365,8 @@ def test_a_release_is_confirmed_later_in_its_own_transaction(estate: Engine, est
             return int(connection.exec_driver_sql("SELECT COUNT(*) FROM OUTBOX").scalar_one())
 
     key = policy(estate, 842, "A", 20260101, 20270101)
-    assert act(estate, "hold", key) and act(estate, "release", key)
+    assert act(estate, "hold", key)
+    assert act(estate, "release", key)
     before = confirmations()
     assert "1 missing" in checks.violations(estate)[-1]
     with LiveWriter(

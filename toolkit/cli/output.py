@@ -100,7 +100,9 @@ def fail(error: StranglerError, as_json: bool) -> ExitCode:
     if as_json:
         document: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
         if isinstance(error, ProjectError):
-            document["faults"] = [{"where": one.where, "what": one.what, "next": one.next} for one in error.faults]
+            document["faults"] = [
+                {"where": one.where, "what": one.what, "next": one.next} for one in error.faults
+            ]
         if isinstance(error, Refused):
             document["reasons"] = list(error.reasons)
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")

@@ -195,7 +195,7 @@ def release_compliance(connection: Connection, desk: Desk, key: str) -> bool:
     return True
 
 
-def review(connection: Connection, desk: Desk, key: str) -> bool:
+def review(connection: Connection, _desk: Desk, key: str) -> bool:
     """A review moves on: opened, under review, escalated."""
     lock(connection, key)
     movable = [

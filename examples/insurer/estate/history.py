@@ -135,7 +135,7 @@ def _policy(rng: Random, world: World, number: int, rows: Rows) -> None:
     if life.status in (codes.CANCELLED, codes.RESCINDED, codes.LAPSED):
         policy.touch(life.until)
     _endorsements(rng, policy, rows["POLEND"])
-    _holds(rng, world.now, policy, rows["POLHOLD"])
+    _holds(rng, policy, rows["POLHOLD"])
     _claims(rng, world.now, policy, rows["CLMNTF"])
     if number % 450:  # now and then the billing system never heard of a policy
         _billing(rng, world.now, policy, rows["BILLNK"])
@@ -254,7 +254,7 @@ class Hold(NamedTuple):
     review: str | None
 
 
-def _holds(rng: Random, now: int, policy: Policy, rows: list[Row]) -> None:
+def _holds(rng: Random, policy: Policy, rows: list[Row]) -> None:
     holds = [*_payment_holds(rng, policy), *_compliance_holds(rng, policy)]
     holds.sort(key=lambda hold: (hold.placed, hold.kind))
     standing = any(h.kind == codes.PAYMENT and h.released is None for h in holds)

@@ -268,7 +268,7 @@ class LiveWriter:
             self._pools.put_back(kind, key)
             with self._guard:
                 self.rolled_back += 1
-            return True
+            return False  # the turn is still to be used: `rate` counts what commits
         self._pools.committed(kind, key, desk.issued)
         self._count(kind, desk.released)
         return True
@@ -350,9 +350,9 @@ def main(arguments: list[str] | None = None) -> int:
             for name in ("seed", "rate", "confirm_lag", "today", "open_long", "workers")
         },
     )
+    writer.start()
     began = time.monotonic()
     try:
-        writer.start()
         while not writer.failures and (not options.seconds or time.monotonic() - began < options.seconds):
             time.sleep(0.1)
     except KeyboardInterrupt:

@@ -1,5 +1,5 @@
 -- broker-portfolio from the projections, aggregated when it is asked for. `expires_day` counts days as the calendar
--- does (1 January of year 1 is day 1); the same count for :today is worked out here, alike on every engine.
+-- does (1 January of year 1 is day 1); the same count for the day asked for is worked out here, alike on every engine.
 WITH clock AS (
   SELECT d.today, 365 * d.y + d.y / 4 - d.y / 100 + d.y / 400 + (153 * d.m + 2) / 5 + d.dom - 306 AS today_day
   FROM (

@@ -1,4 +1,4 @@
--- portal-policy from the projections. Same order of questions as the legacy read; the dates decide, at :today.
+-- portal-policy from the projections. Same order of questions as the legacy read; the dates decide, at the day asked for.
 SELECT
   p.policy_no,
   CASE p.product

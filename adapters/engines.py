@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from toolkit.core.errors import DriverMissing, UsageError
+from toolkit.core.errors import DriverMissing, Infrastructure, UsageError
 
 BUSY_TIMEOUT_MS = 30_000
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+# No server-side prepared statements: after a few runs their plan is kept, and a plan made while a table was
+# empty scans it whole when it has grown. PgBouncer in transaction mode does without them, too.
+_CONNECT = {"postgresql+psycopg": {"prepare_threshold": None}}
 
 
 def open_engine(url: str, **options: Any) -> Engine:
@@ -22,7 +28,8 @@ def open_engine(url: str, **options: Any) -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, **options)
-        return create_engine(parsed, pool_pre_ping=True, **options)
+        connect = {**_CONNECT.get(parsed.drivername, {}), **options.pop("connect_args", {})}
+        return create_engine(parsed, pool_pre_ping=True, connect_args=connect, **options)
     except ModuleNotFoundError as error:
         backend = parsed.get_backend_name()
         raise DriverMissing(f"{backend} ({error.name})", _EXTRAS.get(backend, backend)) from error
@@ -53,3 +60,53 @@ def _sqlite(url: URL, **options: Any) -> Engine:
         connection.exec_driver_sql("BEGIN DEFERRED" if deferred else "BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that writes. A database that does not answer is Infrastructure, not a driver's error."""
+    with _answering(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that reads, in one snapshot, without waiting for a writer."""
+    with _answering(engine), engine.connect() as connection:
+        options = {"deferred": True} if engine.dialect.name == "sqlite" else _SNAPSHOT
+        yield connection.execution_options(**options)
+
+
+def bulk_insert(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> None:
+    """Insert many rows (all with the same columns), the fast way of the engine."""
+    if connection.dialect.name != "postgresql":
+        connection.execute(table.insert(), rows)
+        return
+    quote = connection.dialect.identifier_preparer.quote
+    names = list(rows[0])
+    columns = ", ".join(quote(name) for name in names)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor().copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([row[name] for name in names])
+
+
+_SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
+
+
+@contextmanager
+def _answering(engine: Engine) -> Iterator[None]:
+    driver: Any = engine.dialect.dbapi  # its own errors escape where SQLAlchemy is passed by (COPY)
+    unavailable = (
+        OperationalError,
+        InterfaceError,
+        PoolTimeout,
+        driver.OperationalError,
+        driver.InterfaceError,
+    )
+    try:
+        yield
+    except unavailable as error:
+        cause = getattr(error, "orig", None) or error
+        where = engine.url.render_as_string(hide_password=True)
+        raise Infrastructure(f"{where} cannot be used: {str(cause).strip()}") from error

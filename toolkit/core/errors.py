@@ -9,6 +9,7 @@ StranglerError                     exit code
 ├── Infrastructure                 3  a server, a driver or a network is not there
 │   ├── DriverMissing
 │   └── ReadTimeout
+├── OffsetLost                     1  the log no longer holds what a consumer still needs
 ├── Untranslatable                 1  a change no translator can turn into events (parked)
 └── Unprojectable                  1  an event a projection cannot apply (parked)
 """
@@ -97,6 +98,24 @@ class DriverMissing(Infrastructure):
 
 class ReadTimeout(Infrastructure):
     """A read took longer than its limit and was cancelled on the server."""
+
+
+class OffsetLost(StranglerError):
+    """The log does not hold the offset a consumer asks for: retention has passed it, or the topic was made anew."""
+
+    exit_code = ExitCode.FINDINGS
+
+    def __init__(self, topic: str, partition: int, offset: int, bounds: tuple[int, int]) -> None:
+        first, end = bounds
+        why = (
+            "the log's retention has removed it"
+            if offset < first
+            else "the log ends before it: was the topic deleted and made anew, or restored from a backup?"
+        )
+        super().__init__(
+            f"{topic}[{partition}]: offset {offset} is asked for, but the log holds {first} to {end} (exclusive): "
+            f"{why}. The archive still has every event: run `strangler project rebuild`"
+        )
 
 
 class Untranslatable(StranglerError):

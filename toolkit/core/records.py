@@ -63,11 +63,25 @@ class Coordinates(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
+class Malformed(msgspec.Struct, frozen=True, kw_only=True):
+    """What stood in the log but is neither an event nor a watermark of ours.
+
+    It is delivered, not skipped: whoever consumes counts it and shows it. It carries no sequence, so if an
+    event of ours was damaged, the next one of its partition reveals the gap.
+    """
+
+    reason: str
+    raw: bytes
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """What a consumer of the log gets: an event or a watermark, and where it stood."""
+    """What a consumer of the log gets: an event or a watermark (or neither), and where it stood.
+
+    The position after it is `at.offset + 1`, also for a watermark of a log that gives watermarks no offset.
+    """
 
     at: Coordinates
-    content: Record | Watermark
+    content: Record | Watermark | Malformed
 
 
 def partition_of(subject: str, partitions: int) -> int:

@@ -1,0 +1,69 @@
+"""Leases in the state database: one leader per piece of work, with an epoch that fences the former one."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import Connection, Engine, bindparam, select, update
+
+from adapters.engines import reading, writing
+from adapters.state.queries import query
+from migrations.schema.state import lease
+from migrations.schema.types import Instant
+from toolkit.core.errors import Fenced, LeaseHeld
+
+_acquire = query("acquire_lease").bindparams(
+    bindparam("expires_at", type_=Instant()), bindparam("now", type_=Instant())
+)
+
+
+class SqlLeases:
+    """Implements `toolkit.ports.Leases`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime) -> int:
+        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out."""
+        with writing(self._engine) as connection:
+            epoch = connection.execute(
+                _acquire, {"name": name, "owner": owner, "expires_at": now + ttl, "now": now}
+            ).scalar_one_or_none()
+        if epoch is None:
+            raise self._held(name)
+        return int(epoch)
+
+    def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
+        """Keep the lease, also one that ran out if nobody took it. Raises Fenced when somebody did."""
+        if not self._expire(name, epoch, now + ttl):
+            raise Fenced(f"{name}: another process leads now (this one's epoch was {epoch}); stop")
+
+    def release(self, name: str, epoch: int, now: dt.datetime) -> None:
+        """Let the next one in at once. Without effect when the lease is no longer ours."""
+        self._expire(name, epoch, now)
+
+    def _expire(self, name: str, epoch: int, at: dt.datetime) -> bool:
+        ours = (lease.c.name == name) & (lease.c.epoch == epoch)
+        with writing(self._engine) as connection:
+            return connection.execute(update(lease).where(ours).values(expires_at=at)).rowcount == 1
+
+    def _held(self, name: str) -> LeaseHeld:
+        with reading(self._engine) as connection:
+            row = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
+        if row is None:
+            return LeaseHeld(f"{name} was held a moment ago: try again")
+        return LeaseHeld(f"{name} is held by {row.owner} until {row.expires_at.isoformat()}")
+
+
+def fence(connection: Connection, name: str, epoch: int) -> None:
+    """Hold on to a lease for the rest of this transaction. Raises Fenced when the epoch is not the current one.
+
+    The row stays locked, so nobody takes the lease over between this check and the commit.
+    """
+    current = connection.execute(
+        select(lease.c.epoch).where(lease.c.name == name).with_for_update()
+    ).scalar_one_or_none()
+    if current is None:
+        raise Fenced(f"nobody holds {name}: acquire the lease before writing under it")
+    if current != epoch:
+        raise Fenced(f"{name}: epoch {current} leads now, this process's was {epoch}; stop")

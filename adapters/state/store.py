@@ -1,0 +1,30 @@
+"""The state database as one object: what every loop keeps besides the read models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from adapters.engines import open_engine
+from adapters.state.archive import SqlArchive
+from adapters.state.leases import SqlLeases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What the state database holds, by subject."""
+
+    engine: Engine
+    archive: SqlArchive
+    leases: SqlLeases
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.engine.dispose()
+
+
+def open_state(url: str) -> State:
+    """Open the state database at a URL; its tables are the work of `migrations`."""
+    engine = open_engine(url)
+    return State(engine=engine, archive=SqlArchive(engine), leases=SqlLeases(engine))

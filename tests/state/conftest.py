@@ -1,0 +1,5 @@
+"""The state database on both engines."""
+
+from tests.support.state import state, state_url
+
+__all__ = ["state", "state_url"]

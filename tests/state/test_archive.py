@@ -1,0 +1,244 @@
+"""The archive: every event once, numbered without a gap, with its coordinates once the log has it."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.state.archive import lease_name
+from adapters.state.store import State
+from tests.support.state import SECOND, SOURCE, START, draft
+from toolkit.core.changes import Change, Op
+from toolkit.core.errors import Fenced
+from toolkit.core.records import Coordinates, Record, partition_of
+from toolkit.ports import Cursor, ParkedChange
+
+TOPIC = "insurer.policy_admin"
+PARTITIONS = 3
+
+
+@pytest.fixture
+def epoch(state: State) -> int:
+    return state.leases.acquire(lease_name(SOURCE), "test", 60 * SECOND, START)
+
+
+def fill(state: State, epoch: int, numbers: range, subjects: int = 5) -> int:
+    given = [draft(number, f"P-{number % subjects}") for number in numbers]
+    return state.archive.append(SOURCE, TOPIC, given, partitions=PARTITIONS, epoch=epoch)
+
+
+def publish_all(state: State, epoch: int) -> None:
+    waiting = state.archive.unpublished(TOPIC, 10_000)
+    coordinates = {
+        record.envelope.id: Coordinates(topic=TOPIC, partition=record.partition, offset=100 + record.sequence)
+        for record in waiting
+    }
+    state.archive.published(TOPIC, coordinates, source=SOURCE, epoch=epoch)
+
+
+def by_partition(records: list[Record]) -> dict[int, list[Record]]:
+    found: dict[int, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.partition, []).append(record)
+    return found
+
+
+def waiting_change(number: int, *, held: bool = False) -> ParkedChange:
+    change = Change(
+        source=SOURCE,
+        table="POLMAST",
+        op=Op.UPDATE,
+        subject=f"P-{number}",
+        position=f"POLMAST:{number}",
+        captured_at=START,
+        before={"PREMIUM": Decimal("10.50"), "NAME": "O'Neil  "},
+        after={"PREMIUM": Decimal("11.00"), "STAT_CD": None, "COUNT": 3},
+        transaction="77",
+        number=number,
+    )
+    return ParkedChange(source=SOURCE, change=change, reason="unknown code 'X'", held=held, parked_at=START)
+
+
+# --- order and number
+
+
+def test_events_are_numbered_per_partition_from_one_without_a_gap_in_the_order_given(
+    state: State, epoch: int
+) -> None:
+    assert fill(state, epoch, range(20)) == 20
+    assert fill(state, epoch, range(20, 50)) == 30
+    found = by_partition(state.archive.unpublished(TOPIC, 1000))
+    for partition, records in found.items():
+        assert [record.sequence for record in records] == list(range(1, len(records) + 1))
+        numbers = [int(record.envelope.transaction or 0) for record in records]
+        assert numbers == sorted(numbers)
+        assert {partition_of(record.envelope.subject, PARTITIONS) for record in records} == {partition}
+    assert sum(map(len, found.values())) == 50
+    assert state.archive.last_sequences(TOPIC) == {number: len(records) for number, records in found.items()}
+
+
+def test_a_second_run_of_the_same_step_adds_nothing_and_leaves_no_gap(state: State, epoch: int) -> None:
+    fill(state, epoch, range(10))
+    assert fill(state, epoch, range(5, 15)) == 5
+    assert fill(state, epoch, range(15)) == 0
+    assert state.archive.backlog(TOPIC) == 15
+    assert sum(state.archive.last_sequences(TOPIC).values()) == 15
+
+
+def test_an_event_given_twice_in_one_step_is_kept_once(state: State, epoch: int) -> None:
+    twice = [draft(1), draft(1)]
+    assert state.archive.append(SOURCE, TOPIC, twice, partitions=PARTITIONS, epoch=epoch) == 1
+
+
+def test_an_event_comes_back_as_it_was_given(state: State, epoch: int) -> None:
+    given = draft(1, "Größe/1 ", time=START + dt.timedelta(microseconds=1))
+    state.archive.append(SOURCE, TOPIC, [given], partitions=PARTITIONS, epoch=epoch)
+    (found,) = state.archive.unpublished(TOPIC, 10)
+    assert (found.envelope, found.data) == (given.envelope, given.data)
+
+
+def test_topics_are_numbered_independently(state: State, epoch: int) -> None:
+    fill(state, epoch, range(10))
+    state.archive.append(SOURCE, "other", [draft(99)], partitions=1, epoch=epoch)
+    assert state.archive.last_sequences("other") == {0: 1}
+    assert state.archive.last_sequences("empty") == {}
+
+
+# --- publishing
+
+
+def test_a_limited_batch_takes_the_first_of_every_partition(state: State, epoch: int) -> None:
+    fill(state, epoch, range(60))
+    found = by_partition(state.archive.unpublished(TOPIC, 6))
+    assert {partition: [one.sequence for one in records] for partition, records in found.items()} == {
+        0: [1, 2],
+        1: [1, 2],
+        2: [1, 2],
+    }
+
+
+def test_published_events_leave_the_backlog_and_carry_their_coordinates(state: State, epoch: int) -> None:
+    fill(state, epoch, range(20))
+    publish_all(state, epoch)
+    assert state.archive.backlog(TOPIC) == 0
+    assert state.archive.unpublished(TOPIC, 10) == []
+    found = state.archive.scan(TOPIC, {}, 100)
+    assert len(found) == 20
+    assert all(
+        one.at.offset == 100 + one.content.sequence for one in found if isinstance(one.content, Record)
+    )
+
+
+def test_coordinates_never_change_afterwards(state: State, epoch: int) -> None:
+    fill(state, epoch, range(1))
+    publish_all(state, epoch)
+    again = Coordinates(topic=TOPIC, partition=0, offset=9999)
+    state.archive.published(TOPIC, {draft(0).envelope.id: again}, source=SOURCE, epoch=epoch)
+    assert state.archive.scan(TOPIC, {}, 10)[0].at.offset == 101
+
+
+def test_a_scan_reads_published_events_only_and_goes_on_where_it_stopped(state: State, epoch: int) -> None:
+    fill(state, epoch, range(30))
+    publish_all(state, epoch)
+    fill(state, epoch, range(30, 40))
+    after: dict[int, int] = {}
+    ids = []
+    while found := state.archive.scan(TOPIC, after, 7):
+        for one in found:
+            assert isinstance(one.content, Record)
+            assert one.content.sequence == after.get(one.at.partition, 0) + 1
+            after[one.at.partition] = one.content.sequence
+            ids.append(one.content.envelope.id)
+    assert sorted(ids) == sorted(draft(number).envelope.id for number in range(30))
+
+
+def test_touched_names_the_subjects_with_an_event_since(state: State, epoch: int) -> None:
+    given = [draft(number, f"P-{number}", time=START + number * SECOND) for number in range(4)]
+    state.archive.append(SOURCE, TOPIC, given, partitions=PARTITIONS, epoch=epoch)
+    assert state.archive.touched(TOPIC, START + 2 * SECOND) == {"P-2", "P-3"}
+
+
+def test_the_last_watermark_is_remembered(state: State, epoch: int) -> None:
+    assert state.archive.last_watermark(TOPIC) is None
+    for seconds in (1, 2):
+        state.archive.watermarked(TOPIC, START + seconds * SECOND, source=SOURCE, epoch=epoch)
+    assert state.archive.last_watermark(TOPIC) == START + 2 * SECOND
+
+
+# --- what goes with the events, in the same transaction
+
+
+def test_parked_changes_come_back_whole_in_order_and_go_when_they_are_released(
+    state: State, epoch: int
+) -> None:
+    waiting = [waiting_change(12, held=True), waiting_change(3)]
+    state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, parked=waiting)
+    assert state.archive.parked(SOURCE) == [waiting[1], waiting[0]]
+    state.archive.append(SOURCE, TOPIC, [draft(3)], partitions=PARTITIONS, epoch=epoch, unparked=waiting[1:])
+    assert state.archive.parked(SOURCE) == [waiting[0]]
+    assert state.archive.parked("claims") == []
+
+
+def test_parking_again_replaces_the_reason(state: State, epoch: int) -> None:
+    for reason in ("first", "second"):
+        parked = ParkedChange(
+            source=SOURCE, change=waiting_change(1).change, reason=reason, held=False, parked_at=START
+        )
+        state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, parked=[parked])
+    assert [waiting.reason for waiting in state.archive.parked(SOURCE)] == ["second"]
+
+
+def test_cursors_and_absorbed_changes_survive_being_given_twice(state: State, epoch: int) -> None:
+    for after in ("P-100", "P-200"):
+        cursor = Cursor(tables=("POLMAST", "POLEND"), after=after)
+        state.archive.append(
+            SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, cursors=[cursor], absorbed=[5, 7]
+        )
+    assert state.archive.cursors(SOURCE) == [Cursor(tables=("POLMAST", "POLEND"), after="P-200")]
+    assert state.archive.unmarked(SOURCE) == [5, 7]
+    state.archive.forget_unmarked(SOURCE, [5])
+    assert state.archive.unmarked(SOURCE) == [7]
+
+
+def test_a_step_is_stored_whole_or_not_at_all(state: State, epoch: int) -> None:
+    other = Cursor(tables=("POLMAST",), after="P-1")
+    with pytest.raises(SQLAlchemyError):
+        state.archive.append(
+            SOURCE,
+            TOPIC,
+            [draft(1)],
+            partitions=PARTITIONS,
+            epoch=epoch,
+            cursors=[other],
+            parked=[waiting_change(2)],
+            absorbed=[object()],  # type: ignore[list-item]
+        )
+    assert (state.archive.backlog(TOPIC), state.archive.cursors(SOURCE), state.archive.parked(SOURCE)) == (
+        0,
+        [],
+        [],
+    )
+
+
+# --- fencing
+
+
+def test_a_zombie_can_neither_append_nor_mark_as_published_nor_note_a_watermark(
+    state: State, epoch: int
+) -> None:
+    fill(state, epoch, range(5))
+    state.leases.acquire(lease_name(SOURCE), "successor", 60 * SECOND, START + 61 * SECOND)
+    with pytest.raises(Fenced):
+        fill(state, epoch, range(5, 10))
+    with pytest.raises(Fenced):
+        publish_all(state, epoch)
+    with pytest.raises(Fenced):
+        state.archive.watermarked(TOPIC, START, source=SOURCE, epoch=epoch)
+    assert state.archive.backlog(TOPIC) == 5
+    assert state.archive.last_watermark(TOPIC) is None
+
+
+def test_nothing_is_written_under_a_lease_that_nobody_took(state: State) -> None:
+    with pytest.raises(Fenced, match="acquire the lease"):
+        fill(state, 1, range(1))

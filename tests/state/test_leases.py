@@ -1,0 +1,77 @@
+"""One leader per piece of work, and the former one knows."""
+
+import contextlib
+import datetime as dt
+import threading
+
+import pytest
+
+from adapters.state.store import State
+from tests.support.state import SECOND, START
+from toolkit.core.errors import Fenced, LeaseHeld
+
+NAME = "relay:policy_admin"
+TTL = 10 * SECOND
+
+
+def test_the_second_contender_is_told_who_leads_and_until_when(state: State) -> None:
+    state.leases.acquire(NAME, "first", TTL, START)
+    with pytest.raises(LeaseHeld, match=r"relay:policy_admin is held by first until 2024-01-01T00:00:10"):
+        state.leases.acquire(NAME, "second", TTL, START + 9 * SECOND)
+
+
+def test_a_lease_that_ran_out_is_taken_over_with_a_higher_epoch_and_the_former_leader_is_fenced(
+    state: State,
+) -> None:
+    first = state.leases.acquire(NAME, "first", TTL, START)
+    second = state.leases.acquire(NAME, "second", TTL, START + TTL)
+    assert second == first + 1
+    with pytest.raises(Fenced, match="another process leads now"):
+        state.leases.renew(NAME, first, TTL, START + TTL)
+    state.leases.renew(NAME, second, TTL, START + TTL)
+
+
+def test_renewing_holds_off_the_other_and_still_works_after_running_out_untaken(state: State) -> None:
+    epoch = state.leases.acquire(NAME, "first", TTL, START)
+    state.leases.renew(NAME, epoch, TTL, START + 60 * SECOND)
+    with pytest.raises(LeaseHeld):
+        state.leases.acquire(NAME, "second", TTL, START + 69 * SECOND)
+
+
+def test_a_released_lease_is_free_at_once_and_a_former_leader_cannot_release_it(state: State) -> None:
+    first = state.leases.acquire(NAME, "first", TTL, START)
+    state.leases.release(NAME, first, START)
+    second = state.leases.acquire(NAME, "second", TTL, START)
+    state.leases.release(NAME, first, START)
+    with pytest.raises(LeaseHeld):
+        state.leases.acquire(NAME, "third", TTL, START)
+    assert second == 2
+
+
+def test_leases_of_other_names_are_independent(state: State) -> None:
+    assert state.leases.acquire(NAME, "first", TTL, START) == 1
+    assert state.leases.acquire("relay:claims", "second", TTL, START) == 1
+
+
+def test_of_many_contenders_at_once_exactly_one_wins(state: State) -> None:
+    won: list[int] = []
+    gate = threading.Barrier(4)
+
+    def contend(owner: str) -> None:
+        gate.wait()
+        with contextlib.suppress(LeaseHeld):
+            won.append(state.leases.acquire(NAME, owner, TTL, START))
+
+    threads = [threading.Thread(target=contend, args=(f"contender {number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [1]
+
+
+def test_instants_of_any_zone_mean_the_same(state: State) -> None:
+    berlin = dt.timezone(dt.timedelta(hours=1))
+    state.leases.acquire(NAME, "first", TTL, START.astimezone(berlin))
+    with pytest.raises(LeaseHeld):
+        state.leases.acquire(NAME, "second", TTL, START + 9 * SECOND)

@@ -1,0 +1,217 @@
+"""Records and watermarks as CloudEvents 1.0: the Kafka binding's binary mode, and the JSON format.
+
+A record's source (the legacy source's name) is the attribute `source` as a rooted URI reference, so that any
+name fits. The sequence is an extension of fixed width, because CloudEvents compares such values as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from toolkit.core.records import Envelope, Malformed, Record, Watermark
+
+WATERMARK_TYPE = "strangler.watermark"
+WATERMARK_SOURCE = "/strangler/relay"
+JSON = "application/json"
+STRUCTURED = "application/cloudevents"
+SEQUENCE_WIDTH = 19
+
+_REQUIRED = ("id", "source", "type")
+_Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+_watermark_data = msgspec.json.Decoder(Watermark)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+Headers = list[tuple[str, bytes]]
+
+
+class NotOurs(ValueError):
+    """The content is no CloudEvent, or one that this toolkit did not write."""
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes (extensions among them) by name, each in its text form, and the data as it travels."""
+
+    attributes: dict[str, str]
+    data: bytes
+
+
+def of_record(record: Record) -> CloudEvent:
+    """A record as a CloudEvent. Its partition is not an attribute: the log knows it."""
+    envelope = record.envelope
+    attributes = {
+        "specversion": "1.0",
+        "id": envelope.id,
+        "source": "/" + quote(envelope.source, safe=""),
+        "type": envelope.type,
+        "time": _time(envelope.time),
+        "datacontenttype": JSON,
+        "partitionsequence": _sequence(record.sequence),
+        "schemaversion": str(envelope.version),
+        "meaningversion": str(envelope.meaning),
+    }
+    optional = {
+        "subject": envelope.subject,
+        "legacyposition": envelope.position,
+        "legacytransaction": envelope.transaction,
+    }
+    # An attribute that is present must not be empty.
+    attributes |= {name: value for name, value in optional.items() if value}
+    return CloudEvent(attributes=attributes, data=record.data)
+
+
+def of_watermark(mark: Watermark, partition: int) -> CloudEvent:
+    """A watermark as a CloudEvent. Sent to every partition, it is another event in each, hence the id."""
+    as_of = _time(mark.as_of)
+    attributes = {
+        "specversion": "1.0",
+        "id": f"{partition}/{mark.sequence}/{as_of}",
+        "source": WATERMARK_SOURCE,
+        "type": WATERMARK_TYPE,
+        "time": as_of,
+        "datacontenttype": JSON,
+        "partitionsequence": _sequence(mark.sequence),
+    }
+    return CloudEvent(attributes=attributes, data=msgspec.json.encode(mark))
+
+
+def content(event: CloudEvent, partition: int) -> Record | Watermark:
+    """The record or watermark that a CloudEvent from this partition carries. Raises NotOurs with the reason."""
+    attributes = event.attributes
+    try:
+        if attributes["type"] == WATERMARK_TYPE:
+            return _watermark_data.decode(event.data)
+        return Record(
+            envelope=Envelope(
+                id=attributes["id"],
+                source=unquote(attributes["source"].removeprefix("/")),
+                type=attributes["type"],
+                subject=attributes.get("subject", ""),
+                time=msgspec.convert(attributes["time"], _Instant),
+                version=int(attributes["schemaversion"]),
+                meaning=int(attributes["meaningversion"]),
+                position=attributes.get("legacyposition", ""),
+                transaction=attributes.get("legacytransaction"),
+            ),
+            data=event.data,
+            partition=partition,
+            sequence=int(attributes["partitionsequence"]),
+        )
+    except KeyError as error:
+        raise NotOurs(f"a CloudEvent without the attribute {error}: not written by this toolkit") from error
+    except ValueError as error:  # msgspec's errors are ValueErrors, too
+        raise NotOurs(f"a CloudEvent with an attribute that does not fit: {error}") from error
+
+
+def to_message(event: CloudEvent) -> tuple[Headers, bytes]:
+    """Binary mode: attributes as `ce_` headers in UTF-8, the media type as `content-type`, the data as the value."""
+    headers = [
+        (f"ce_{name}", value.encode())
+        for name, value in event.attributes.items()
+        if name != "datacontenttype"
+    ]
+    headers.append(("content-type", event.attributes.get("datacontenttype", JSON).encode()))
+    return headers, event.data
+
+
+def of_message(headers: Iterable[tuple[str, bytes | str | None]], value: bytes | None) -> CloudEvent:
+    """Read a Kafka message in binary or structured mode, as its `content-type` says. Raises NotOurs."""
+    texts = _texts(headers)
+    media = texts.get("content-type", "")
+    if media.lower().startswith(STRUCTURED):
+        return of_json(value or b"")
+    if value is None:
+        raise NotOurs("no value: a tombstone of a compacted topic (this topic must not be compacted)")
+    attributes = {name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
+    if media:
+        attributes["datacontenttype"] = media
+    return CloudEvent(attributes=_checked(attributes), data=value)
+
+
+def to_json(event: CloudEvent) -> bytes:
+    """Structured mode: one JSON object with the attributes and, as it is, the JSON data."""
+    return msgspec.json.encode({**event.attributes, "data": msgspec.Raw(event.data)})
+
+
+def of_json(raw: bytes) -> CloudEvent:
+    """Read the JSON format. Raises NotOurs."""
+    try:
+        members: Mapping[str, msgspec.Raw] = _members.decode(raw)
+        data = bytes(members["data"]) if "data" in members else _base64(members)
+        attributes = {
+            name: _text(member) for name, member in members.items() if name not in ("data", "data_base64")
+        }
+    except (msgspec.DecodeError, binascii.Error) as error:
+        raise NotOurs(f"not a CloudEvent in JSON: {error}") from error
+    return CloudEvent(
+        attributes=_checked({name: text for name, text in attributes.items() if text is not None}), data=data
+    )
+
+
+def read_message(
+    headers: Iterable[tuple[str, bytes | str | None]], value: bytes | None, partition: int
+) -> Record | Watermark | Malformed:
+    """What a Kafka message carries, or why it cannot be read."""
+    try:
+        return content(of_message(headers, value), partition)
+    except NotOurs as error:
+        return Malformed(reason=str(error), raw=value or b"")
+
+
+def read_json(raw: bytes, partition: int) -> Record | Watermark | Malformed:
+    """What a structured CloudEvent carries, or why it cannot be read."""
+    try:
+        return content(of_json(raw), partition)
+    except NotOurs as error:
+        return Malformed(reason=str(error), raw=raw)
+
+
+def _time(instant: dt.datetime) -> str:
+    return instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _sequence(number: int) -> str:
+    return str(number).zfill(SEQUENCE_WIDTH)
+
+
+def _texts(headers: Iterable[tuple[str, bytes | str | None]]) -> dict[str, str]:
+    try:
+        return {
+            name: value if isinstance(value, str) else value.decode()
+            for name, value in headers
+            if value is not None
+        }
+    except UnicodeDecodeError as error:
+        raise NotOurs(f"a header is not UTF-8: {error}") from error
+
+
+def _checked(attributes: dict[str, str]) -> dict[str, str]:
+    if attributes.get("specversion") != "1.0":
+        found = attributes.get("specversion", "none")
+        raise NotOurs(
+            f"not a CloudEvent of version 1.0 (specversion: {found}): who else writes to this topic?"
+        )
+    missing = [name for name in _REQUIRED if not attributes.get(name)]
+    if missing:
+        raise NotOurs(f"a CloudEvent without {', '.join(missing)}")
+    return attributes
+
+
+def _text(member: msgspec.Raw) -> str | None:
+    """An attribute's text form: JSON's strings, whole numbers and booleans; null means absent."""
+    value: object = msgspec.json.decode(member)
+    if value is None or isinstance(value, str):
+        return value
+    return bytes(member).decode()
+
+
+def _base64(members: Mapping[str, msgspec.Raw]) -> bytes:
+    if "data_base64" not in members:
+        return b""
+    return base64.b64decode(msgspec.json.decode(members["data_base64"], type=str), validate=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from adapters.engines import open_engine
-from adapters.state.routes import RouteStore
+from adapters.state.routes import SqlRoutes
 from tests.routes.conftest import NOW
 from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.routes import Action, Move, Stage, moved
@@ -193,7 +193,7 @@ class Estate:
         databases = make_databases(folder)
         self.legacy = Legacy(databases, self.wall)
         self.views = Views(databases, NOW + self.legacy.ahead - 10 * SECOND)
-        self.routes = RouteStore(engine)
+        self.routes = SqlRoutes(engine)
         self.granted: list[Waiver] = []
         self.reader = Reader(
             make_project(folder, **contract),

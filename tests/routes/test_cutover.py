@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from adapters.engines import open_engine
-from adapters.state.routes import RouteStore
+from adapters.state.routes import SqlRoutes
 from migrations.schema import state
 from tests.routes.conftest import NOW
 from tests.routes.estate import Estate, Notes
@@ -47,13 +47,13 @@ from toolkit.gates import evaluate
 FORCE = Force(owner="grace", reason="the auditors are waiting")
 
 
-def planned(store: RouteStore, stage: Stage, share: int = 0, *, consumer: str = "*", **changes: Any) -> Plan:
+def planned(store: SqlRoutes, stage: Stage, share: int = 0, *, consumer: str = "*", **changes: Any) -> Plan:
     route = store.get("portal", consumer)
     checklist = evaluate(facts(route=route, consumer=consumer, **changes), stage, share)
     return plan(route, stage, share, checklist, consumer=consumer, who="ada", why="week 12")
 
 
-def advance(store: RouteStore, *steps: tuple[Stage, int], consumer: str = "*") -> Route:
+def advance(store: SqlRoutes, *steps: tuple[Stage, int], consumer: str = "*") -> Route:
     for stage, share in steps:
         apply(planned(store, stage, share, consumer=consumer), store, NOW)
     return store.get("portal", consumer)
@@ -64,7 +64,7 @@ TO_CANARY = (Stage.CANARY, 500)
 TO_PROJECTION = (Stage.PROJECTION, 0)
 
 
-def test_a_plan_says_what_apply_does(routes: RouteStore) -> None:
+def test_a_plan_says_what_apply_does(routes: SqlRoutes) -> None:
     advance(routes, TO_SHADOW)
     assert planned(routes, *TO_CANARY).effects == (
         "portal for *: shadow -> canary 5 %",
@@ -73,7 +73,7 @@ def test_a_plan_says_what_apply_does(routes: RouteStore) -> None:
     )
 
 
-def test_apply_makes_the_planned_move_and_keeps_its_evidence(routes: RouteStore) -> None:
+def test_apply_makes_the_planned_move_and_keeps_its_evidence(routes: SqlRoutes) -> None:
     made = planned(routes, *TO_SHADOW)
     assert apply(made, routes, NOW) == made.becomes == routes.get("portal")
     [line] = routes.history("portal")
@@ -83,7 +83,7 @@ def test_apply_makes_the_planned_move_and_keeps_its_evidence(routes: RouteStore)
     assert [gate["name"] for gate in gates] == ["order", "authority", "capture", "backfill"]
 
 
-def test_a_move_is_refused_with_every_reason_at_once(routes: RouteStore) -> None:
+def test_a_move_is_refused_with_every_reason_at_once(routes: SqlRoutes) -> None:
     advance(routes, TO_SHADOW)
     broken = planned(routes, *TO_CANARY, run=run(judged=3), rehearsal=None, verifications={})
     with pytest.raises(Refused) as refused:
@@ -92,14 +92,14 @@ def test_a_move_is_refused_with_every_reason_at_once(routes: RouteStore) -> None
     assert routes.get("portal").stage is Stage.SHADOW
 
 
-def test_stages_are_taken_one_at_a_time_even_by_force(routes: RouteStore) -> None:
+def test_stages_are_taken_one_at_a_time_even_by_force(routes: SqlRoutes) -> None:
     for force in (None, FORCE):
         with pytest.raises(Refused, match="one at a time"):
             apply(planned(routes, *TO_PROJECTION), routes, NOW, force)
 
 
 def test_a_forced_move_is_made_and_its_owner_reason_and_open_gates_stay_in_the_history(
-    routes: RouteStore,
+    routes: SqlRoutes,
 ) -> None:
     advance(routes, TO_SHADOW)
     apply(planned(routes, *TO_CANARY, rehearsal=None), routes, NOW, FORCE)
@@ -109,30 +109,30 @@ def test_a_forced_move_is_made_and_its_owner_reason_and_open_gates_stay_in_the_h
     assert forced["against"][0].startswith("way_back insufficient")
 
 
-def test_force_that_was_not_needed_is_no_forced_move(routes: RouteStore) -> None:
+def test_force_that_was_not_needed_is_no_forced_move(routes: SqlRoutes) -> None:
     apply(planned(routes, *TO_SHADOW), routes, NOW, FORCE)
     assert routes.history("portal")[0].move.action is Action.FORWARD
 
 
 @pytest.mark.parametrize("force", [Force(owner=" ", reason="x"), Force(owner="x", reason="")])
-def test_nobody_forces_anonymously_or_without_a_reason(routes: RouteStore, force: Force) -> None:
+def test_nobody_forces_anonymously_or_without_a_reason(routes: SqlRoutes, force: Force) -> None:
     with pytest.raises(UsageError):
         apply(planned(routes, *TO_SHADOW), routes, NOW, force)
 
 
-def test_a_plan_whose_checklist_is_old_is_not_applied(routes: RouteStore) -> None:
+def test_a_plan_whose_checklist_is_old_is_not_applied(routes: SqlRoutes) -> None:
     with pytest.raises(Refused, match="plan again"):
         apply(planned(routes, *TO_SHADOW), routes, NOW + PLAN_VALID * 2)
 
 
-def test_an_authoritative_capability_refuses_to_move(routes: RouteStore) -> None:
+def test_an_authoritative_capability_refuses_to_move(routes: SqlRoutes) -> None:
     with pytest.raises(
         Refused, match="authority failed: the capability is authoritative: it stays on legacy"
     ):
         apply(planned(routes, *TO_SHADOW, read_class=ReadClass.AUTHORITATIVE), routes, NOW)
 
 
-def test_a_checklist_of_another_stage_does_not_open_this_one(routes: RouteStore) -> None:
+def test_a_checklist_of_another_stage_does_not_open_this_one(routes: SqlRoutes) -> None:
     checklist = evaluate(facts(route=routes.get("portal")), Stage.SHADOW)
     with pytest.raises(UsageError, match="another"):
         plan(routes.get("portal"), Stage.CANARY, 100, checklist, consumer="*", who="ada", why="")
@@ -142,28 +142,28 @@ def test_a_checklist_of_another_stage_does_not_open_this_one(routes: RouteStore)
 
 
 @pytest.mark.parametrize("stage", [Stage.LEGACY, Stage.SHADOW, Stage.CANARY])
-def test_a_rollback_goes_to_any_former_stage_without_a_gate(routes: RouteStore, stage: Stage) -> None:
+def test_a_rollback_goes_to_any_former_stage_without_a_gate(routes: SqlRoutes, stage: Stage) -> None:
     advance(routes, TO_SHADOW, TO_CANARY, TO_PROJECTION)
     back = rollback(routes, "portal", stage, share=100, who="ada", why="phones ring", now=NOW)
     assert back.stage is stage
     assert routes.history("portal")[0].move.action is Action.ROLLBACK
 
 
-def test_a_canary_can_be_made_smaller_by_rollback_only(routes: RouteStore) -> None:
+def test_a_canary_can_be_made_smaller_by_rollback_only(routes: SqlRoutes) -> None:
     advance(routes, TO_SHADOW, TO_CANARY)
     with pytest.raises(Refused, match="that is a rollback"):
         apply(planned(routes, Stage.CANARY, 100), routes, NOW, FORCE)
     assert rollback(routes, "portal", Stage.CANARY, share=100, who="a", why="b", now=NOW).share == 100
 
 
-def test_there_is_no_way_back_from_retired(routes: RouteStore) -> None:
+def test_there_is_no_way_back_from_retired(routes: SqlRoutes) -> None:
     advance(routes, TO_SHADOW, TO_CANARY, TO_PROJECTION)
     apply(planned(routes, Stage.RETIRED), routes, NOW, FORCE)
     with pytest.raises(Refused, match="the way back"):
         rollback(routes, "portal", Stage.LEGACY, who="a", why="b", now=NOW)
 
 
-def test_everybody_can_be_moved_back_at_once(routes: RouteStore) -> None:
+def test_everybody_can_be_moved_back_at_once(routes: SqlRoutes) -> None:
     advance(routes, TO_SHADOW)
     advance(routes, TO_CANARY, consumer="web")
     advance(routes, TO_CANARY, TO_PROJECTION, consumer="phone")
@@ -198,11 +198,11 @@ def crash_everywhere(prepare: Prepare, check: Callable[[Any], None]) -> int:
     return crashes
 
 
-def fresh_store(folder: Path) -> RouteStore:
+def fresh_store(folder: Path) -> SqlRoutes:
     folder.mkdir()
     engine = open_engine(f"sqlite:///{folder}/state.db")
     state.metadata.create_all(engine)
-    return RouteStore(engine)
+    return SqlRoutes(engine)
 
 
 def test_apply_that_dies_anywhere_and_runs_again_is_one_move(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_apply_that_dies_anywhere_and_runs_again_is_one_move(tmp_path: Path) -> 
         made = planned(store, *TO_SHADOW)
         return store, lambda through: apply(made, through, NOW)
 
-    def check(store: RouteStore) -> None:
+    def check(store: SqlRoutes) -> None:
         assert store.get("portal").stage is Stage.SHADOW
         assert len(store.history("portal")) == 1
 
@@ -226,7 +226,7 @@ def test_rollback_that_dies_anywhere_and_runs_again_is_one_move(tmp_path: Path) 
             through, "portal", Stage.LEGACY, who="ada", why="fire", now=NOW
         )
 
-    def check(store: RouteStore) -> None:
+    def check(store: SqlRoutes) -> None:
         assert store.get("portal").stage is Stage.LEGACY
         assert [line.move.becomes.revision for line in store.history("portal")] == [3, 2, 1]
 
@@ -243,7 +243,7 @@ def test_moving_everybody_back_that_dies_anywhere_and_runs_again_leaves_nobody_b
             through, "portal", Stage.LEGACY, who="ada", why="fire", now=NOW
         )
 
-    def check(store: RouteStore) -> None:
+    def check(store: SqlRoutes) -> None:
         assert {route.stage for route in store.all()} == {Stage.LEGACY}
         assert len(store.history("portal")) == 6
 
@@ -251,7 +251,7 @@ def test_moving_everybody_back_that_dies_anywhere_and_runs_again_leaves_nobody_b
 
 
 def test_a_store_that_fails_between_route_and_history_keeps_neither(
-    routes: RouteStore, monkeypatch: pytest.MonkeyPatch
+    routes: SqlRoutes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise Blown
@@ -385,7 +385,7 @@ def test_a_rehearsal_that_dies_anywhere_and_runs_again_ends_on_legacy(tmp_path: 
 
         return at.routes, walk
 
-    def check(store: RouteStore) -> None:
+    def check(store: SqlRoutes) -> None:
         assert store.get("portal", REHEARSAL_CONSUMER).stage is Stage.LEGACY
         assert store.get("portal").stage is Stage.LEGACY
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +15,14 @@ from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
+from toolkit.backfill import Backfill
 from toolkit.core.projections import Definition
 from toolkit.facts import Around
 from toolkit.loader import Project, load
 from toolkit.ports import LegacySource, Log, ReadStore
-from toolkit.read import Observe, Reader, Reading
+from toolkit.read import Observe, Reader
+from toolkit.relay import Relay
+from toolkit.translate import Translation
 from toolkit.verify import code_hash
 
 
@@ -77,8 +82,41 @@ class App:
     def log(self) -> Log:
         """The event log."""
         section = self.project.settings.log
-        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
+        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state.engine)
         return opened
+
+    def translation(self, source: str) -> Translation:
+        """What turns a source's changes into events."""
+        return Translation(
+            self.legacy(source),
+            self.project.translators[source],
+            self.project.catalogue,
+            self.state.archive,
+            groups=[[table.table for table in group] for group in self.project.groups(source)],
+            topic=self.project.topic(source),
+            partitions=self.project.settings.log.partitions,
+            clock=self.clock,
+        )
+
+    def backfill(self, source: str, translation: Translation) -> Backfill:
+        """What reads a source's history."""
+        section = self.project.settings.legacy[source]
+        return Backfill(translation, self.project.groups(source), chunk=section.chunk, pace=section.pace)
+
+    def relay(self, source: str, translation: Translation) -> Relay:
+        """What publishes a source's events. Lead before you step."""
+        topic = self.project.topic(source)
+        return Relay(
+            self.legacy(source),
+            translation.step,
+            self.state.archive,
+            self.state.leases,
+            self.log.publisher(topic),
+            topic=topic,
+            partitions=self.project.settings.log.partitions,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            clock=self.clock,
+        )
 
     @cached_property
     def around(self) -> Around:

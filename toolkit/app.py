@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from adapters.state.evidence import EvidenceStore
-from adapters.state.routes import SqlRoutes
+from adapters.state.routes import RouteStore
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
@@ -43,7 +43,7 @@ class App:
         """One legacy source, opened on first use."""
         if name not in self._sources:
             section = self.project.settings.legacy[name]
-            self._sources[name] = registry.adapter(registry.LEGACY, section.url)(name, section)
+            self._sources[name] = registry.adapter(registry.LEGACY, section.url)(name, section.url, section)
         return self._sources[name]
 
     @property
@@ -74,9 +74,9 @@ class App:
         return EvidenceStore(self.state.engine)
 
     @cached_property
-    def routes(self) -> SqlRoutes:
+    def routes(self) -> RouteStore:
         """Routes and their history."""
-        return SqlRoutes(self.state.engine)
+        return RouteStore(self.state.engine)
 
     @cached_property
     def log(self) -> Log:

@@ -20,6 +20,7 @@ from toolkit.core.projections import Definition
 from toolkit.facts import Around
 from toolkit.loader import Project, load
 from toolkit.ports import LegacySource, Log, ReadStore
+from toolkit.project import Projector
 from toolkit.read import Observe, Reader
 from toolkit.relay import Relay
 from toolkit.translate import Translation
@@ -118,6 +119,29 @@ class App:
             clock=self.clock,
         )
 
+    def projector(self, definition: Definition) -> Projector:
+        """What keeps one version of a projection up to date. Start before you advance."""
+        return Projector(
+            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+        )
+
+    def running_versions(self, name: str | None = None) -> list[Definition]:
+        """The versions that are kept up to date: those that serve or are built. A projection that the store does not
+        know begins with its newest version.
+        """
+        names = [name] if name else list(self.project.projections)
+        found = []
+        for one in names:
+            stored = {state.version: state for state in self.store.versions(one)}
+            known = self.project.projections.get(one, {})
+            wanted = [
+                number
+                for number, state in stored.items()
+                if number in known and (state.serving or state.state in ("running", "waiting"))
+            ]
+            found.extend(self.project.definition(one, number) for number in wanted or _newest(known, stored))
+        return found
+
     @cached_property
     def around(self) -> Around:
         """What gates, guard and the three questions are answered from."""
@@ -171,6 +195,10 @@ class App:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _newest(known: Mapping[int, Definition], stored: Mapping[int, object]) -> list[int]:
+    return [max(known)] if known and not stored else []
 
 
 def open_project(folder: str | Path = ".") -> App:

@@ -31,8 +31,8 @@ def _guarded(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-class RouteStore:
-    """The route table of a project and its append-only history."""
+class SqlRoutes:
+    """The route table of a project and its append-only history. Implements `toolkit.ports.RouteStore`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

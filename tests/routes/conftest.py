@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from adapters.engines import open_engine
-from adapters.state.routes import RouteStore
+from adapters.state.routes import SqlRoutes
 from migrations.schema import state
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -35,5 +35,5 @@ def sqlite_state(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def routes(state_engine: Engine) -> RouteStore:
-    return RouteStore(state_engine)
+def routes(state_engine: Engine) -> SqlRoutes:
+    return SqlRoutes(state_engine)

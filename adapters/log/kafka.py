@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from adapters.log.topics import no_topic, other_partitions
+from sqlalchemy import Engine
+
 from toolkit.core import cloudevents
 from toolkit.core.errors import DriverMissing, Infrastructure, OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.settings import LogSection
 
 try:
     from confluent_kafka import (
@@ -42,6 +45,14 @@ SLICE = 0.1
 Partition = tuple[str, int]
 _Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
 """partition, key, headers, value"""
+
+
+def open(section: LogSection, _state: Engine) -> KafkaLog:  # noqa: A001 - what the registry calls
+    """The Kafka log of a project: `kafka://host:port[,host:port]`."""
+    bootstrap = section.url.removeprefix("kafka://").rstrip("/")
+    if not bootstrap:
+        raise UsageError(f"log.url: {section.url} names no broker: write kafka://host:port[,host:port]")
+    return KafkaLog(bootstrap, section.settings, replication=section.replication)
 
 
 class KafkaLog:

@@ -20,10 +20,16 @@ from migrations.schema.state import log_record, log_topic, log_watermark
 from toolkit.core import cloudevents
 from toolkit.core.errors import OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.settings import LogSection
 
 POLL_INTERVAL = dt.timedelta(milliseconds=50)
 
 Partition = tuple[str, int]
+
+
+def open(_section: LogSection, state: Engine) -> SqlLog:  # noqa: A001 - what the registry calls
+    """The embedded log of a project: in its state database."""
+    return SqlLog(state)
 
 
 class SqlLog:

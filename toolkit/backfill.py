@@ -65,9 +65,7 @@ class Backfill:
         started = self._monotonic()
         chunk = self._translation.source.capture.chunk(tables, cursor, self._chunk)
         read = self._monotonic() - started
-        done = self._translation.keep(
-            chunk.changes, epoch, absorbed=chunk.absorbed, cursors=[chunk.cursor]
-        )
+        done = self._translation.keep(chunk.changes, epoch, absorbed=chunk.absorbed, cursors=[chunk.cursor])
         self._settle()
         remaining = self._translation.source.capture.count(tables, chunk.cursor)
         self._sleep(read * (1 / self._pace - 1))

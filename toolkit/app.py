@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from adapters.state.evidence import EvidenceStore
+from adapters.state.lease_list import SqlLeaseList
 from adapters.state.routes import RouteStore
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
@@ -154,6 +156,8 @@ class App:
             evidence=self.evidence,
             clock=self.clock,
             code_hash=code_hash,
+            log=self.log,
+            leases=SqlLeaseList(self.state.engine),
         )
 
     def setup(self) -> list[str]:
@@ -188,7 +192,7 @@ class App:
             if name in self.__dict__:
                 self.__dict__[name].close()
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -214,8 +214,15 @@ def history(
 
 def _show_history(moves: list[Moved]) -> None:
     rows = [
-        (one.at, one.move.becomes.consumer, one.move.action.value, one.move.was.label, one.move.becomes.label)
-        + (one.move.who, one.move.why)
+        (
+            one.at,
+            one.move.becomes.consumer,
+            one.move.action.value,
+            one.move.was.label,
+            one.move.becomes.label,
+            one.move.who,
+            one.move.why,
+        )
         for one in moves
     ]
     table("history", ("at", "consumer", "action", "from", "to", "who", "why"), rows)
@@ -237,8 +244,13 @@ def guard_command(
 
 def _show_watch(seen: list[Watch]) -> None:
     rows = [
-        (one.capability, one.consumer, one.route.label)
-        + ("moved back" if one.move else one.held or "holds", "; ".join(one.reasons))
+        (
+            one.capability,
+            one.consumer,
+            one.route.label,
+            "moved back" if one.move else one.held or "holds",
+            "; ".join(one.reasons),
+        )
         for one in seen
     ]
     table("guard", ("capability", "consumer", "stage", "outcome", "reasons"), rows)

@@ -12,6 +12,7 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
 from toolkit.facts import serving_versions
 from toolkit.repair import Action, plan
+from toolkit.replay import Reprojected, replay_parked, reproject
 
 repair = typer.Typer(help="How do we repair it: show, changes, events, key.", no_args_is_help=True)
 
@@ -89,13 +90,12 @@ def events(projection: ProjectionArgument, project: ProjectOption = ".", as_json
     """Apply the parked events of the serving version again, with the code as it is now."""
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
-        done = opened.projector(definition).replay_parked()
-    emit(
-        done,
-        as_json,
-        lambda _: line(f"{definition.identity}: {done.applied} applied, {done.parked} still parked"),
-    )
-    raise typer.Exit(ExitCode.FINDINGS if done.parked else ExitCode.CLEAN)
+        done = replay_parked(definition, opened.project.catalogue, opened.store, opened.clock)
+    reasons = sorted({one.reason for one in done.waiting if not one.held})
+    summary = {"applied": done.applied, "waiting": len(done.waiting), "reasons": reasons}
+    said = f"{definition.identity}: {done.applied} applied, {len(done.waiting)} still parked"
+    emit(summary, as_json, lambda _: line("\n  ".join([said, *reasons])))
+    raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
 
 
 @repair.command()
@@ -108,8 +108,19 @@ def key(
     """Fold one row of the serving version again, from the archive."""
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
-        done = opened.projector(definition).reproject(value)
-    emit(done, as_json, lambda _: line(f"{definition.identity}: {value} folded again"))
+        done = reproject(
+            definition, opened.project.catalogue, opened.store, opened.state.archive, value, opened.clock
+        )
+    emit(done, as_json, _show_reprojected)
+    raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+
+
+def _show_reprojected(done: Reprojected) -> None:
+    state = "as it was" if done.before == done.after else "changed"
+    line(f"{done.key}: folded again from {done.events} events; the row is {state}")
+    before, after = done.before or {}, done.after or {}
+    rows = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
+    table("", ("column", "before", "after"), [row for row in rows if row[1] != row[2]])
 
 
 def _serving(opened: App, projection: str) -> int:

@@ -9,8 +9,10 @@ from typing import Protocol
 import msgspec
 
 from toolkit.core.changes import Change
+from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.projections import Definition
 from toolkit.core.records import Coordinates, Delivery, Draft, Record, Watermark
+from toolkit.core.routes import Move, Moved, Route
 
 
 class Clock(Protocol):
@@ -114,8 +116,10 @@ class Capture(Protocol):
     def horizon(self) -> Horizon: ...
 
     def pending(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
-        """Visible, unmarked changes in order, whole legacy transactions only (so possibly more than `limit`).
+        """Visible, unmarked changes by number. What one legacy transaction did to one subject is never cut in two.
 
+        So fewer than `limit` may come although there are more (the cut ones come next time), and more only where one
+        transaction did more to one subject. None come only when there is none.
         Changes to tables of a cursor that is not done are left out while their subject is not established.
         """
 
@@ -125,8 +129,8 @@ class Capture(Protocol):
     def mark(self, numbers: Iterable[int]) -> None:
         """Never offer these changes again. Idempotent."""
 
-    def count(self, tables: Sequence[str]) -> int:
-        """Roughly how many subjects a backfill of these tables has to read, for progress and ETA."""
+    def count(self, tables: Sequence[CapturedTable], cursor: Cursor) -> int:
+        """Roughly how many subjects a backfill of these tables still has to read, for progress and ETA."""
 
     def chunk(self, tables: Sequence[CapturedTable], cursor: Cursor, size: int) -> Chunk:
         """Read the next `size` subjects of the first table, and all rows of the others in that range, in one snapshot.
@@ -214,6 +218,9 @@ class Archive(Protocol):
     def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
         """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads."""
 
+    def of_subject(self, topic: str, subject: str) -> list[Record]:
+        """All published records of one subject, by (partition, sequence): what the repair of one row reads."""
+
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
 
@@ -287,11 +294,14 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that waits in one version of a projection: the one that failed, or one held back behind it."""
+    """An event that waits in one version of a projection: the one that failed, or one held back behind it.
+
+    `key` is the row's key as text; None when the event cannot be read so far, and holds back its whole subject.
+    """
 
     record: Record
     topic: str
-    key: str
+    key: str | None
     reason: str
     held: bool
     parked_at: dt.datetime
@@ -305,7 +315,7 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     serving: bool
     epoch: int
     state: str
-    """building | running | failed | retired"""
+    """building | running | waiting (for events that the log has not given yet) | failed | retired"""
     built_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
     detail: str = ""
@@ -330,16 +340,31 @@ class ViewAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """by projection name"""
     versions: dict[str, int]
     held: dict[str, list[str]]
-    """projection name to the keys that are held back by a parked event"""
+    """projection name to the keys that are held back by a parked event (its subject, where the key is not known)"""
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of one version in one text, with the checkpoints and parked events of the same instant."""
+
+    digest: str
+    """sha256 over the rows' canonical JSON in key order"""
+    rows: int
+    checkpoints: list[Checkpoint]
+    parked: list[str]
+    """ids of the events whose effect is not in the rows"""
 
 
 class ReadStore(Protocol):
     """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
 
     def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
-        """Create table and checkpoints of a version (topic to its number of partitions); serves if it is the first."""
+        """Create table and checkpoints of a version (topic to its number of partitions); serves if it is the first.
 
-    def drop(self, projection: str, version: int) -> None: ...
+        What is there already stays. Raises UsageError when the table has other columns than the definition.
+        """
+
+    def drop(self, projection: str, version: int) -> None:
+        """Remove a version with its table. Raises Refused while it serves."""
 
     def versions(self, projection: str | None = None) -> list[VersionState]: ...
 
@@ -356,7 +381,10 @@ class ReadStore(Protocol):
     def parked(self, projection: str, version: int) -> list[ParkedEvent]:
         """By (topic, partition, sequence)."""
 
-    def set_state(self, projection: str, version: int, state: str, detail: str, *, epoch: int) -> None: ...
+    def set_state(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how the version is doing. Leaving `building` sets when it was built. Raises Fenced."""
 
     def switch(self, projection: str, version: int) -> None:
         """Point the view at this version, in one transaction. The former one keeps running until it is dropped."""
@@ -373,6 +401,53 @@ class ReadStore(Protocol):
         """Read through the views; `versions` reads other versions than the serving ones (a new version before its switch)."""
 
     def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
-        """Rows of a version in key order, for digests and comparisons."""
+        """Rows of a version in key order (text by code point), for comparisons."""
+
+    def digest(self, definition: Definition) -> Digest:
+        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
 
     def close(self) -> None: ...
+
+
+# --- routes and the evidence that their gates look at ------------------------------------------
+
+
+class RouteStore(Protocol):
+    """Where reads go, and the append-only history of how that came about."""
+
+    def get(self, capability: str, consumer: str = "*") -> Route:
+        """The consumer's own route, else that of `*`, else the default (legacy, revision 0)."""
+
+    def all(self) -> list[Route]: ...
+
+    def apply(self, move: Move, now: dt.datetime) -> Route:
+        """Write the move and its history line in one transaction. Applying the same move again changes nothing.
+
+        Raises Refused when the route is no longer as `move.was` says: plan again.
+        """
+
+    def history(self, capability: str, limit: int = 20) -> list[Moved]:
+        """The latest moves, newest first."""
+
+
+class Waivers(Protocol):
+    """The waivers alone: all that a read needs of the evidence."""
+
+    def waivers(self, capability: str | None = None) -> list[Waiver]:
+        """All waivers that were granted, expired ones too."""
+
+
+class Evidence(Waivers, Protocol):
+    """What was found out about a capability, for its gates and its guard."""
+
+    def last_run(self, capability: str, config_hash: str, now: dt.datetime) -> RunSummary | None:
+        """The latest shadow run under this configuration, its acceptances as they stand at `now`."""
+
+    def last_verification(self, projection: str, version: int) -> Verification | None: ...
+
+    def last_rehearsal(self, capability: str, consumer: str) -> Rehearsal | None: ...
+
+    def save_rehearsal(self, rehearsal: Rehearsal) -> None: ...
+
+    def grant(self, waiver: Waiver, now: dt.datetime) -> None:
+        """Store a waiver in place of a former one for the same capability and gate."""

@@ -42,7 +42,7 @@ parked_event = Table(
     Column("topic", String(200), nullable=False),
     Column("partition", Integer, nullable=False),
     Column("sequence", BigNumber, nullable=False),
-    Column("key", String(300), nullable=False),
+    Column("key", Text),
     Column("reason", Text, nullable=False),
     Column("held", Boolean, nullable=False),
     Column("parked_at", Instant, nullable=False),

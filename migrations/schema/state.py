@@ -161,9 +161,9 @@ shadow_run = Table(
     Column("versions", JSON, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant, nullable=False),
-    Column("counts", JSON, nullable=False),
     Column("verdict", String(20), nullable=False),
     Column("config_hash", String(64), nullable=False),
+    Column("outcome", JSON, nullable=False),
 )
 Index("ix_strangler_shadow_run", shadow_run.c.capability, shadow_run.c.ended_at)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import inspect
 import types
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
+from toolkit.core import values
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
 from toolkit.core.records import Envelope
@@ -50,6 +52,25 @@ class Column:
     type: ColumnType
     nullable: bool
     vocabulary: tuple[str, ...] = ()
+
+    def normal(self, value: object) -> object:
+        """The value as every store gives it back. Raises ValueError when it is not one of this column's type."""
+        return None if value is None else _NORMAL[self.type](value)
+
+
+_NORMAL: Mapping[ColumnType, Callable[[object], object]] = {
+    ColumnType.TEXT: values.text,
+    ColumnType.INTEGER: values.integer,
+    ColumnType.DECIMAL: values.decimal,
+    ColumnType.BOOLEAN: values.boolean,
+    ColumnType.DATE: values.date,
+    ColumnType.INSTANT: values.instant,
+    ColumnType.JSON: values.json,
+}
+
+
+_KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.INSTANT)
+"""What sorts and compares alike in Python and in every store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +139,27 @@ class Definition:
         """The table of this version; the view `name` points at the version that serves."""
         return f"{self.name}__v{self.version}"
 
+    @property
+    def mutable(self) -> tuple[str, ...]:
+        """Columns whose values a handler could change in place; they are copied before it gets them."""
+        return tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
+
+    @property
+    def key_column(self) -> Column:
+        """The column that tells the rows apart."""
+        return next(column for column in self.columns if column.name == self.key)
+
     def key_of(self, event: Event) -> object:
-        """The key of the row that this event changes."""
-        return getattr(event, self.handlers[type(event).__name__].key)
+        """The key of the row that this event changes. Raises Unprojectable when it cannot be one."""
+        value = getattr(event, self.handlers[type(event).__name__].key)
+        try:
+            if value is None:
+                raise ValueError("is empty")
+            return self.key_column.normal(value)
+        except ValueError as error:
+            raise Unprojectable(
+                f"{self.identity}: the key of {type(event).__name__}, {self.key}, {error}"
+            ) from error
 
     def apply(
         self, row: Mapping[str, object] | None, event: Event, envelope: Envelope
@@ -130,23 +169,23 @@ class Definition:
         None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
         finds no row, or leaves a value that the contract does not allow.
         """
-        handler = self.handlers[type(event).__name__]
+        handler, key = self.handlers[type(event).__name__], self.key_of(event)
+        if row is None and not handler.creates:
+            raise Unprojectable(
+                f"{self.identity}: no row for {self.key} = {key!r}, and "
+                f"{type(event).__name__} does not create one"
+            )
         subject = self.row_class.__new__(self.row_class)
-        if row is None:
-            if not handler.creates:
-                raise Unprojectable(
-                    f"{self.identity}: no row for {self.key} = {self.key_of(event)!r}, and "
-                    f"{type(event).__name__} does not create one"
-                )
-            subject.__dict__.update(self.defaults)
-            subject.__dict__[self.key] = self.key_of(event)
-        else:
-            subject.__dict__.update(row)
+        state = self.defaults if row is None else row
+        subject.__dict__.update(state)
+        subject.__dict__.update((name, copy.deepcopy(state[name])) for name in self.mutable if name in state)
+        subject.__dict__[self.key] = key
         verb = self._handle(handler, subject, event, envelope)
         if verb is DELETE:
             return None
-        after = subject.as_row()
-        self._keep_contract(after)
+        after = self._keep_contract(subject.as_row())
+        if after[self.key] != key:
+            raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
         return after
 
     def _handle(self, handler: Handler, row: Projection, event: Event, envelope: Envelope) -> Verb | None:
@@ -162,16 +201,22 @@ class Definition:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _keep_contract(self, row: Mapping[str, object]) -> None:
+    def _keep_contract(self, row: Mapping[str, object]) -> dict[str, object]:
+        kept: dict[str, object] = {}
         for column in self.columns:
             value = row[column.name]
             if value is None and not column.nullable:
                 raise Unprojectable(f"{self.identity}: {column.name} may not be empty")
+            try:
+                kept[column.name] = value = column.normal(value)
+            except ValueError as error:
+                raise Unprojectable(f"{self.identity}: {column.name} {error}") from error
             if column.vocabulary and value is not None and value not in column.vocabulary:
                 raise Unprojectable(
                     f"{self.identity}: {column.name} = {value!r} is not in its vocabulary "
                     f"({', '.join(column.vocabulary)})"
                 )
+        return kept
 
 
 def on(event: type[Event], *, creates: bool = False, key: str | None = None) -> Callable[[F], F]:
@@ -195,9 +240,17 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
     }
     faults: list[Fault] = []
     columns = tuple(_column(cls, field, hint, faults) for field, hint in hints.items())
+    defaults = _defaults(cls, columns, faults)
     handlers = _handlers(cls, key, faults)
     if key not in hints:
         faults.append(Fault(where=f"projection {cls.__name__}", what=f"key {key!r} is not one of its fields"))
+    if any(column.name == key and column.type not in _KEY_TYPES for column in columns):
+        faults.append(
+            Fault(
+                where=f"projection {cls.__name__}.{key}",
+                what="a key is text, a whole number, a date or an instant",
+            )
+        )
     if not any(handler.creates for handler in handlers.values()):
         faults.append(
             Fault(
@@ -214,36 +267,49 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
         context=context,
         key=key,
         columns=columns,
-        defaults={field: getattr(cls, field) for field in hints if hasattr(cls, field)},
+        defaults=defaults,
         handlers=handlers,
         row_class=cls,
     )
 
 
+def _defaults(cls: type[Projection], columns: tuple[Column, ...], faults: list[Fault]) -> dict[str, object]:
+    defaults: dict[str, object] = {}
+    for column in columns:
+        if hasattr(cls, column.name):
+            try:
+                defaults[column.name] = column.normal(getattr(cls, column.name))
+            except ValueError as error:
+                faults.append(
+                    Fault(where=f"projection {cls.__name__}.{column.name}", what=f"its default {error}")
+                )
+    return defaults
+
+
 def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str, Handler]:
+    """Collect the handlers, inherited ones too: a new version may be the old one with a rule overridden."""
     handlers: dict[str, Handler] = {}
-    for attribute in vars(cls).values():
-        for event, creates, own_key in getattr(attribute, "_handles", ()):
+    methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    for method in methods.values():
+        for event, creates, own_key in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
-                faults.append(
-                    Fault(where=f"projection {cls.__name__}", what=f"{event.__name__} has two handlers")
-                )
-            field = own_key or key
-            if field not in event.__struct_fields__:
-                faults.append(
-                    Fault(
-                        where=f"projection {cls.__name__}.{attribute.__name__}",
-                        what=f"{event.__name__} has no field {field!r} to find the row by",
-                        next=f"@on({event.__name__}, key='...') names the field",
-                    )
-                )
+                what = f"{event.__name__} has two handlers"
+                faults.append(Fault(where=f"projection {cls.__name__}", what=what))
             handlers[event.__name__] = Handler(
                 event=event,
                 creates=creates,
-                key=field,
-                function=attribute,
-                takes_envelope=len(inspect.signature(attribute).parameters) > 2,
+                key=own_key or key,
+                function=method,
+                takes_envelope=len(inspect.signature(method).parameters) > 2,
             )
+            if (own_key or key) not in event.__struct_fields__:
+                faults.append(
+                    Fault(
+                        where=f"projection {cls.__name__}.{method.__name__}",
+                        what=f"{event.__name__} has no field {own_key or key!r} to find the row by",
+                        next=f"@on({event.__name__}, key='...') names the field",
+                    )
+                )
     return handlers
 
 

@@ -1,0 +1,1 @@
+"""Read stores: where projections live, with their checkpoints, in one database."""

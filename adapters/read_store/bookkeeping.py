@@ -1,0 +1,230 @@
+"""Versions, checkpoints and parked events: the rows beside the rows, always in the caller's transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, delete, select, update
+
+from adapters.read_store.engine import EngineOfRows
+from migrations.schema.read_store import checkpoint, parked_event, projection
+from toolkit.core.errors import Fenced, UsageError
+from toolkit.core.records import Record
+from toolkit.ports import Batch, Checkpoint, ParkedEvent, VersionState
+
+
+def of(table: Table, name: str, version: int) -> ColumnElement[bool]:
+    """The condition that a bookkeeping row belongs to one version of a projection."""
+    return and_(table.c.projection == name, table.c.version == version)
+
+
+def versions(connection: Connection, name: str | None = None) -> list[VersionState]:
+    """All versions, or those of one projection, in order."""
+    found = select(projection).order_by(projection.c.projection, projection.c.version)
+    if name is not None:
+        found = found.where(projection.c.projection == name)
+    return [VersionState(**row._mapping) for row in connection.execute(found)]
+
+
+def version(connection: Connection, name: str, number: int) -> VersionState:
+    """One version. Raises UsageError when the store does not have it."""
+    known = versions(connection, name)
+    for one in known:
+        if one.version == number:
+            return one
+    there = ", ".join(f"v{one.version}" for one in known) or "none"
+    raise UsageError(
+        f"the read store has no {name} v{number} (it has: {there}): run `strangler project run` or `rebuild` first"
+    )
+
+
+def enter(
+    connection: Connection, name: str, number: int, topics: Mapping[str, int], now: dt.datetime
+) -> None:
+    """Enter a version with a checkpoint for every partition, as far as they are not there; the first one serves."""
+    known = versions(connection, name)
+    if all(one.version != number for one in known):
+        connection.execute(
+            projection.insert().values(
+                projection=name,
+                version=number,
+                serving=not any(one.serving for one in known),
+                epoch=0,
+                state="building",
+                detail="",
+                updated_at=now,
+            )
+        )
+    there = {(one.topic, one.partition) for one in checkpoints(connection, name, number)}
+    missing = [
+        {
+            "projection": name,
+            "version": number,
+            "topic": topic,
+            "partition": at,
+            "next_offset": 0,
+            "sequence": 0,
+        }
+        for topic, partitions in topics.items()
+        for at in range(partitions)
+        if (topic, at) not in there
+    ]
+    if missing:
+        connection.execute(checkpoint.insert(), missing)
+
+
+def seize(connection: Connection, name: str, number: int) -> int:
+    """Raise the epoch and return it."""
+    epoch = connection.scalar(
+        update(projection)
+        .where(of(projection, name, number))
+        .values(epoch=projection.c.epoch + 1)
+        .returning(projection.c.epoch)
+    )
+    return version(connection, name, number).epoch if epoch is None else int(epoch)
+
+
+def fence(connection: Connection, name: str, number: int, epoch: int, **values: object) -> None:
+    """Hold the version's row until the transaction ends, if the epoch is still ours. Raises Fenced."""
+    held = connection.execute(
+        update(projection).where(of(projection, name, number), projection.c.epoch == epoch).values(**values)
+    )
+    if held.rowcount != 1:
+        raise Fenced(
+            f"{name} v{number}: another process has taken over this projection since epoch {epoch}; nothing was written"
+        )
+
+
+def checkpoints(connection: Connection, name: str, number: int) -> list[Checkpoint]:
+    """How far a version has come, by (topic, partition)."""
+    found = connection.execute(
+        select(checkpoint)
+        .where(of(checkpoint, name, number))
+        .order_by(checkpoint.c.topic, checkpoint.c.partition)
+    )
+    return [_checkpoint(row) for row in found]
+
+
+def _checkpoint(row: Row[Any]) -> Checkpoint:
+    return Checkpoint(
+        topic=row.topic,
+        partition=row.partition,
+        next_offset=row.next_offset,
+        sequence=row.sequence,
+        as_of=row.as_of,
+    )
+
+
+_MOVE = (
+    update(checkpoint)
+    .where(
+        checkpoint.c.projection == bindparam("of_projection"),
+        checkpoint.c.version == bindparam("of_version"),
+        checkpoint.c.topic == bindparam("of_topic"),
+        checkpoint.c.partition == bindparam("of_partition"),
+    )
+    .values(
+        next_offset=bindparam("new_offset"),
+        sequence=bindparam("new_sequence"),
+        as_of=bindparam("new_as_of", type_=checkpoint.c.as_of.type),
+    )
+)
+
+
+def move(connection: Connection, name: str, number: int, moved: Sequence[Checkpoint]) -> None:
+    """Write checkpoints. Raises UsageError for a partition that the version does not have."""
+    if not moved:
+        return
+    written = connection.execute(
+        _MOVE,
+        [
+            {
+                "of_projection": name,
+                "of_version": number,
+                "of_topic": one.topic,
+                "of_partition": one.partition,
+                "new_offset": one.next_offset,
+                "new_sequence": one.sequence,
+                "new_as_of": one.as_of,
+            }
+            for one in moved
+        ],
+    )
+    if written.rowcount not in (len(moved), -1):
+        raise UsageError(f"{name} v{number} has no checkpoint for a partition it is given: create it first")
+
+
+def park(connection: Connection, rows: EngineOfRows, name: str, number: int, batch: Batch) -> None:
+    """Write and remove parked events; one that is parked already keeps its place and gets the new reason."""
+    if batch.unparked:
+        connection.execute(
+            delete(parked_event).where(
+                of(parked_event, name, number), parked_event.c.event_id == bindparam("applied")
+            ),
+            [{"applied": event} for event in batch.unparked],
+        )
+    if batch.parked:
+        insert = rows.insert(parked_event)
+        replaced = {column: insert.excluded[column] for column in ("key", "reason", "held")}
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=parked_event.primary_key.columns, set_=replaced),
+            [_parked_row(name, number, one) for one in batch.parked],
+        )
+
+
+def _parked_row(name: str, number: int, one: ParkedEvent) -> dict[str, object]:
+    return {
+        "projection": name,
+        "version": number,
+        "event_id": one.record.envelope.id,
+        "topic": one.topic,
+        "partition": one.record.partition,
+        "sequence": one.record.sequence,
+        "key": one.key,
+        "reason": one.reason,
+        "held": one.held,
+        "parked_at": one.parked_at,
+        "record": msgspec.msgpack.encode(one.record),
+    }
+
+
+_RECORD = msgspec.msgpack.Decoder(Record)
+
+
+def parked(connection: Connection, name: str, number: int) -> list[ParkedEvent]:
+    """A version's parked events by (topic, partition, sequence)."""
+    table = parked_event
+    found = connection.execute(
+        select(table)
+        .where(of(table, name, number))
+        .order_by(table.c.topic, table.c.partition, table.c.sequence)
+    )
+    return [
+        ParkedEvent(
+            record=_RECORD.decode(row.record),
+            topic=row.topic,
+            key=row.key,
+            reason=row.reason,
+            held=row.held,
+            parked_at=row.parked_at,
+        )
+        for row in found
+    ]
+
+
+def held_keys(connection: Connection, name: str, number: int) -> list[str]:
+    """Keys with a parked event; where its key is not known, its subject."""
+    found = connection.execute(
+        select(parked_event.c.key, parked_event.c.record).distinct().where(of(parked_event, name, number))
+    )
+    keys = {row.key if row.key is not None else _RECORD.decode(row.record).envelope.subject for row in found}
+    return sorted(keys)
+
+
+def forget(connection: Connection, name: str, number: int) -> None:
+    """Remove all that is known of a version."""
+    for table in (parked_event, checkpoint, projection):
+        connection.execute(delete(table).where(of(table, name, number)))

@@ -1,0 +1,315 @@
+"""Projections in a SQL database: a table for each version, and a view that points at the serving one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+
+from adapters.engines import reading, writing
+from adapters.read_store import bookkeeping
+from adapters.read_store.engine import EngineOfRows, shown_value
+from adapters.read_store.layout import Layout, quoted
+from adapters.read_store.postgresql import PostgresRows
+from adapters.read_store.sqlite import SqliteRows
+from migrations.schema.read_store import projection as projection_table
+from toolkit.core.errors import ReadTimeout, Refused, UsageError
+from toolkit.core.projections import Definition, row_json
+from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, VersionState, ViewAnswer
+
+PAGE = 5_000
+"""Rows read at once while a digest is taken."""
+LONGEST_NAME = 55
+"""Characters of a table's name; PostgreSQL would cut a longer one off at 63 and not say so."""
+
+_ENGINES: Mapping[str, type[EngineOfRows]] = {"sqlite": SqliteRows, "postgresql": PostgresRows}
+
+
+def open_read_store(url: str) -> SqlReadStore:
+    """Open the read store at a URL; its bookkeeping tables are the work of `migrations`."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except ArgumentError as error:
+        raise UsageError(f"read_store.url: {error}") from error
+    if backend not in _ENGINES:
+        raise UsageError(
+            f"read_store.url: {backend} cannot be a read store; there are: {', '.join(_ENGINES)}"
+        )
+    rows = _ENGINES[backend]()
+    return SqlReadStore(rows.open(url), rows)
+
+
+class SqlReadStore:
+    """A ports.ReadStore. Rows, checkpoints and parked events change together or not at all (R4)."""
+
+    def __init__(self, engine: Engine, rows: EngineOfRows) -> None:
+        self.engine = engine
+        self._rows = rows
+        self._layouts: dict[str, Layout] = {}
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.engine.dispose()
+
+    def _layout(self, definition: Definition) -> Layout:
+        layout = self._layouts.get(definition.table)
+        if layout is None or layout.definition is not definition:
+            layout = self._layouts[definition.table] = Layout(definition, self._rows.dialect)
+        return layout
+
+    # --- versions
+
+    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+        """Create what is missing of a version: its table, its checkpoints, and the view if it is the first."""
+        layout = self._layout(definition)
+        if len(layout.table) > LONGEST_NAME:
+            raise UsageError(
+                f"projection {definition.name}: its table's name may have {LONGEST_NAME} characters: give it a shorter name="
+            )
+        with self._writing() as connection:
+            self._rows.alone(connection, definition.name)
+            there = self._rows.columns(connection, layout.table)
+            if not there:
+                connection.exec_driver_sql(layout.create)
+            elif sorted(there) != sorted(layout.columns):
+                raise UsageError(_other_columns(definition, there, layout.columns))
+            bookkeeping.enter(connection, definition.name, definition.version, topics, now)
+            state = bookkeeping.version(connection, definition.name, definition.version)
+            if state.serving and not self._rows.columns(connection, definition.name):
+                self._rows.replace_view(connection, definition.name, self._select(connection, layout.table))
+        return state
+
+    def drop(self, projection: str, version: int) -> None:
+        """Remove a version with its table. Raises Refused while it serves."""
+        with self._writing() as connection:
+            self._rows.alone(connection, projection)
+            if bookkeeping.version(connection, projection, version).serving:
+                raise Refused(f"{projection} v{version} serves reads: switch to another version first")
+            bookkeeping.forget(connection, projection, version)
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(f'{projection}__v{version}')}")
+
+    def versions(self, projection: str | None = None) -> list[VersionState]:
+        """All versions, or those of one projection."""
+        with self._reading() as connection:
+            return bookkeeping.versions(connection, projection)
+
+    def switch(self, projection: str, version: int) -> None:
+        """Point the view at this version, in one transaction with the mark that it serves."""
+        with self._writing() as connection:
+            self._rows.alone(connection, projection)
+            bookkeeping.version(connection, projection, version)
+            serving = projection_table.c.version == version
+            connection.execute(
+                update(projection_table)
+                .where(projection_table.c.projection == projection)
+                .values(serving=serving)
+            )
+            select = self._select(connection, f"{projection}__v{version}")
+            self._rows.replace_view(connection, projection, select)
+
+    def _select(self, connection: Connection, table: str) -> str:
+        columns = self._rows.columns(connection, table)
+        if not columns:
+            raise UsageError(f"the read store has no table {table}: run `strangler project rebuild` first")
+        shown = ", ".join(self._rows.shown(name, declared) for name, declared in columns)
+        return f"SELECT {shown} FROM {quoted(table)}"
+
+    # --- what a projector does
+
+    def seize(self, projection: str, version: int) -> int:
+        """Take over a version for writing; whoever had it before is refused at its next commit."""
+        with self._writing() as connection:
+            return bookkeeping.seize(connection, projection, version)
+
+    def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]:
+        """The rows that there are for these keys."""
+        if not keys:
+            return {}
+        layout = self._layout(definition)
+        with self._reading() as connection:
+            found = self._rows.load(connection, layout, [layout.encode_key(key) for key in keys])
+            rows = [layout.decode(row) for row in found]
+        return {row[definition.key]: row for row in rows}
+
+    def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
+        """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
+        layout, name, version = self._layout(definition), definition.name, definition.version
+        with self._writing() as connection:
+            bookkeeping.fence(connection, name, version, epoch, updated_at=now)
+            if batch.deletes:
+                self._rows.delete(connection, layout, [layout.encode_key(key) for key in batch.deletes])
+            if batch.upserts:
+                self._rows.upsert(connection, layout, [layout.encode(row) for row in batch.upserts])
+            bookkeeping.move(connection, name, version, batch.checkpoints)
+            bookkeeping.park(connection, self._rows, name, version, batch)
+
+    def checkpoints(self, projection: str, version: int) -> list[Checkpoint]:
+        """How far a version has come, by (topic, partition)."""
+        with self._reading() as connection:
+            return bookkeeping.checkpoints(connection, projection, version)
+
+    def parked(self, projection: str, version: int) -> list[ParkedEvent]:
+        """A version's parked events by (topic, partition, sequence)."""
+        with self._reading() as connection:
+            return bookkeeping.parked(connection, projection, version)
+
+    def set_state(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how a version is doing; the first time that it is running, it was built. Raises Fenced."""
+        with self._writing() as connection:
+            built = bookkeeping.version(connection, projection, version).built_at
+            if built is None and state == "running":
+                built = now
+            bookkeeping.fence(
+                connection,
+                projection,
+                version,
+                epoch,
+                state=state,
+                detail=detail,
+                updated_at=now,
+                built_at=built,
+            )
+
+    # --- reads
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object],
+        *,
+        projections: Sequence[str],
+        versions: Mapping[str, int] | None = None,
+        timeout: dt.timedelta,
+    ) -> ViewAnswer:
+        """Read through the views, with the positions and held keys of the same instant."""
+        given = {name: self._rows.parameter(value) for name, value in parameters.items()}
+        with self._reading() as connection, self._explained(sql, timeout):
+            wanted = self._prepare(connection, projections, versions or {}, timeout)
+            positions = {
+                name: bookkeeping.checkpoints(connection, name, version) for name, version in wanted.items()
+            }
+            held = {
+                name: bookkeeping.held_keys(connection, name, version) for name, version in wanted.items()
+            }
+            with self._rows.limited(connection, timeout):
+                rows = _answer(connection, sql, given)
+        return ViewAnswer(rows=rows, checkpoints=positions, versions=wanted, held=held)
+
+    def _prepare(
+        self,
+        connection: Connection,
+        projections: Sequence[str],
+        versions: Mapping[str, int],
+        timeout: dt.timedelta,
+    ) -> dict[str, int]:
+        self._rows.hold(connection, [name for name in projections if name not in versions], timeout)
+        for name, version in versions.items():
+            self._rows.shadow(connection, name, self._select(connection, f"{name}__v{version}"))
+        serving = {one.projection: one.version for one in bookkeeping.versions(connection) if one.serving}
+        wanted = serving | dict(versions)
+        missing = [name for name in projections if name not in wanted]
+        if missing:
+            raise UsageError(_not_there(", ".join(missing)))
+        return {name: wanted[name] for name in projections}
+
+    @contextmanager
+    def _explained(self, sql: str, timeout: dt.timedelta) -> Iterator[None]:
+        first = next((line for line in sql.splitlines() if line.strip() and not line.startswith("--")), sql)
+        try:
+            yield
+        except DBAPIError as error:
+            if self._rows.timed_out(error):
+                raise ReadTimeout(
+                    f"the read took longer than {timeout.total_seconds():g} s and was cancelled: {first}"
+                ) from error
+            if self._rows.missing_table(error):
+                raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
+            if self._rows.faulty_sql(error):
+                raise UsageError(f"the read SQL cannot be run: {str(error.orig).strip()}: {first}") from error
+            raise
+        except StatementError as error:
+            raise UsageError(f"the read SQL lacks a parameter: {error.orig or error}: {first}") from error
+
+    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
+        """Rows of a version in key order."""
+        with self._reading() as connection:
+            return self._page(connection, self._layout(definition), after, limit)
+
+    def _page(
+        self, connection: Connection, layout: Layout, after: object | None, limit: int
+    ) -> list[dict[str, object]]:
+        values = (limit,) if after is None else (layout.encode_key(after), limit)
+        found = connection.exec_driver_sql(layout.page(first=after is None), values)
+        return [layout.decode(row) for row in found]
+
+    def digest(self, definition: Definition) -> Digest:
+        """Digest of a version's rows, with its positions and parked events of the same instant."""
+        layout, name, version = self._layout(definition), definition.name, definition.version
+        digest, count, after = hashlib.sha256(), 0, None
+        with self._reading() as connection:
+            positions = bookkeeping.checkpoints(connection, name, version)
+            parked = bookkeeping.parked(connection, name, version)
+            while page := self._page(connection, layout, after, PAGE):
+                for row in page:
+                    digest.update(row_json(row) + b"\n")
+                count, after = count + len(page), page[-1][definition.key]
+        return Digest(
+            digest=digest.hexdigest(),
+            rows=count,
+            checkpoints=positions,
+            parked=[one.record.envelope.id for one in parked],
+        )
+
+    # --- transactions
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with writing(self.engine) as connection, self._own_tables():
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with reading(self.engine) as connection, self._own_tables():
+            yield connection
+
+    @contextmanager
+    def _own_tables(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if self._rows.missing_table(error):
+                raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
+            raise
+
+
+def _answer(connection: Connection, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
+    result = connection.execute(text(sql), parameters)
+    names = [name.lower() for name in list(result.keys())]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise UsageError(
+            f"the read SQL gives two columns called {', '.join(double)}: name them apart with AS"
+        )
+    return [dict(zip(names, map(shown_value, row), strict=True)) for row in result]
+
+
+def _not_there(what: str) -> str:
+    return f"the read store does not have what is asked for ({what}): run `strangler project run` first"
+
+
+def _other_columns(
+    definition: Definition, there: Sequence[tuple[str, str]], wanted: Sequence[tuple[str, str]]
+) -> str:
+    gone = ", ".join(f"{name} {type_}" for name, type_ in sorted(set(there) - set(wanted)))
+    new = ", ".join(f"{name} {type_}" for name, type_ in sorted(set(wanted) - set(there)))
+    return (
+        f"{definition.identity} is built with other columns than the code says (built: {gone or 'fewer'}; "
+        f"code: {new or 'fewer'}): give the changed projection version={definition.version + 1}"
+    )

@@ -1,0 +1,170 @@
+"""Shadow one capability of a project: join both read paths, the archive and the clocks to a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from shadow.classify import Stage
+from shadow.keys import Key
+from shadow.normalise import compile_rules
+from shadow.readers import Readers
+from shadow.run import Asked, Limits, Ports, Progress, RunResult, shadow_run
+from shadow.sandwich import Patience, Sides, View
+from toolkit.core.evidence import Acceptance
+from toolkit.core.projections import Definition
+from toolkit.loader import Project
+from toolkit.paths import ReadPaths, oldest, oldest_by_topic
+from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore
+from toolkit.settings import duration
+
+SECRET_VARIABLE = "STRANGLER_REDACTION_KEY"  # noqa: S105 - the name of a variable, not a secret
+RECENT = dt.timedelta(minutes=1)
+POLL = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadowing:
+    """What a shadow run of one capability is made from.
+
+    `versions` reads other versions than the serving ones: a new version before its switch.
+    """
+
+    project: Project
+    capability: str
+    legacy: LegacySource
+    store: ReadStore
+    archive: Archive
+    clock: Clock
+    versions: Mapping[str, int] = field(default_factory=dict)
+    today: dt.date | None = None
+    catch_up: float = 30.0
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def run(
+        self,
+        acceptances: Mapping[str, Acceptance],
+        *,
+        keys: int = 0,
+        progress: Callable[[Progress], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> RunResult:
+        """Compare both sides. Stops early, with what it has, once `stopping` says so."""
+        section = self.project.capability(self.capability)
+        definitions = self._definitions()
+        columns = [column for definition in definitions for column in definition.columns]
+        asked = Asked(
+            run_id=str(uuid.uuid4()),
+            capability=self.capability,
+            section=section,
+            config_hash=self.project.settings.config_hash(self.capability),
+            rules=compile_rules(self.capability, section, columns),
+            secret=os.environ.get(SECRET_VARIABLE, "").encode() or secrets.token_bytes(32),
+        )
+        patience = Patience(catch_up=self.catch_up, settle=duration(section.settle).total_seconds())
+        limits = Limits(keys=keys, patience=patience)
+        return shadow_run(asked, self._ports(definitions, progress, stopping), limits, acceptances)
+
+    def _ports(
+        self,
+        definitions: list[Definition],
+        progress: Callable[[Progress], None] | None,
+        stopping: Callable[[], bool],
+    ) -> Ports:
+        paths = ReadPaths(self.project, self.capability, self.legacy, self.store)
+        today = self.today or self.clock().date()
+        section = paths.section
+        threads = max(1, self.project.settings.legacy[paths.source].max_reads // 2)
+
+        def legacy(key: Key) -> Answer:
+            return paths.legacy(paths.asked(key.parameters, today=today))
+
+        def view(key: Key) -> View:
+            seen = paths.view(paths.asked(key.parameters, today=today), self.versions or None)
+            return View(rows=seen.rows, as_of=seen.as_of, held=bool(seen.held), versions=seen.versions)
+
+        has_subject = bool(section.subject)
+        return Ports(
+            sides=Sides(
+                legacy=Readers(legacy, threads=threads),
+                view=Readers(view, threads=1),
+                wait_for=self._wait_for(section.projections),
+                now=self.legacy.clock,
+                monotonic=self.monotonic,
+                sleep=self.sleep,
+                touched=self._touched if has_subject else None,
+                stopping=stopping,
+            ),
+            clock=self.clock,
+            legacy_keys=lambda: paths.keys(today),
+            view_keys=(lambda: self._view_keys(definitions[0])) if self._keyed_alike(definitions) else None,
+            recent=(lambda: self.archive.touched(self._topic, self.legacy.clock() - RECENT))
+            if has_subject
+            else None,
+            locate=self._locate if has_subject else None,
+            progress=progress,
+        )
+
+    @property
+    def _topic(self) -> str:
+        return self.project.topic(self.legacy.name)
+
+    def _definitions(self) -> list[Definition]:
+        """The definitions that answer, the capability's first projection first."""
+        found = []
+        for name in self.project.capability(self.capability).projections:
+            serving = {one.version for one in self.store.versions(name) if one.serving}
+            version = self.versions.get(name) or next(iter(serving), max(self.project.projections[name]))
+            found.append(self.project.definition(name, version))
+        return found
+
+    def _keyed_alike(self, definitions: list[Definition]) -> bool:
+        """Can the projection's own keys be asked for? Then a row that only the projection has is found."""
+        return self.project.capability(self.capability).key == [definitions[0].key]
+
+    def _view_keys(self, definition: Definition) -> Iterator[dict[str, object]]:
+        after: object | None = None
+        while rows := self.store.rows(definition, after, 1000):
+            after = rows[-1][definition.key]
+            yield from ({definition.key: row[definition.key]} for row in rows)
+
+    def _as_of(self, projections: tuple[str, ...]) -> dt.datetime | None:
+        checkpoints = []
+        for name in projections:
+            serving = next((one.version for one in self.store.versions(name) if one.serving), None)
+            version = self.versions.get(name, serving)
+            of_this = [] if version is None else self.store.checkpoints(name, version)
+            if not of_this:
+                return None
+            checkpoints.extend(of_this)
+        return oldest(oldest_by_topic(checkpoints).values())
+
+    def _wait_for(self, projections: tuple[str, ...]) -> Callable[[dt.datetime, float], bool]:
+        def wait(instant: dt.datetime, seconds: float) -> bool:
+            deadline = self.monotonic() + seconds
+            while True:
+                as_of = self._as_of(projections)
+                if as_of is not None and as_of > instant:
+                    return True
+                if self.monotonic() >= deadline:
+                    return False
+                self.sleep(POLL)
+
+        return wait
+
+    def _touched(self, subjects: Collection[str], since: dt.datetime) -> set[str]:
+        return self.archive.touched(self._topic, since).intersection(subjects)
+
+    def _locate(self, subject: str) -> str | None:
+        """The first stage that a subject's last fact did not pass."""
+        if any(one.change.subject == subject for one in self.archive.parked(self.legacy.name)):
+            return Stage.TRANSLATED.value
+        if self.archive.of_subject(self._topic, subject):
+            return Stage.PROJECTED.value
+        return Stage.CAPTURED.value

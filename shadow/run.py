@@ -1,0 +1,187 @@
+"""A shadow run: which keys, judged in batches, what came of it. Everything outside comes in through ports."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shadow.classify import Locate, Redactor
+from shadow.keys import Key, distinct, read_keys, sample
+from shadow.ledger import Ledger, Line
+from shadow.normalise import Rules
+from shadow.sandwich import Patience, Sandwich, Sides
+from shadow.stats import Proof, Proven, prove
+from toolkit.core.evidence import Acceptance
+from toolkit.settings import CapabilitySection, duration
+
+KeyRows = Callable[[], Iterable[Mapping[str, object]]]
+
+
+class RunVerdict(StrEnum):
+    """What a run came to. Too little is never clean."""
+
+    CLEAN = "clean"
+    FINDINGS = "findings"
+    INSUFFICIENT = "insufficient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    done: int
+    total: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a run needs of the outside.
+
+    `legacy_keys` and `view_keys` list the keys that each side knows: a row that only the projection has is
+    found through the second. `recent` are the subjects that changed lately: they are always in the sample.
+    `clock` is the wall clock, for the run's own stamps.
+    """
+
+    sides: Sides
+    clock: Callable[[], dt.datetime]
+    legacy_keys: KeyRows
+    view_keys: KeyRows | None = None
+    recent: Callable[[], Collection[str]] | None = None
+    locate: Locate | None = None
+    progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of a run. `keys`: at most so many (0: all of the sample). `examples`: kept for each fingerprint."""
+
+    batch: int = 200
+    keys: int = 0
+    examples: int = 20
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be compared, under which name and configuration.
+
+    `secret` keys the hashes that stand for redacted values: the same secret makes runs comparable.
+    """
+
+    run_id: str
+    capability: str
+    section: CapabilitySection
+    config_hash: str
+    rules: Rules
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run found.
+
+    `known`: keys of both sides together; `asked`: how many of them were judged. `counts` has each verdict, the
+    confirmed pairs by their worst kind. `confirmed` are the confirmed pairs by the fingerprints they show.
+    """
+
+    id: str
+    capability: str
+    config_hash: str
+    versions: Mapping[str, int]
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    seconds: float
+    known: int
+    asked: int
+    stopped: bool
+    counts: Mapping[str, int]
+    lines: tuple[Line, ...]
+    confirmed: Mapping[tuple[str, ...], int]
+    errors: int
+    legacy_errors: int
+    proof: Proof
+    verdict: RunVerdict
+
+
+def shadow_run(
+    asked: Asked, ports: Ports, limits: Limits, acceptances: Mapping[str, Acceptance] | None = None
+) -> RunResult:
+    """Compare both sides of a capability, key by key, and say what was found.
+
+    `acceptances` are by fingerprint; those that have run out are ignored.
+    """
+    started_at, started = ports.clock(), ports.sides.monotonic()
+    in_force = {print_: one for print_, one in (acceptances or {}).items() if started_at < one.expires_at}
+    known, chosen = _choose(asked, ports, limits)
+    sandwich = Sandwich(asked.rules, ports.sides, limits.patience)
+    ledger = _ledger(asked, ports, limits)
+    done = _judge(chosen, sandwich, ledger, ports, limits.batch)
+    gates = asked.section.gates
+    proof = prove(ledger.mismatched(in_force), ledger.judged, pairs=gates.pairs, rate=gates.mismatch_rate)
+    lines = ledger.lines(in_force)
+    return RunResult(
+        id=asked.run_id,
+        capability=asked.capability,
+        config_hash=asked.config_hash,
+        versions=dict(sandwich.versions),
+        started_at=started_at,
+        ended_at=ports.clock(),
+        seconds=ports.sides.monotonic() - started,
+        known=known,
+        asked=done,
+        stopped=done < len(chosen),
+        counts=dict(ledger.counts),
+        lines=lines,
+        confirmed=dict(ledger.confirmed),
+        errors=ledger.errors,
+        legacy_errors=ledger.legacy_errors,
+        proof=proof,
+        verdict=_verdict(lines, proof),
+    )
+
+
+def _choose(asked: Asked, ports: Ports, limits: Limits) -> tuple[int, Sequence[Key]]:
+    """How many keys there are, and those to ask for."""
+    name, section = asked.capability, asked.section
+    lists = [list(read_keys(name, section, ports.legacy_keys()))]
+    if ports.view_keys is not None:
+        lists.append(list(read_keys(name, section, ports.view_keys())))
+    keys = distinct(*lists)
+    recent = frozenset(ports.recent() if ports.recent is not None else ())
+    chosen = sample(name, keys, section.sample, recent)
+    return len(keys), chosen[: limits.keys] if limits.keys else chosen
+
+
+def _ledger(asked: Asked, ports: Ports, limits: Limits) -> Ledger:
+    return Ledger(
+        asked.rules,
+        objective=duration(asked.section.freshness),
+        redactor=Redactor(asked.rules.redact, asked.secret),
+        hidden_keys=any(part.lower() in asked.rules.redact for part in asked.section.key),
+        locate=ports.locate,
+        examples=limits.examples,
+    )
+
+
+def _judge(keys: Sequence[Key], sandwich: Sandwich, ledger: Ledger, ports: Ports, batch: int) -> int:
+    """Judge batch by batch until all are done or the run is stopped. Returns how many were judged."""
+    done = 0
+    for start in range(0, len(keys), batch):
+        if ports.sides.stopping():
+            break
+        part = keys[start : start + batch]
+        for judgement in sandwich.judge(part):
+            ledger.add(judgement)
+        done += len(part)
+        if ports.progress is not None:
+            ports.progress(Progress(done=done, total=len(keys), counts=dict(ledger.counts)))
+    return done
+
+
+def _verdict(lines: Iterable[Line], proof: Proof) -> RunVerdict:
+    if any(line.fails for line in lines):
+        return RunVerdict.FINDINGS
+    return RunVerdict.CLEAN if proof.proven is Proven.PASS else RunVerdict.INSUFFICIENT

@@ -1,0 +1,188 @@
+"""A fresh read store on each engine, and a small world of events and projections to put into it."""
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pytest
+
+from adapters.read_store.sql import SqlReadStore, open_read_store
+from migrations.schema.read_store import metadata
+from toolkit.core.events import Catalogue, Context, Event
+from toolkit.core.projections import DELETE, Projection, Verb, on
+from toolkit.core.records import Envelope, Record, event_id, partition_of
+
+START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+SECOND = dt.timedelta(seconds=1)
+TOPIC = "insurer.policy_admin"
+SOURCE = "policy_admin"
+PARTITIONS = 2
+TOPICS = {TOPIC: PARTITIONS}
+ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+policies = Context("policy-administration")
+
+
+class Reason(StrEnum):
+    REQUEST = "request"
+    NON_PAYMENT = "non_payment"
+
+
+@policies.event(subject="policy_no", means="Cover was agreed.", version=2)
+class PolicyIssued(Event):
+    policy_no: str
+    broker: str
+    premium: Decimal
+
+
+@policies.upcast(PolicyIssued, from_version=1)
+def premium_from_cents(data: dict[str, object]) -> dict[str, object]:
+    return {**data, "premium": str(Decimal(str(data["cents"])) / 100)}
+
+
+@policies.event(subject="policy_no", means="Another premium was agreed.")
+class PremiumAgreed(Event):
+    policy_no: str
+    premium: Decimal
+
+
+@policies.event(subject="policy_no", means="Cover ends.")
+class PolicyCancelled(Event):
+    policy_no: str
+    reason: Reason
+    on: dt.date
+
+
+@policies.event(subject="policy_no", means="There never was a policy.")
+class PolicyAnnulled(Event):
+    policy_no: str
+
+
+@policies.event(subject="policy_no", means="Something nobody projects.")
+class PolicyPrinted(Event):
+    policy_no: str
+
+
+CATALOGUE = Catalogue.of([policies])
+
+
+class PolicyView(Projection, version=1, context="service", key="policy_no"):
+    """State-carrying: a row takes the event's values."""
+
+    policy_no: str
+    premium: Decimal
+    status: Literal["in_force", "cancelled"] = "in_force"
+    reason: str | None = None
+    ends_on: dt.date | None = None
+    open: bool = True
+    changes: int = 0
+    history: list[str] = []
+    changed_at: dt.datetime | None = None
+
+    @on(PolicyIssued, creates=True)
+    def issued(self, event: PolicyIssued, envelope: Envelope) -> None:
+        self.premium = event.premium
+        self._note(envelope)
+
+    @on(PremiumAgreed)
+    def agreed(self, event: PremiumAgreed, envelope: Envelope) -> None:
+        if event.premium < 0:
+            raise ValueError("a premium is not negative")
+        self.premium = event.premium
+        self._note(envelope)
+
+    @on(PolicyCancelled)
+    def cancelled(self, event: PolicyCancelled, envelope: Envelope) -> None:
+        self.status, self.reason, self.ends_on, self.open = "cancelled", event.reason, event.on, False
+        self._note(envelope)
+
+    @on(PolicyAnnulled)
+    def annulled(self, event: PolicyAnnulled) -> Verb:
+        return DELETE
+
+    def _note(self, envelope: Envelope) -> None:
+        self.changes += 1
+        self.history = [*self.history, envelope.type][-3:]
+        self.changed_at = envelope.time
+
+
+class BrokerBook(Projection, version=1, context="sales", key="broker"):
+    """Counting: an event applied twice, or not at all, would show."""
+
+    broker: str
+    policies: int = 0
+    premium: Decimal = Decimal(0)
+
+    @on(PolicyIssued, creates=True)
+    def issued(self, event: PolicyIssued) -> None:
+        self.policies += 1
+        self.premium += event.premium
+
+
+POLICY = PolicyView.definition
+BOOK = BrokerBook.definition
+
+
+@pytest.fixture(params=ENGINES)
+def read_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, on SQLite and on PostgreSQL."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path}/read.db"
+
+
+@pytest.fixture
+def read_store(read_store_url: str) -> Iterator[SqlReadStore]:
+    """The read store with its bookkeeping tables."""
+    opened = open_read_store(read_store_url)
+    metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
+
+
+class Story:
+    """Records in the order in which an archive would number them."""
+
+    def __init__(self, partitions: int = PARTITIONS, topic: str = TOPIC) -> None:
+        self.topic = topic
+        self.partitions = partitions
+        self.records: list[Record] = []
+        self._last: dict[int, int] = {}
+
+    def tell(self, *events: Event) -> list[Record]:
+        """Number events as they come; gives back their records."""
+        return [self._add(event, msgspec.json.encode(event)) for event in events]
+
+    def tell_raw(self, type_: str, subject: str, data: bytes, version: int = 1) -> Record:
+        """An event whose data nobody promises to be readable."""
+        return self._number(type_, subject, data, version)
+
+    def _add(self, event: Event, data: bytes) -> Record:
+        kind = CATALOGUE.of_event(event)
+        return self._number(kind.name, str(getattr(event, kind.subject)), data, kind.version)
+
+    def _number(self, type_: str, subject: str, data: bytes, version: int) -> Record:
+        partition = partition_of(subject, self.partitions)
+        sequence = self._last[partition] = self._last.get(partition, 0) + 1
+        position = f"POLMAST:{len(self.records) + 1}"
+        record = Record(
+            envelope=Envelope(
+                id=event_id(SOURCE, position, type_, 0),
+                source=SOURCE,
+                type=type_,
+                subject=subject,
+                time=START + len(self.records) * SECOND,
+                version=version,
+                meaning=1,
+                position=position,
+            ),
+            data=data,
+            partition=partition,
+            sequence=sequence,
+        )
+        self.records.append(record)
+        return record

@@ -1,0 +1,90 @@
+"""The normal form of a column's value: what a handler leaves is what every store gives back and every digest sees.
+
+A fold in memory and a fold that stored and loaded the row in between must not be told apart, or the size
+of a batch would decide an answer. So a value that a store would change, or refuse, is changed or refused here.
+Each function raises ValueError saying what is wrong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import msgspec
+
+_INTEGERS = range(-(2**63), 2**63)
+
+
+def text(value: object) -> str:
+    """Text that every engine can keep: UTF-8, no NUL character; of an enum's member, its value."""
+    if not isinstance(value, str):
+        raise _wrong(value, "text")
+    plain = str.__str__(value)
+    if "\x00" in plain:
+        raise ValueError(f"is {plain!r}: a NUL character cannot be stored as text")
+    if not plain.isascii():
+        try:
+            plain.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"is {plain!r}, which is not valid Unicode: {error.reason}") from None
+    return plain
+
+
+def integer(value: object) -> int:
+    """A whole number of at most 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(value, "a whole number")
+    if value not in _INTEGERS:
+        raise ValueError(f"is {value}, more than 64 bits can hold: use Decimal")
+    return int(value)
+
+
+def decimal(value: object) -> Decimal:
+    """An exact, finite number with the places it was given, without exponent or negative zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise _wrong(value, "a Decimal")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError(f"is {number}, which is not a number that can be stored")
+    return Decimal(f"{abs(number) if number.is_zero() else number:f}")
+
+
+def boolean(value: object) -> bool:
+    """True or False, not 1 or 0."""
+    if not isinstance(value, bool):
+        raise _wrong(value, "True or False")
+    return value
+
+
+def date(value: object) -> dt.date:
+    """A calendar day; an instant is none before somebody names a time zone."""
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date):
+        raise _wrong(value, "a date")
+    return value
+
+
+def instant(value: object) -> dt.datetime:
+    """A point in time, in UTC."""
+    if not isinstance(value, dt.datetime):
+        raise _wrong(value, "a datetime")
+    if value.tzinfo is None:
+        raise ValueError(f"is {value}, a local time without a time zone: give it one")
+    return value.astimezone(dt.UTC)
+
+
+def json(value: object) -> object:
+    """A list or an object of JSON values, keys sorted; what JSON has no type for becomes text."""
+    if not isinstance(value, (list, dict)):
+        raise _wrong(value, "a list or a dict")
+    try:
+        encoded = msgspec.json.encode(value, order="deterministic")
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise ValueError(f"cannot be kept as JSON: {error}") from error
+    if b"\\u0000" in encoded:
+        raise ValueError("holds a NUL character, which cannot be stored")
+    decoded: object = msgspec.json.decode(encoded)
+    return decoded
+
+
+def _wrong(value: object, wanted: str) -> ValueError:
+    return ValueError(f"is {value!r}, a {type(value).__name__}, not {wanted}")

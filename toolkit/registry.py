@@ -1,0 +1,43 @@
+"""Find an adapter by the scheme of its URL. Ours are declared in the same entry points as anybody else's."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from toolkit.core.errors import DriverMissing, UsageError
+
+LEGACY = "strangler.legacy"
+LOG = "strangler.log"
+READ_STORE = "strangler.read_store"
+_EXTRAS = {"psycopg": "postgres", "confluent_kafka": "kafka", "pymysql": "mysql"}
+
+
+def scheme_of(url: str) -> str:
+    """`postgresql+psycopg://...` is served by the adapter `postgresql`."""
+    return url.split(":", 1)[0].split("+", 1)[0].lower()
+
+
+def adapter(group: str, url: str) -> Any:
+    """The factory registered for the URL's scheme.
+
+    Raises UsageError that lists the known schemes, DriverMissing when its library is not installed.
+    """
+    scheme = scheme_of(url)
+    known = {point.name: point for point in entry_points(group=group)}
+    if scheme not in known:
+        kind = group.removeprefix("strangler.").replace("_", " ")
+        raise UsageError(
+            f"no adapter of this installation is a {kind} for {scheme}: URLs; known are {', '.join(sorted(known))}"
+        )
+    return _load(known[scheme])
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
+            raise
+        raise DriverMissing(f"{point.name} ({error.name})", extra) from error

@@ -1,0 +1,247 @@
+"""The relay: what a legacy source committed becomes events in the log, in order, with watermarks that say how far.
+
+One leader per source does all of it: translate what is captured into the archive, publish what is archived, and,
+once everything that a horizon covers is published, write a watermark with the horizon's instant to every partition.
+A crash between any two steps is mended by doing them again: ids are deterministic, sequences are drawn once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from toolkit.core.errors import Infrastructure, LeaseHeld
+from toolkit.core.records import Watermark
+from toolkit.ports import Archive, Clock, Horizon, Leases, LegacySource, Publisher
+
+log = logging.getLogger("strangler.relay")
+
+
+class Worked(Protocol):
+    """What a translate step says of itself."""
+
+    @property
+    def changes(self) -> int: ...
+
+    @property
+    def events(self) -> int: ...
+
+    @property
+    def parked(self) -> int: ...
+
+
+Translate = Callable[[int, int], Worked]
+"""(epoch, limit) -> what was done; no changes: nothing waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How the relay spends its time. Seconds, unless said otherwise.
+
+    `rounds` bounds a pass, so that a source that is written to without end gets its watermarks and its lease renewed.
+    """
+
+    batch: int = 1000
+    rounds: int = 20
+    interval: float = 0.2
+    heartbeat: float = 0.5
+    lease: float = 15.0
+    longest_pause: float = 30.0
+    keep_marked: dt.timedelta = dt.timedelta(hours=1)
+    prune_every: float = 60.0
+    prune_limit: int = 10_000
+
+
+class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass did. `watermark` is the instant that was promised, if one could be."""
+
+    changes: int = 0
+    events: int = 0
+    parked: int = 0
+    published: int = 0
+    watermark: dt.datetime | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Was there nothing to do?"""
+        return not (self.changes or self.published)
+
+
+class Relay:
+    """Relays one legacy source to its topic. `lead` first; then `step`, or `run` until it is told to stop."""
+
+    def __init__(
+        self,
+        source: LegacySource,
+        translate: Translate,
+        archive: Archive,
+        leases: Leases,
+        publisher: Publisher,
+        *,
+        topic: str,
+        partitions: int,
+        owner: str,
+        clock: Clock,
+        pace: Pace | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source, self._translate = source, translate
+        self._archive, self._leases, self._publisher = archive, leases, publisher
+        self._topic, self._partitions, self._owner = topic, partitions, owner
+        self._clock, self._monotonic = clock, monotonic
+        self._pace = pace or Pace()
+        self._ttl = dt.timedelta(seconds=self._pace.lease)
+        self._horizon: Horizon | None = None
+        self._promised = self._pruned = self._renewed = -float("inf")
+        self.epoch = 0
+
+    @property
+    def lease(self) -> str:
+        """The lease's name; whoever writes to the archive for this source needs it."""
+        return lease_name(self._source.name)
+
+    def lead(self) -> int:
+        """Take the lease. Raises LeaseHeld while another relay of this source is alive."""
+        self.epoch = self._leases.acquire(self.lease, self._owner, self._ttl, self._clock())
+        self._renewed = self._monotonic()
+        return self.epoch
+
+    def resign(self) -> None:
+        """Give the lease back, so that the next one need not wait for it to run out."""
+        self._leases.release(self.lease, self.epoch, self._clock())
+
+    def step(self) -> RelayPass:
+        """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""
+        self._renew()
+        if self._horizon is None:
+            self._horizon = self._source.capture.horizon()
+        changes = events = parked = published = 0
+        for _ in range(self._pace.rounds):
+            done = self._translate(self.epoch, self._pace.batch)
+            changes, events, parked = changes + done.changes, events + done.events, parked + done.parked
+            published += self._publish()
+            self._renew()
+            if not done.changes:
+                break
+        watermark = self._promise(force=published > 0)
+        self._prune()
+        return RelayPass(changes=changes, events=events, parked=parked, published=published, watermark=watermark)
+
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        standby: bool = False,
+        report: Callable[[RelayPass], None] = lambda _: None,
+    ) -> None:
+        """Lead and pass until `stop`. What is not there is waited for with growing pauses; what was begun is ended."""
+        if not self._elected(stop, standby):
+            return
+        pause = self._pace.interval
+        try:
+            while not stop.is_set():
+                try:
+                    done = self.step()
+                except Infrastructure as error:
+                    pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
+                    log.warning("relay of %s: %s; again in %.1f s", self._source.name, error, pause)
+                    stop.wait(pause)
+                    self._take_over(stop)
+                    continue
+                report(done)
+                pause = self._pace.interval
+                if done.idle:
+                    stop.wait(pause)
+        finally:
+            self._leave()
+
+    def _elected(self, stop: threading.Event, standby: bool) -> bool:
+        while not stop.is_set():
+            try:
+                self.lead()
+            except LeaseHeld:
+                if not standby:
+                    raise
+                stop.wait(self._pace.lease / 3)
+            else:
+                return True
+        return False
+
+    def _take_over(self, stop: threading.Event) -> None:
+        """After an outage the lease may have run out: renewing it says whether somebody else took it."""
+        if stop.is_set():
+            return
+        try:
+            self._renew(now=True)
+        except Infrastructure:
+            return
+
+    def _leave(self) -> None:
+        try:
+            self.resign()
+        except Infrastructure as error:
+            log.warning("relay of %s could not give its lease back: %s", self._source.name, error)
+
+    def _renew(self, *, now: bool = False) -> None:
+        if now or self._monotonic() - self._renewed > self._pace.lease / 3:
+            self._leases.renew(self.lease, self.epoch, self._ttl, self._clock())
+            self._renewed = self._monotonic()
+
+    def _publish(self) -> int:
+        """Publish all that the archive holds and the log does not. Stops where the log stops acknowledging."""
+        count = 0
+        while records := self._archive.unpublished(self._topic, self._pace.batch):
+            coordinates = self._publisher.publish(records)
+            self._archive.published(self._topic, coordinates, source=self._source.name, epoch=self.epoch)
+            count += len(coordinates)
+            if len(coordinates) < len(records):
+                raise Infrastructure(
+                    f"the log acknowledged {len(coordinates)} of {len(records)} records of {self._topic}; "
+                    "the others are published again"
+                )
+            self._renew()
+        return count
+
+    def _promise(self, *, force: bool) -> dt.datetime | None:
+        """Send the horizon's instant to every partition, if all that it covers is published.
+
+        A horizon that is not fulfilled yet is kept: a source that is written to without end is always behind a
+        newer one.
+        """
+        due = force or self._monotonic() - self._promised >= self._pace.heartbeat
+        horizon = self._horizon
+        if not due or horizon is None:
+            self._horizon = None
+            return None
+        if self._source.capture.behind(horizon) or self._archive.backlog(self._topic):
+            return None
+        last = self._archive.last_sequences(self._topic)
+        self._publisher.watermark(
+            {
+                partition: Watermark(as_of=horizon.instant, sequence=last.get(partition, 0))
+                for partition in range(self._partitions)
+            }
+        )
+        self._archive.watermarked(self._topic, horizon.instant, source=self._source.name, epoch=self.epoch)
+        self._horizon = None
+        self._promised = self._monotonic()
+        return horizon.instant
+
+    def _prune(self) -> None:
+        if self._monotonic() - self._pruned < self._pace.prune_every:
+            return
+        self._pruned = self._monotonic()
+        older_than = self._source.clock() - self._pace.keep_marked
+        self._source.capture.prune(older_than, self._pace.prune_limit)
+
+
+def lease_name(source: str) -> str:
+    """The lease that the leader of a source holds."""
+    return f"relay:{source}"

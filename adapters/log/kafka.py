@@ -13,24 +13,22 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
-from toolkit.core.errors import DriverMissing, Infrastructure, OffsetLost
+from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Watermark
-
-try:
-    from confluent_kafka import (
-        Consumer,
-        KafkaError,
-        KafkaException,
-        Message,
-        Producer,
-        TopicCollection,
-        TopicPartition,
-    )
-    from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
-except ModuleNotFoundError as error:  # pragma: no cover - the extra is installed where this is tested
-    raise DriverMissing("Kafka", "kafka") from error
+from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")
 
@@ -45,6 +43,12 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 Partition = tuple[str, int]
 _Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
 """partition, key, headers, value"""
+
+
+def open(section: LogSection, _state_url: str) -> KafkaLog:  # noqa: A001 - what every adapter's factory is called
+    """The log of `kafka://host:port[,host:port]`."""
+    bootstrap = section.url.removeprefix("kafka://").rstrip("/")
+    return KafkaLog(bootstrap, section.settings, replication=section.replication)
 
 
 class KafkaLog:

@@ -17,6 +17,7 @@ from migrations.schema import state
 from toolkit.core.changes import Change
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
 from toolkit.ports import Cursor, ParkedChange
+from toolkit.relay import lease_name
 
 _event = state.event
 # A Decimal stays one on its way through JSON: money must not become a float in the car park.
@@ -184,11 +185,6 @@ class SqlArchive:
         found = select(_event.c.subject).distinct().where(_event.c.topic == topic, _event.c.time >= since)
         with reading(self._engine) as connection:
             return set(connection.scalars(found))
-
-
-def lease_name(source: str) -> str:
-    """The lease under which the events of a source are archived and published."""
-    return f"relay:{source}"
 
 
 def _unknown(connection: Connection, drafts: Sequence[Draft]) -> list[Draft]:

@@ -6,13 +6,13 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from adapters.state.archive import lease_name
 from adapters.state.store import State
 from tests.support.state import SECOND, SOURCE, START, draft
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Fenced
 from toolkit.core.records import Coordinates, Record, partition_of
 from toolkit.ports import Cursor, ParkedChange
+from toolkit.relay import lease_name
 
 TOPIC = "insurer.policy_admin"
 PARTITIONS = 3

@@ -17,6 +17,7 @@ find_python = set -e; \
 		"Install one, or say where it is: make PYTHON=/path/to/python3.12 ..." >&2; exit 1
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR: # half an environment is made anew
 .PHONY: help setup venv demo test lint format types imports unit servers soak bench test-pythons clean
 
 help: ## show this list

@@ -123,7 +123,7 @@ def _modules(folder: Path, names: list[str]) -> Iterator[types.ModuleType]:
             yield importlib.import_module(f"{package_name}.{name}")
         except ProjectError as error:
             faults.extend(error.faults)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's module raises is a fault of the project
             where = f"{name.replace('.', '/')}.py"
             faults.append(
                 Fault(where=where, what=f"{type(error).__name__}: {error}", next=_import_hint(error))

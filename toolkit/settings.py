@@ -90,7 +90,11 @@ class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[capability.NAME.gates]`: what the checklist asks for."""
+    """`[capability.NAME.gates]`: what the checklist asks for, and what the guard puts up with.
+
+    `guard_errors` are the failed pairs a run may have; `guard_overdue` is how far past its freshness objective a
+    view may be before its route moves back; `retire_after` is how long it must have served before legacy may go.
+    """
 
     pairs: int = 300
     mismatch_rate: float = 0.01
@@ -98,6 +102,8 @@ class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     rehearsal_age: str = "30d"
     verification_age: str = "7d"
     guard_errors: int = 0
+    guard_overdue: str = "5m"
+    retire_after: str = "14d"
 
 
 class CapabilitySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,7 +206,7 @@ def _fill(value: Any, path: str, environment: Mapping[str, str], faults: list[Fa
         return value
 
     def replace(match: re.Match[str]) -> str:
-        found = environment.get(match.group(1), match.group(2))
+        found: str | None = environment.get(match.group(1), match.group(2))
         if found is None:
             faults.append(Fault(where=path, what=f"environment variable {match.group(1)} is not set"))
             return ""
@@ -336,6 +342,8 @@ def _check_capability(
         ("gates.evidence_age", gates.evidence_age),
         ("gates.rehearsal_age", gates.rehearsal_age),
         ("gates.verification_age", gates.verification_age),
+        ("gates.guard_overdue", gates.guard_overdue),
+        ("gates.retire_after", gates.retire_after),
     ):
         _check_duration(text, f"{path}.{name}", faults)
     for column, rule in capability.compare.items():

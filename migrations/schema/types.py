@@ -31,7 +31,7 @@ class Instant(TypeDecorator[dt.datetime]):
         utc = value.astimezone(dt.UTC)
         return utc.isoformat(timespec="microseconds") if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> dt.datetime | None:
+    def process_result_value(self, value: Any, _dialect: Dialect) -> dt.datetime | None:
         if value is None:
             return None
         instant = dt.datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""The command line: load, call, render. Everything that decides lives below this roof."""

@@ -57,7 +57,7 @@ class EventType:
             return msgspec.convert(
                 self._upcast(msgspec.json.decode(data), version), type=self.cls, strict=False
             )
-        except msgspec.ValidationError as error:
+        except msgspec.MsgspecError as error:
             raise Unprojectable(f"{self.name} version {version}: {error}") from error
 
     def _upcast(self, data: dict[str, object], version: int) -> dict[str, object]:

@@ -62,3 +62,27 @@ class Freshness:
         if held or self.as_of is None:
             return Confidence.UNKNOWN
         return Confidence.FRESH if self.within_objective else Confidence.STALE
+
+
+class Verdict(StrEnum):
+    """What becomes of a projection's answer."""
+
+    SERVE = "serve"
+    WARN = "warn"
+    FALL_BACK = "fall_back"
+    REFUSE = "refuse"
+
+
+def react(when_stale: WhenStale, confidence: Confidence, *, legacy_left: bool = True) -> Verdict:
+    """What `when_stale` makes of an answer's confidence. Unknown is treated like stale.
+
+    `legacy_left`: is there still a legacy read path? Once it is retired, `legacy` can only refuse:
+    its author said that a stale view may not be shown.
+    """
+    if confidence in (Confidence.FRESH, Confidence.AUTHORITATIVE) or when_stale is WhenStale.SERVE:
+        return Verdict.SERVE
+    if when_stale is WhenStale.WARN:
+        return Verdict.WARN
+    if when_stale is WhenStale.LEGACY and legacy_left:
+        return Verdict.FALL_BACK
+    return Verdict.REFUSE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import inspect
 import types
@@ -118,6 +119,11 @@ class Definition:
         """The table of this version; the view `name` points at the version that serves."""
         return f"{self.name}__v{self.version}"
 
+    @property
+    def mutable(self) -> tuple[str, ...]:
+        """Columns whose values a handler could change in place; they are copied before it gets them."""
+        return tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
+
     def key_of(self, event: Event) -> object:
         """The key of the row that this event changes."""
         return getattr(event, self.handlers[type(event).__name__].key)
@@ -138,10 +144,12 @@ class Definition:
                     f"{self.identity}: no row for {self.key} = {self.key_of(event)!r}, and "
                     f"{type(event).__name__} does not create one"
                 )
-            subject.__dict__.update(self.defaults)
+            subject.__dict__.update(copy.deepcopy(dict(self.defaults)))
             subject.__dict__[self.key] = self.key_of(event)
         else:
             subject.__dict__.update(row)
+            for name in self.mutable:
+                subject.__dict__[name] = copy.deepcopy(row[name])
         verb = self._handle(handler, subject, event, envelope)
         if verb is DELETE:
             return None
@@ -221,29 +229,29 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
 
 
 def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str, Handler]:
+    """Collect the handlers, inherited ones too: a new version may be the old one with a rule overridden."""
     handlers: dict[str, Handler] = {}
-    for attribute in vars(cls).values():
-        for event, creates, own_key in getattr(attribute, "_handles", ()):
+    methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    for method in methods.values():
+        for event, creates, own_key in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
-                faults.append(
-                    Fault(where=f"projection {cls.__name__}", what=f"{event.__name__} has two handlers")
-                )
-            field = own_key or key
-            if field not in event.__struct_fields__:
-                faults.append(
-                    Fault(
-                        where=f"projection {cls.__name__}.{attribute.__name__}",
-                        what=f"{event.__name__} has no field {field!r} to find the row by",
-                        next=f"@on({event.__name__}, key='...') names the field",
-                    )
-                )
+                what = f"{event.__name__} has two handlers"
+                faults.append(Fault(where=f"projection {cls.__name__}", what=what))
             handlers[event.__name__] = Handler(
                 event=event,
                 creates=creates,
-                key=field,
-                function=attribute,
-                takes_envelope=len(inspect.signature(attribute).parameters) > 2,
+                key=own_key or key,
+                function=method,
+                takes_envelope=len(inspect.signature(method).parameters) > 2,
             )
+            if (own_key or key) not in event.__struct_fields__:
+                faults.append(
+                    Fault(
+                        where=f"projection {cls.__name__}.{method.__name__}",
+                        what=f"{event.__name__} has no field {own_key or key!r} to find the row by",
+                        next=f"@on({event.__name__}, key='...') names the field",
+                    )
+                )
     return handlers
 
 

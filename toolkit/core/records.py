@@ -120,7 +120,19 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
                     position=origin.position,
                     transaction=origin.transaction,
                 ),
-                data=msgspec.json.encode(event),
+                data=_encode(event),
             )
         )
     return made
+
+
+def _encode(event: Event) -> bytes:
+    """Encode, and see that it can be read again: a fact that does not fit its own type must not enter the archive."""
+    data = msgspec.json.encode(event)
+    try:
+        msgspec.json.decode(data, type=type(event))
+    except msgspec.ValidationError as error:
+        raise Untranslatable(
+            f"a translator gave a {type(event).__name__} that does not fit its type: {error}"
+        ) from error
+    return data

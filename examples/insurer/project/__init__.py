@@ -1,0 +1,1 @@
+"""A migration project as its team writes it: events, translators, projections, SQL and strangler.toml."""

@@ -1,0 +1,1 @@
+"""Pagila, a DVD rental shop's database, as a legacy system that nobody here wrote."""

@@ -1,0 +1,1 @@
+"""Moves the view `customer_list` and one rental read off Pagila."""

@@ -1,0 +1,124 @@
+"""strangler.toml: every fault at once, each where it is; secrets only from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.core.errors import ExitCode, ProjectError
+from toolkit.settings import duration, read_settings
+
+GOOD = """
+[project]
+name = "insurer"
+modules = ["events"]
+
+[legacy.policy_admin]
+url = "${LEGACY_URL}"
+context = "policy-administration"
+tables = ["POLMAST"]
+
+[read_store]
+url = "${READ_URL:-sqlite:///read.db}"
+
+[capability.portal-policy]
+projection = "customer_policy"
+legacy_sql = "a.sql"
+read_sql = "a.sql"
+keys_sql = "a.sql"
+key = ["policy_no"]
+read_class = "operational"
+
+[capability.portal-policy.compare]
+premium = { legacy = "PREM_CENTS", scale = "0.01" }
+"""
+
+
+def project(folder: Path, text: str) -> Path:
+    (folder / "strangler.toml").write_text(text)
+    (folder / "a.sql").write_text("select 1")
+    return folder
+
+
+def faults(folder: Path, text: str, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ProjectError) as caught:
+        read_settings(
+            project(folder, text), {"LEGACY_URL": "sqlite:///x"} if environment is None else environment
+        )
+    assert caught.value.exit_code is ExitCode.USAGE
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_a_good_file_is_read_and_filled_from_the_environment(tmp_path: Path) -> None:
+    settings = read_settings(project(tmp_path, GOOD), {"LEGACY_URL": "sqlite:///legacy.db"})
+    assert settings.legacy["policy_admin"].url == "sqlite:///legacy.db"
+    assert settings.read_store.url == "sqlite:///read.db"
+    assert settings.capability["portal-policy"].compare["premium"].scale == "0.01"
+    assert settings.log.url == "sql:"
+
+
+def test_every_fault_is_reported_at_once_with_its_key_path(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace(
+            'read_class = "operational"', 'read_class = "important"\nfreshness = "soon"\nfreshnes = "1s"'
+        )
+        .replace('name = "insurer"\n', "")
+        .replace('scale = "0.01"', 'scale = "cents"')
+        .replace('legacy_sql = "a.sql"', 'legacy_sql = "gone.sql"')
+        + '\n[colour]\nof = "blue"\n'
+    )
+    found = faults(tmp_path, text)
+    for where in (
+        "project.name",
+        "colour",
+        "capability.portal-policy.freshnes:",
+        "capability.portal-policy.read_class",
+    ):
+        assert any(line.startswith(where) for line in found), (where, found)
+
+
+def test_faults_of_meaning_are_reported_together(tmp_path: Path) -> None:
+    text = GOOD.replace('scale = "0.01"', 'scale = "cents"').replace(
+        'legacy_sql = "a.sql"', 'legacy_sql = "gone.sql"\nfreshness = "soon"'
+    )
+    found = faults(tmp_path, text)
+    assert [line.split(":")[0] for line in found] == [
+        "capability.portal-policy.legacy_sql",
+        "capability.portal-policy.freshness",
+        "capability.portal-policy.compare.premium.scale",
+    ]
+
+
+def test_a_missing_secret_names_the_variable_and_the_key(tmp_path: Path) -> None:
+    assert faults(tmp_path, GOOD, {}) == [
+        "legacy.policy_admin.url: environment variable LEGACY_URL is not set"
+    ]
+
+
+def test_no_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="run in the project's folder"):
+        read_settings(tmp_path)
+
+
+def test_broken_toml_is_a_fault_with_its_place(tmp_path: Path) -> None:
+    assert "not TOML" in faults(tmp_path, "[project\n")[0]
+
+
+def test_the_configuration_hash_changes_with_a_compare_rule_and_with_nothing_else(tmp_path: Path) -> None:
+    environment = {"LEGACY_URL": "sqlite:///x"}
+    one = read_settings(project(tmp_path, GOOD), environment).config_hash("portal-policy")
+    same = read_settings(project(tmp_path, GOOD + "\n[log]\npartitions = 8\n"), environment)
+    other = read_settings(project(tmp_path, GOOD.replace('"0.01"', '"0.1"')), environment)
+    assert same.config_hash("portal-policy") == one != other.config_hash("portal-policy")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600), ("7d", 604800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1 week"])
+def test_a_bad_duration_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        duration(text)

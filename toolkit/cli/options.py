@@ -1,0 +1,30 @@
+"""Options and arguments that several commands share, spelled once."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+CapabilityArgument = Annotated[str, typer.Argument(help="A capability of strangler.toml.")]
+OptionalCapability = Annotated[str, typer.Argument(help="A capability; all of them when left out.")]
+SourceOption = Annotated[str, typer.Option("--source", help="A legacy source; all of them when left out.")]
+ProjectionArgument = Annotated[str, typer.Argument(help="A projection of the project.")]
+VersionOption = Annotated[
+    int, typer.Option("--version", "-v", help="Which version; 0: the newest in the code.")
+]
+ConsumerOption = Annotated[
+    str, typer.Option("--consumer", help="The consumer (user journey); * is everybody else.")
+]
+WhoOption = Annotated[str, typer.Option("--who", help="Who decides; your login by default.")]
+WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def login() -> str:
+    """The person at the keyboard, for the history."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,111 @@
+"""How a command speaks: one JSON document for machines, tables and lines for people, errors with an exit code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from toolkit.core.errors import ExitCode, ProjectError, Refused, StranglerError
+
+T = TypeVar("T")
+
+ProjectOption = Annotated[
+    str, typer.Option("--project", "-C", envvar="STRANGLER_PROJECT", help="Folder with strangler.toml.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def emit(value: T, as_json: bool, render: Callable[[T], None]) -> None:
+    """Print a value: as JSON on one line that no terminal width can break, or through its renderer."""
+    if as_json:
+        encoded = msgspec.json.encode(value, enc_hook=_builtin)
+        sys.stdout.write(encoded.decode() + "\n")
+    else:
+        render(value)
+
+
+def _builtin(value: Any) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return str(value)
+
+
+def line(text: str = "", *, style: str = "") -> None:
+    """Print one line of text; brackets in it are text, not markup."""
+    console.print(escape(text), style=style or None, soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under headings; an empty table says so."""
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    count = 0
+    for row in rows:
+        made.add_row(*(escape(text_of(value)) for value in row))
+        count += 1
+    if count:
+        console.print(made)
+    else:
+        line(f"{title}: none" if title else "none")
+
+
+def text_of(value: object) -> str:
+    """A value as a person wants to read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, dt.timedelta):
+        return span(value)
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(text_of(one) for one in value)
+    return str(value)
+
+
+def span(length: dt.timedelta | None) -> str:
+    """A length of time with the unit a person would choose."""
+    if length is None:
+        return "-"
+    seconds = length.total_seconds()
+    for limit, unit, divisor in ((1, "ms", 0.001), (120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            number = seconds / divisor
+            return f"{number:.0f} {unit}" if unit == "ms" or number >= 100 else f"{number:.1f} {unit}"
+    return f"{seconds / 86400:.1f} d"
+
+
+def progress() -> Progress:
+    """A progress bar on stderr, so that what is piped stays clean; silent when stderr is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+
+
+def fail(error: StranglerError, as_json: bool) -> ExitCode:
+    """Say what went wrong, on stderr (and as JSON on stdout when asked for), and return the exit code."""
+    if as_json:
+        document: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
+        if isinstance(error, ProjectError):
+            document["faults"] = [
+                {"where": one.where, "what": one.what, "next": one.next} for one in error.faults
+            ]
+        if isinstance(error, Refused):
+            document["reasons"] = list(error.reasons)
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    else:
+        errors.print(escape(str(error)), style="red", soft_wrap=True)
+    return error.exit_code

@@ -1,0 +1,59 @@
+"""The commands that messages tell people to run, each spelled once; the command line is tested against them."""
+
+from __future__ import annotations
+
+INSTALL_CAPTURE = "strangler capture install"
+BACKFILL = "strangler backfill"
+RELAY = "strangler relay"
+PROJECT = "strangler project"
+DOCTOR = "strangler doctor"
+
+
+def shadow_run(capability: str) -> str:
+    """Compare both sides of a capability."""
+    return f"strangler shadow run {capability}"
+
+
+def verify(projection: str, version: int | None = None) -> str:
+    """Replay a projection twice and compare."""
+    return f"strangler verify {projection}" + (f" --version {version}" if version is not None else "")
+
+
+def rehearse(capability: str) -> str:
+    """Walk a capability's way back."""
+    return f"strangler route rehearse {capability}"
+
+
+def rollback(capability: str, consumer: str, stage: str) -> str:
+    """Move a route back."""
+    return f"strangler route rollback {capability} --consumer '{consumer}' --to {stage}"
+
+
+def accept(capability: str, fingerprint: str) -> str:
+    """Answer for a known difference."""
+    return f"strangler shadow accept {capability} {fingerprint} --owner WHO --reason WHY --days N"
+
+
+def waive(capability: str, gate: str) -> str:
+    """Answer for a gate that does not hold."""
+    return f"strangler waive {capability} {gate} --owner WHO --reason WHY --days N"
+
+
+def replay_changes(source: str) -> str:
+    """Translate parked changes again."""
+    return f"strangler repair changes {source}"
+
+
+def replay_events(projection: str) -> str:
+    """Apply parked events again."""
+    return f"strangler repair events {projection}"
+
+
+def reproject(projection: str, key: str = "KEY") -> str:
+    """Fold one row again from the archive."""
+    return f"strangler repair key {projection} {key}"
+
+
+def rebuild(projection: str, version: int) -> str:
+    """Build a version beside the serving one."""
+    return f"strangler rebuild {projection} --version {version}"

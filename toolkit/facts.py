@@ -1,0 +1,208 @@
+"""Gather what gates, guard and overview decide on. What cannot be had is a problem named, not an exception."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from toolkit import commands
+from toolkit.core.errors import StranglerError
+from toolkit.core.evidence import Verification
+from toolkit.core.freshness import Freshness
+from toolkit.core.projections import Definition
+from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
+from toolkit.gates import Facts, Parked
+from toolkit.loader import Project
+from toolkit.paths import furthest_behind, oldest_by_topic
+from toolkit.ports import Archive, Checkpoint, Clock, Evidence, Hole, LegacySource, ReadStore, RouteStore
+from toolkit.settings import duration
+
+T = TypeVar("T")
+HISTORY = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """A project with everything around it: what a decision about a capability is made from."""
+
+    project: Project
+    legacy: Mapping[str, LegacySource]
+    archive: Archive
+    read_store: ReadStore
+    routes: RouteStore
+    evidence: Evidence
+    clock: Clock
+    code_hash: Callable[[Definition], str]
+
+
+class Attempts:
+    """Ask for facts one by one; a fact that cannot be had leaves its reason under the gates that need it."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+
+    def get(self, gates: Sequence[str], ask: Callable[[], T], default: T) -> T:
+        """What `ask` gives, or `default` with the reason noted."""
+        try:
+            return ask()
+        except StranglerError as error:
+            for gate in gates:
+                self.problems.setdefault(gate, str(error))
+            return default
+
+
+def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Facts:
+    """All facts about a capability, as one consumer's route sees it. Raises only for a capability that is not there,
+    or when the routes cannot be read.
+    """
+    project, attempts = around.project, Attempts()
+    section = project.capability(capability)
+    source = project.legacy_of(section)
+    route = around.routes.get(capability, consumer)
+    now, config_hash = around.clock(), project.settings.config_hash(capability)
+    unknown: dict[str, int] = {}
+    versions = attempts.get(
+        _SERVING_GATES, lambda: serving_versions(around.read_store, section.projections), unknown
+    )
+    uncaptured, holes = attempts.get(("capture",), lambda: _capture(around, source), _NOTHING_CAPTURED)
+    evidence = around.evidence
+    return Facts(
+        capability=capability,
+        consumer=consumer,
+        route=route,
+        now=now,
+        read_class=section.read_class,
+        when_stale=section.when_stale,
+        config_hash=config_hash,
+        limits=section.gates,
+        uncaptured=uncaptured,
+        holes=holes,
+        backfill=attempts.get(("backfill",), lambda: _backfill(around, source), {}),
+        parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
+        freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
+        versions=versions,
+        run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
+        verifications=attempts.get(("determinism",), lambda: _verifications(evidence, versions), {}),
+        code_hashes=_code_hashes(around, versions),
+        rehearsal=attempts.get(
+            ("way_back",), lambda: evidence.last_rehearsal(capability, ANY_CONSUMER), None
+        ),
+        waivers=tuple(attempts.get(("authority",), lambda: evidence.waivers(capability), [])),
+        since=since(around.routes.history(capability, HISTORY), route),
+        others=_others(around.routes.all(), route, consumer),
+        legacy_answers=attempts.get((), lambda: _answers(around.legacy[source]), False),
+        problems=attempts.problems,
+    )
+
+
+_NOTHING_CAPTURED: tuple[tuple[str, ...], tuple[Hole, ...]] = ((), ())
+_RUN_GATES = ("shadow", "fingerprints", "accepted")
+_SERVING_GATES = ("freshness", "determinism", "shadow", "fingerprints", "parked")
+
+
+def serving_versions(store: ReadStore, projections: Sequence[str]) -> dict[str, int]:
+    """The version of each projection that answers reads."""
+    return {
+        one.projection: one.version
+        for name in projections
+        for one in store.versions(name)
+        if one.serving and one.projection == name
+    }
+
+
+def freshness(around: Around, capability: str, versions: Mapping[str, int]) -> Freshness | None:
+    """How far behind the capability's view is; None while a projection has no promise to make."""
+    project = around.project
+    section = project.capability(capability)
+    of_each = [
+        around.read_store.checkpoints(name, versions[name]) if name in versions else []
+        for name in section.projections
+    ]
+    if not all(of_each):
+        return None
+    checkpoints: list[Checkpoint] = [one for some in of_each for one in some]
+    clocks = {project.topic(name): source.clock for name, source in around.legacy.items()}
+    fallback = around.legacy[project.legacy_of(section)].clock
+    return furthest_behind(
+        oldest_by_topic(checkpoints),
+        lambda topic: clocks.get(topic, fallback)(),
+        duration(section.freshness),
+    )
+
+
+def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
+    """What waits: changes of the source, and events of each serving version, with the first reason of each."""
+    changes = around.archive.parked(source)
+    first = next((one.reason for one in changes if not one.held), "")
+    found = [
+        Parked(
+            where=f"changes of {source}",
+            count=len(changes),
+            reason=first,
+            next=commands.replay_changes(source),
+        )
+    ]
+    for projection, version in versions.items():
+        events = around.read_store.parked(projection, version)
+        first = next((one.reason for one in events if not one.held), "")
+        found.append(
+            Parked(
+                where=f"events of {projection} v{version}",
+                count=len(events),
+                reason=first,
+                next=commands.replay_events(projection),
+            )
+        )
+    return tuple(found)
+
+
+def since(history: Sequence[Moved], route: Route) -> dt.datetime | None:
+    """When the route came to the stage it is at, or None when the history does not say."""
+    for line in history:
+        move = line.move
+        if move.becomes.consumer != route.consumer or move.becomes.revision > route.revision:
+            continue
+        if move.becomes.stage is not route.stage:
+            return None
+        if move.was.stage is not route.stage:
+            return line.at
+    return None
+
+
+def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, ...]]:
+    capture = around.legacy[source].capture
+    installed = {table.upper() for table in capture.installed()}
+    wanted = [table.table for table in around.project.captured(source)]
+    return tuple(table for table in wanted if table.upper() not in installed), tuple(capture.holes())
+
+
+def _backfill(around: Around, source: str) -> dict[str, bool]:
+    done = {cursor.tables: cursor.done for cursor in around.archive.cursors(source)}
+    groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
+    return {", ".join(tables): done.get(tables, False) for tables in groups}
+
+
+def _verifications(evidence: Evidence, versions: Mapping[str, int]) -> dict[str, Verification]:
+    found = {name: evidence.last_verification(name, version) for name, version in versions.items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _code_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
+    known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
+    return {name: around.code_hash(one) for name, one in known.items() if one is not None}
+
+
+def _others(routes: Sequence[Route], mine: Route, consumer: str) -> tuple[Route, ...]:
+    return tuple(
+        one
+        for one in routes
+        if one.capability == mine.capability
+        and one.consumer not in (consumer, mine.consumer, REHEARSAL_CONSUMER)
+    )
+
+
+def _answers(source: LegacySource) -> bool:
+    source.clock()
+    return True

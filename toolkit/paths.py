@@ -1,0 +1,204 @@
+"""The two read paths of a capability: its legacy SQL and its projection SQL, asked with the same parameters."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from toolkit.core.errors import Fault, ProjectError, UsageError
+from toolkit.core.freshness import Freshness
+from toolkit.loader import Project
+from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
+from toolkit.settings import CapabilitySection, duration
+
+Key = Mapping[str, object]
+Positions = dict[str, dict[int, int]]
+"""Topic to partition to the next offset."""
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A projection's answer with what it contains.
+
+    `as_of` is the oldest over all its partitions (None: nothing is promised yet), `as_ofs` the oldest of each
+    topic, each on its own source's clock. `held` are the keys this answer depends on whose events are parked;
+    `perhaps_held` says per projection how many further ones it may depend on.
+    """
+
+    rows: list[dict[str, object]]
+    as_of: dt.datetime | None
+    as_ofs: dict[str, dt.datetime | None]
+    held: tuple[str, ...]
+    perhaps_held: dict[str, int]
+    position: Positions
+    versions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One question: the key, what both SQL texts are given, and the subject that decides the side."""
+
+    key: dict[str, object]
+    parameters: dict[str, object]
+    subject: str
+
+
+class ReadPaths:
+    """Both ways to answer one capability. The router takes one of them, the shadow both."""
+
+    def __init__(self, project: Project, name: str, legacy: LegacyReads, read_store: ReadStore) -> None:
+        section = project.capability(name)
+        self.name, self.section = name, section
+        self.source = project.legacy_of(section)
+        self._project, self._legacy, self._store = project, legacy, read_store
+        self._legacy_sql = _text(project, name, section, "legacy_sql")
+        self._read_sql = _text(project, name, section, "read_sql")
+        self._keys_sql = _text(project, name, section, "keys_sql")
+        self._legacy_timeout = duration(project.settings.legacy[self.source].read_timeout)
+        self._view_timeout = duration(project.settings.read_store.read_timeout)
+
+    def asked(
+        self,
+        key: Key | str | int,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        today: dt.date,
+    ) -> Asked:
+        """Check a question. Raises UsageError saying which key columns are missing or too many.
+
+        Both SQL texts may use `:today` and get it as ISO text, unless the capability's or the caller's
+        parameters say another day: an answer that depends on the date depends on an argument, not on a clock.
+        """
+        columns = self.section.key
+        given: dict[str, object] = dict(key) if isinstance(key, Mapping) else {columns[0]: key}
+        if given.keys() != set(columns):
+            raise UsageError(
+                f"{self.name} is asked with {', '.join(columns)}; this key has {', '.join(given) or 'nothing'}"
+            )
+        extra = dict(parameters or {})
+        if clash := given.keys() & extra.keys():
+            raise UsageError(f"{self.name}: {', '.join(sorted(clash))} is in the key and in the parameters")
+        subject = self.section.subject
+        values = [given[subject]] if subject else [given[column] for column in columns]
+        return Asked(
+            key=given,
+            parameters={"today": today.isoformat(), **self.section.parameters, **extra, **given},
+            subject="\x1f".join(str(value) for value in values),
+        )
+
+    def legacy(self, asked: Asked) -> Answer:
+        """Ask the legacy read path."""
+        return self._legacy.query(self._legacy_sql, asked.parameters, timeout=self._legacy_timeout)
+
+    def view(self, asked: Asked, versions: Mapping[str, int] | None = None) -> View:
+        """Ask the projection read path; `versions` looks at other versions than the serving ones."""
+        answer = self._store.query(
+            self._read_sql,
+            asked.parameters,
+            projections=self.section.projections,
+            versions=versions,
+            timeout=self._view_timeout,
+        )
+        of_each = [answer.checkpoints.get(name, []) for name in self.section.projections]
+        checkpoints = [one for some in of_each for one in some]
+        as_ofs = oldest_by_topic(checkpoints)
+        held, perhaps = self._held(asked, answer)
+        return View(
+            rows=answer.rows,
+            as_of=oldest(as_ofs.values()) if all(of_each) else None,
+            as_ofs=as_ofs,
+            held=held,
+            perhaps_held=perhaps,
+            position=positions(checkpoints),
+            versions=answer.versions,
+        )
+
+    def keys(self, today: dt.date, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
+        """The keys that the capability can be asked with, as the legacy source has them."""
+        given = {"today": today.isoformat(), **self.section.parameters, **(parameters or {})}
+        rows = self._legacy.query(self._keys_sql, given, timeout=self._legacy_timeout).rows
+        columns = self.section.key
+        for row in rows[:1]:
+            if missing := [column for column in columns if column not in row]:
+                raise UsageError(f"{self.section.keys_sql} does not return {', '.join(missing)}")
+        return [{column: row[column] for column in columns} for row in rows]
+
+    def _held(self, asked: Asked, answer: ViewAnswer) -> tuple[tuple[str, ...], dict[str, int]]:
+        """The held keys that this answer depends on, and per projection how many it may depend on.
+
+        A projection asked by its own key, or whose key is a column of the answer, is known to the row. Of
+        another (a total, a joined name) nobody can say: that is worth a warning, and not worth more, for
+        one poisoned event must not make every answer doubtful. An answer without rows is another matter:
+        a row that is not there may be just the one that is held.
+        """
+        held: list[str] = []
+        perhaps: dict[str, int] = {}
+        for projection, keys in answer.held.items():
+            column = self._key_column(projection, answer)
+            if column in asked.key:
+                held.extend(key for key in keys if key == str(asked.key[column]))
+            elif not answer.rows:
+                held.extend(keys)
+            elif column in answer.rows[0]:
+                shown = {str(row[column]) for row in answer.rows}
+                held.extend(key for key in keys if key in shown)
+            elif keys:
+                perhaps[projection] = len(keys)
+        return tuple(dict.fromkeys(held)), perhaps
+
+    def _key_column(self, projection: str, answer: ViewAnswer) -> str:
+        definition = self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
+        return definition.key if definition is not None else ""
+
+
+def oldest_by_topic(checkpoints: Sequence[Checkpoint]) -> dict[str, dt.datetime | None]:
+    """Each topic's as-of: the minimum over its partitions, None while one of them has seen no watermark."""
+    found: dict[str, list[dt.datetime | None]] = {}
+    for checkpoint in checkpoints:
+        found.setdefault(checkpoint.topic, []).append(checkpoint.as_of)
+    return {topic: oldest(instants) for topic, instants in found.items()}
+
+
+def oldest(instants: Iterable[dt.datetime | None]) -> dt.datetime | None:
+    """The minimum, None when there is none or one of them is unknown."""
+    known: list[dt.datetime] = []
+    for instant in instants:
+        if instant is None:
+            return None
+        known.append(instant)
+    return min(known, default=None)
+
+
+def furthest_behind(
+    as_ofs: Mapping[str, dt.datetime | None],
+    now_of: Callable[[str], dt.datetime | None],
+    objective: dt.timedelta,
+) -> Freshness | None:
+    """The freshness of the topic with the greatest lag, each on its own source's clock. None: it cannot be said."""
+    found: list[tuple[dt.timedelta, Freshness]] = []
+    for topic, as_of in as_ofs.items():
+        now = now_of(topic)
+        if now is None or as_of is None:
+            return None
+        found.append((now - as_of, Freshness(as_of=as_of, now=now, objective=objective)))
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def positions(checkpoints: Sequence[Checkpoint]) -> Positions:
+    """The next offset by topic and partition, the lowest where several projections read the same partition."""
+    found: Positions = {}
+    for one in checkpoints:
+        topic = found.setdefault(one.topic, {})
+        topic[one.partition] = min(topic.get(one.partition, one.next_offset), one.next_offset)
+    return found
+
+
+def _text(project: Project, name: str, section: CapabilitySection, key: str) -> str:
+    path: Path = project.folder / getattr(section, key)
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProjectError([Fault(where=f"capability.{name}.{key}", what=str(error))]) from error

@@ -1,0 +1,328 @@
+"""Answer a capability read: the route decides the side, and the answer says what it is worth."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from toolkit.cached import Cached, Monotonic, Spawn, in_thread
+from toolkit.core.errors import Infrastructure, Refused
+from toolkit.core.freshness import Confidence, Freshness, ReadClass, Verdict, react
+from toolkit.core.routes import ANY_CONSUMER, Route, Side, Stage, pick
+from toolkit.loader import Project
+from toolkit.paths import Asked, Key, Positions, ReadPaths, View, furthest_behind
+from toolkit.ports import Clock, LegacyReads, ReadStore, RouteStore, Waivers
+from toolkit.settings import duration
+
+AUTHORITY_GATE = "authority"
+ROUTES_EVERY = dt.timedelta(seconds=1)
+CLOCK_EVERY = dt.timedelta(seconds=10)
+CLOCK_TRUSTED = dt.timedelta(hours=1)
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer with all that its reader must know to trust it.
+
+    `as_of`: everything the legacy source had committed by then is in the rows. `position` are the next offsets
+    by topic and partition. `held` are the keys behind the answer whose events are parked.
+    """
+
+    capability: str
+    consumer: str
+    rows: list[dict[str, object]]
+    as_of: dt.datetime | None
+    lag: dt.timedelta | None
+    position: Positions
+    context: str
+    read_class: ReadClass
+    confidence: Confidence
+    served_by: Side
+    stage: Stage
+    versions: dict[str, int]
+    held: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Observe = Callable[[str, dict[str, object], Reading], None]
+"""What a live mirror gets after each read: capability, key, and a reading of its own to do with as it likes.
+It must hand over and return (a bounded queue): it runs in the caller's thread."""
+
+
+class LegacyClock:
+    """The legacy source's clock without asking it on every read: its offset to this machine's monotonic clock.
+
+    The reading is dated from before it was asked, so the lag is overstated by one round trip, never understated.
+    """
+
+    def __init__(
+        self, read: Callable[[], dt.datetime], *, every: dt.timedelta, monotonic: Monotonic, spawn: Spawn
+    ) -> None:
+        def load() -> tuple[dt.datetime, float]:
+            asked = monotonic()
+            return read(), asked
+
+        self._monotonic = monotonic
+        self._trusted = CLOCK_TRUSTED.total_seconds()
+        self._reading = Cached(load, every=every, trusted=CLOCK_TRUSTED, monotonic=monotonic, spawn=spawn)
+
+    def now(self) -> dt.datetime | None:
+        """The source's time, or None when it could not be had for so long that nothing may be concluded."""
+        reading = self._reading.get()
+        if reading is None or self._monotonic() - reading[1] >= self._trusted:
+            return None
+        return reading[0] + dt.timedelta(seconds=self._monotonic() - reading[1])
+
+
+class _Routing(msgspec.Struct, frozen=True):
+    """One look at the route table and the waivers of `authority`: what decisions are made on."""
+
+    routes: dict[tuple[str, str], Route]
+    waived: dict[str, dt.datetime]
+
+
+class Reader:
+    """Reads capabilities through their routes. One per process; safe to share between threads.
+
+    The caller pays for the side that answers and for nothing else: routes and the legacy clock are refreshed
+    beside the reads, and an observer's failures are counted in `observer_failures`, never raised.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        legacy: Mapping[str, LegacyReads],
+        read_store: ReadStore,
+        routes: RouteStore,
+        clock: Clock,
+        *,
+        waivers: Waivers | None = None,
+        observe: Observe | None = None,
+        routes_every: dt.timedelta = ROUTES_EVERY,
+        clock_every: dt.timedelta = CLOCK_EVERY,
+        monotonic: Monotonic = time.monotonic,
+        spawn: Spawn = in_thread,
+    ) -> None:
+        self._project, self._clock, self._observe = project, clock, observe
+        self._legacy, self._read_store = legacy, read_store
+        self._paths: dict[str, ReadPaths] = {}
+        self._sources = {project.topic(name): name for name in project.settings.legacy}
+        self._clocks = {
+            name: LegacyClock(source.clock, every=clock_every, monotonic=monotonic, spawn=spawn)
+            for name, source in legacy.items()
+        }
+        self._routing = Cached(
+            lambda: _look(routes, waivers),
+            every=routes_every,
+            trusted=routes_every * 5,
+            monotonic=monotonic,
+            spawn=spawn,
+        )
+        self._routing_trusted = (routes_every * 5).total_seconds()
+        self.observer_failures: Counter[str] = Counter()
+
+    def read(
+        self,
+        capability: str,
+        key: Key | str | int,
+        *,
+        consumer: str = ANY_CONSUMER,
+        parameters: Mapping[str, object] | None = None,
+        today: dt.date | None = None,
+    ) -> Reading:
+        """Answer the read. Raises UsageError for a bad question, Refused for a view too old to be shown,
+        and Infrastructure when the side that has to answer cannot.
+        """
+        paths = self.paths(capability)
+        asked = paths.asked(key, parameters, today=today or self._clock().date())
+        route, warnings = self.route(capability, consumer)
+        reading = self._answer(paths, asked, route, consumer, warnings)
+        if self._observe is not None:
+            self._show(self._observe, asked, reading)
+        return reading
+
+    def paths(self, capability: str) -> ReadPaths:
+        """Both read paths of a capability. Raises UsageError when there is no such capability."""
+        found = self._paths.get(capability)
+        if found is None:
+            source = self._project.legacy_of(self._project.capability(capability))
+            found = ReadPaths(self._project, capability, self._legacy[source], self._read_store)
+            self._paths[capability] = found
+        return found
+
+    def route(self, capability: str, consumer: str) -> tuple[Route, list[str]]:
+        """The route that a read of now would take, with what is doubtful about it."""
+        routing, age = self._routing.get(), self._routing.age()
+        if routing is None:
+            return pick({}, capability, consumer), [f"the routes could not be read: {self._routing.error}"]
+        route = pick(routing.routes, capability, consumer)
+        if age is not None and age >= self._routing_trusted:
+            return route, [
+                f"the route is {age:.0f} s old: {self._routing.error or 'the store does not answer'}"
+            ]
+        return route, []
+
+    def _answer(
+        self, paths: ReadPaths, asked: Asked, route: Route, consumer: str, warnings: list[str]
+    ) -> Reading:
+        if self._stays(paths):
+            if route.side(asked.subject) is Side.PROJECTION:
+                warnings.append("the capability is authoritative and has no waiver: answered by legacy")
+            return self._from_legacy(paths, asked, route, consumer, warnings)
+        if route.side(asked.subject) is Side.LEGACY:
+            return self._from_legacy(paths, asked, route, consumer, warnings)
+        return self._from_projection(paths, asked, route, consumer, warnings)
+
+    def _stays(self, paths: ReadPaths) -> bool:
+        """Does this capability stay on legacy, whatever its route says?"""
+        if paths.section.read_class is not ReadClass.AUTHORITATIVE:
+            return False
+        routing = self._routing.get()
+        until = routing.waived.get(paths.name) if routing is not None else None
+        return until is None or self._clock() >= until
+
+    def _from_legacy(
+        self, paths: ReadPaths, asked: Asked, route: Route, consumer: str, warnings: Sequence[str]
+    ) -> Reading:
+        try:
+            answer = paths.legacy(asked)
+        except Infrastructure as error:
+            raise Infrastructure("\n".join([f"{paths.name}: {error}", *warnings])) from error
+        except Exception as error:
+            problem = f"{paths.name}: the legacy read path failed: {type(error).__name__}: {error}"
+            raise Infrastructure("\n".join([problem, *warnings])) from error
+        return Reading(
+            capability=paths.name,
+            consumer=consumer,
+            rows=answer.rows,
+            as_of=answer.instant,
+            lag=dt.timedelta(),
+            position={},
+            context=self._project.settings.legacy[paths.source].context,
+            read_class=paths.section.read_class,
+            confidence=Confidence.AUTHORITATIVE,
+            served_by=Side.LEGACY,
+            stage=route.stage,
+            versions={},
+            warnings=tuple(warnings),
+        )
+
+    def _from_projection(
+        self, paths: ReadPaths, asked: Asked, route: Route, consumer: str, warnings: list[str]
+    ) -> Reading:
+        retired = route.stage is Stage.RETIRED
+        try:
+            view = paths.view(asked)
+            freshness = self.freshness(paths, view)
+        except Exception as error:
+            problem = f"the projection read path failed: {type(error).__name__}: {error}"
+            if retired:
+                raise Infrastructure(f"{paths.name} is retired, and {problem}") from error
+            return self._from_legacy(
+                paths, asked, route, consumer, [*warnings, f"{problem}; answered by legacy"]
+            )
+        confidence = _confidence(freshness, view)
+        warnings = [*warnings, *(_perhaps(*one) for one in view.perhaps_held.items())]
+        verdict = react(paths.section.when_stale, confidence, legacy_left=not retired)
+        if verdict is not Verdict.SERVE:
+            warnings = [*warnings, doubt(paths, view, freshness)]
+        if verdict is Verdict.REFUSE:
+            raise Refused(f"{paths.name} cannot be answered as fresh as its contract says", warnings)
+        if verdict is Verdict.FALL_BACK:
+            return self._from_legacy(paths, asked, route, consumer, [*warnings, "answered by legacy"])
+        return self._shown(paths, view, freshness, confidence, route, consumer, warnings)
+
+    def _shown(
+        self,
+        paths: ReadPaths,
+        view: View,
+        freshness: Freshness | None,
+        confidence: Confidence,
+        route: Route,
+        consumer: str,
+        warnings: Sequence[str],
+    ) -> Reading:
+        known = [self._project.projections.get(name, {}).get(at) for name, at in view.versions.items()]
+        contexts = [definition.context for definition in known if definition is not None]
+        return Reading(
+            capability=paths.name,
+            consumer=consumer,
+            rows=view.rows,
+            as_of=view.as_of,
+            lag=None if freshness is None else freshness.lag,
+            position=view.position,
+            context=", ".join(dict.fromkeys(contexts)),
+            read_class=paths.section.read_class,
+            confidence=confidence,
+            served_by=Side.PROJECTION,
+            stage=route.stage,
+            versions=view.versions,
+            held=view.held,
+            warnings=tuple(warnings),
+        )
+
+    def freshness(self, paths: ReadPaths, view: View) -> Freshness | None:
+        """How far behind a view is, on the clock of the source that is furthest behind. None: it cannot be said."""
+        if view.as_of is None:
+            return None
+
+        def now_of(topic: str) -> dt.datetime | None:
+            clock = self._clocks.get(self._sources.get(topic, paths.source))
+            return None if clock is None else clock.now()
+
+        return furthest_behind(view.as_ofs, now_of, duration(paths.section.freshness))
+
+    def _show(self, observe: Observe, asked: Asked, reading: Reading) -> None:
+        """Let the observer see the reading. Whatever it does, the caller's answer is not touched."""
+        try:
+            own = msgspec.structs.replace(reading, rows=[_copied(row) for row in reading.rows])
+            observe(reading.capability, dict(asked.key), own)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the caller of a read never pays for the shadow
+            self.observer_failures[type(error).__name__] += 1
+
+
+def doubt(paths: ReadPaths, view: View, freshness: Freshness | None) -> str:
+    """Why a projection's answer is not fresh, in one line with its figures."""
+    objective = paths.section.freshness
+    if view.held:
+        shown = ", ".join(view.held[:3]) + (", ..." if len(view.held) > 3 else "")
+        return f"events of {shown} are parked: the view may lack their effect"
+    if view.as_of is None:
+        return f"the view has seen no watermark yet: nothing is promised (objective {objective})"
+    if freshness is None or freshness.lag is None:
+        return f"the legacy source's clock could not be had: the lag is unknown (objective {objective})"
+    return (
+        f"the view is {freshness.lag.total_seconds():.1f} s behind the legacy source (objective {objective})"
+    )
+
+
+def _confidence(freshness: Freshness | None, view: View) -> Confidence:
+    return Confidence.UNKNOWN if freshness is None else freshness.confidence(held=bool(view.held))
+
+
+def _perhaps(projection: str, count: int) -> str:
+    return f"{count} key{'s' * (count != 1)} of {projection} held back by parked events: this answer may lack their effect"
+
+
+def _look(routes: RouteStore, waivers: Waivers | None) -> _Routing:
+    granted = waivers.waivers() if waivers is not None else []
+    return _Routing(
+        routes={(route.capability, route.consumer): route for route in routes.all()},
+        waived={one.capability: one.expires_at for one in granted if one.gate == AUTHORITY_GATE},
+    )
+
+
+def _copied(row: Mapping[str, object]) -> dict[str, object]:
+    """A row that shares nothing mutable with the original."""
+    return {name: _own(value) for name, value in row.items()}
+
+
+def _own(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _own(one) for name, one in value.items()}
+    return [_own(one) for one in value] if isinstance(value, list) else value

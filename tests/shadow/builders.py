@@ -1,5 +1,6 @@
 """A capability as tests like to have it: small, with what is given changed."""
 
+import datetime as dt
 from typing import Any
 
 from shadow.normalise import Rules, compile_rules
@@ -33,3 +34,8 @@ def rules(
 
 def column(name: str, kind: ColumnType, *vocabulary: str) -> Column:
     return Column(name=name, type=kind, nullable=True, vocabulary=vocabulary)
+
+
+def naive(text: str) -> dt.datetime:
+    """An instant without a zone, as legacy databases have them."""
+    return dt.datetime.fromisoformat(text)

@@ -9,7 +9,7 @@ from shadow.classify import Drift, Kind, Redactor, classify
 from shadow.compare import Difference, Flaw, compare
 from shadow.normalise import Rules
 from shadow.values import ABSENT
-from tests.shadow.builders import column, rules
+from tests.shadow.builders import column, naive, rules
 from toolkit.core.projections import ColumnType
 
 UTC = dt.UTC
@@ -45,8 +45,8 @@ def drift_of(old: object, new: object, made: Rules | None = None) -> Drift:
             "precision",
         ),
         (dt.datetime(2024, 1, 1, 10, tzinfo=UTC), dt.date(2024, 1, 1), "precision"),
-        (dt.datetime(2024, 1, 1, 10), dt.datetime(2024, 1, 1, 10, tzinfo=UTC), "time zone"),
-        (dt.datetime(2024, 1, 1, 12), dt.datetime(2024, 1, 1, 10, tzinfo=UTC), "time zone"),
+        (naive("2024-01-01T10:00:00"), dt.datetime(2024, 1, 1, 10, tzinfo=UTC), "time zone"),
+        (naive("2024-01-01T12:00:00"), dt.datetime(2024, 1, 1, 10, tzinfo=UTC), "time zone"),
         (
             dt.datetime(2024, 1, 1, 10, tzinfo=UTC),
             dt.datetime(2024, 1, 1, 15, 45, tzinfo=UTC),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shadow.compare import RECORD, Flaw, compare
 from shadow.values import ABSENT, Unmapped
-from tests.shadow.builders import rules
+from tests.shadow.builders import naive, rules
 
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.dates() | st.floats()
 documents = st.recursive(
@@ -113,8 +113,8 @@ def test_the_path_into_a_document_has_no_indices() -> None:
 
 
 def test_what_equality_tells_apart_is_never_lost_in_the_explanation() -> None:
-    naive, aware = dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
-    (found,) = compare([{"doc": {"at": naive}}], [{"doc": {"at": aware}}], rules()).differences
+    local, aware = naive("2024-01-01T00:00:00"), dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    (found,) = compare([{"doc": {"at": local}}], [{"doc": {"at": aware}}], rules()).differences
     assert found.path.startswith("doc")
 
 

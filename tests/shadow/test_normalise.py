@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shadow.normalise import Form, legacy_form, projection_form
 from shadow.values import NotANumber, Unmapped, canonical, shown
-from tests.shadow.builders import column, rules
+from tests.shadow.builders import column, naive, rules
 from toolkit.core.errors import ProjectError
 from toolkit.core.projections import ColumnType
 
@@ -63,8 +63,8 @@ def test_the_same_value_from_two_engines_is_the_same(left: object, right: object
         ("12", 12),
         (0.1 + 0.2, Decimal("0.3")),
         (Decimal("12345678901234567890.123456789"), Decimal("12345678901234567890.123456788")),
-        (dt.datetime(2024, 3, 1, 10), dt.datetime(2024, 3, 1, 10, tzinfo=UTC)),
-        (dt.date(2024, 3, 1), dt.datetime(2024, 3, 1)),
+        (naive("2024-03-01T10:00:00"), dt.datetime(2024, 3, 1, 10, tzinfo=UTC)),
+        (dt.date(2024, 3, 1), naive("2024-03-01T00:00:00")),
         (float("nan"), None),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_naive_legacy_instant_is_in_its_declared_zone() -> None:
 
 def test_an_hour_that_occurs_twice_is_taken_as_standard_time() -> None:
     made = rules(at={"zone": "Europe/Paris"})
-    form = legacy_form([{"at": dt.datetime(2024, 10, 27, 2, 30)}], made)
+    form = legacy_form([{"at": naive("2024-10-27T02:30:00")}], made)
     assert one(form)["at"] == dt.datetime(2024, 10, 27, 1, 30, tzinfo=UTC)
 
 
@@ -180,7 +180,7 @@ def test_an_hour_that_occurs_twice_is_taken_as_standard_time() -> None:
         (ColumnType.BOOLEAN, 1, True),
         (ColumnType.DATE, 20240301, dt.date(2024, 3, 1)),
         (ColumnType.DATE, "20240301", dt.date(2024, 3, 1)),
-        (ColumnType.DATE, dt.datetime(2024, 3, 1), dt.date(2024, 3, 1)),
+        (ColumnType.DATE, naive("2024-03-01T00:00:00"), dt.date(2024, 3, 1)),
         (ColumnType.JSON, '{"a": 1.50}', {"a": Decimal("1.5")}),
         (ColumnType.TEXT, "2024-03-01", dt.date(2024, 3, 1)),
         (ColumnType.DECIMAL, "n/a", "n/a"),

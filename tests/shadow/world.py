@@ -126,7 +126,7 @@ class World:
 
     def _ask_legacy(self, key: Key) -> Answer:
         self.chance()
-        rows = [{"status": self.rows[key.label]}]
+        rows: list[dict[str, object]] = [{"status": self.rows[key.label]}]
         self.chance()
         return Answer(rows=rows, instant=at(self.tick))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, select
 
+from adapters.engines import reading
 from migrations.schema.state import lease
 from toolkit.ports import LeaseState
 
@@ -16,7 +17,7 @@ class SqlLeaseList:
 
     def leases(self) -> list[LeaseState]:
         """Every lease that was ever taken, by name; those that ran out, too."""
-        with self._engine.connect().execution_options(deferred=True) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(lease).order_by(lease.c.name))
             return [
                 LeaseState(name=row.name, owner=row.owner, epoch=row.epoch, expires_at=row.expires_at)

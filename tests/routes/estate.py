@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from adapters.engines import open_engine
 from adapters.state.routes import SqlRoutes
-from tests.routes.conftest import NOW
+from tests.routes.now import NOW
 from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.loader import Project, load
@@ -24,13 +24,13 @@ SETTINGS = """
 name = "estate"
 modules = ["model"]
 [legacy.crm]
-url = "sqlite:///unused.db"
+url = "{legacy_url}"
 context = "customer-records"
 tables = ["POLICY"]
 [log]
 partitions = 2
 [read_store]
-url = "sqlite:///unused.db"
+url = "{read_url}"
 [capability.portal]
 projection = "policy"
 legacy_sql = "legacy.sql"
@@ -80,10 +80,21 @@ FILES = {
 }
 
 
-def make_project(folder: Path, *, read_class: str = "operational", when_stale: str = "warn") -> Project:
+def make_project(
+    folder: Path,
+    *,
+    read_class: str = "operational",
+    when_stale: str = "warn",
+    legacy_url: str = "sqlite:///unused.db",
+    read_url: str = "sqlite:///unused.db",
+) -> Project:
     for name, content in FILES.items():
         (folder / name).write_text(content)
-    (folder / "strangler.toml").write_text(SETTINGS.format(read_class=read_class, when_stale=when_stale))
+    (folder / "strangler.toml").write_text(
+        SETTINGS.format(
+            read_class=read_class, when_stale=when_stale, legacy_url=legacy_url, read_url=read_url
+        )
+    )
     return load(folder)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tests.routes.conftest import NOW
+from tests.routes.now import NOW
 from toolkit.core.evidence import Acceptance, Finding, Rehearsal, RunSummary, Verification
 from toolkit.core.freshness import Freshness, ReadClass, WhenStale
 from toolkit.core.routes import Route, Stage, default_route, moved

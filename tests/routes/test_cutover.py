@@ -14,9 +14,9 @@ from sqlalchemy import Engine
 from adapters.engines import open_engine
 from adapters.state.routes import SqlRoutes
 from migrations.schema import state
-from tests.routes.conftest import NOW
 from tests.routes.estate import Estate, Notes
 from tests.routes.facts import HOUR, Blown, Fuse, facts, run
+from tests.routes.now import NOW
 from toolkit.core.errors import Infrastructure, Refused, UsageError
 from toolkit.core.freshness import ReadClass
 from toolkit.core.routes import (

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.routes.conftest import NOW
 from tests.routes.facts import DAY, HOUR, facts, finding, fresh, rehearsal, route_at, run, verification
+from tests.routes.now import NOW
 from toolkit.core.evidence import Waiver, upper_bound
 from toolkit.core.freshness import Freshness, ReadClass, WhenStale
 from toolkit.core.routes import Stage, default_route

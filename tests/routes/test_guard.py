@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.routes.conftest import NOW
 from tests.routes.facts import HOUR, facts, fresh, route_at, run
+from tests.routes.now import NOW
 from toolkit.core.freshness import Freshness
 from toolkit.core.routes import Action, Stage, moved
 from toolkit.guard import guard_step, watch

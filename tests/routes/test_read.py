@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.routes.conftest import NOW
 from tests.routes.estate import SECOND, TOPIC, Estate
+from tests.routes.now import NOW
 from toolkit.core.errors import Infrastructure, ReadTimeout, Refused, UsageError
 from toolkit.core.evidence import Waiver
 from toolkit.core.freshness import Confidence, ReadClass

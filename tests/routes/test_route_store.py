@@ -7,7 +7,7 @@ from sqlalchemy import Engine, insert
 
 from adapters.state.routes import SqlRoutes
 from migrations.schema import state
-from tests.routes.conftest import NOW
+from tests.routes.now import NOW
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.routes import Action, Move, Route, Stage, moved
 

@@ -85,7 +85,7 @@ class App:
     def log(self) -> Log:
         """The event log."""
         section = self.project.settings.log
-        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state.engine)
+        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
         return opened
 
     def translation(self, source: str) -> Translation:

@@ -132,7 +132,9 @@ class Relay:
                 break
         watermark = self._promise(force=published > 0)
         self._prune()
-        return RelayPass(changes=changes, events=events, parked=parked, published=published, watermark=watermark)
+        return RelayPass(
+            changes=changes, events=events, parked=parked, published=published, watermark=watermark
+        )
 
     def run(
         self,

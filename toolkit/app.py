@@ -13,7 +13,7 @@ from typing import Self
 
 from adapters.state.evidence import EvidenceStore
 from adapters.state.lease_list import SqlLeaseList
-from adapters.state.routes import RouteStore
+from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
@@ -77,9 +77,9 @@ class App:
         return EvidenceStore(self.state.engine)
 
     @cached_property
-    def routes(self) -> RouteStore:
+    def routes(self) -> SqlRoutes:
         """Routes and their history."""
-        return RouteStore(self.state.engine)
+        return SqlRoutes(self.state.engine)
 
     @cached_property
     def log(self) -> Log:

@@ -59,9 +59,11 @@ def as_of_reaches_now(app: App) -> None:
 def confirmed(app: App, capability: str, keys: int = 0) -> tuple[list[str], int]:
     """Findings of a shadow run, and how many pairs it judged."""
     result = run_one(app, capability, keys=keys)
-    return [f"{line.kind} {line.title} ({line.keys}): {line.examples[:2]}" for line in result.lines if line.finding], (
-        result.proof.judged
-    )
+    return [
+        f"{line.kind} {line.title} ({line.keys}): {line.examples[:2]}"
+        for line in result.lines
+        if line.finding
+    ], (result.proof.judged)
 
 
 def test_no_false_alarm_while_200_transactions_a_second_commit(insurer: Insurer) -> None:

@@ -30,7 +30,9 @@ def pagila(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> 
 def load(url: str) -> None:
     script = lzma.decompress((EXAMPLE / "pagila.sql.xz").read_bytes())
     target = url.replace("postgresql+psycopg://", "postgresql://")
-    done = subprocess.run(["psql", "-q", "-d", target], input=script, capture_output=True, check=True, env=os.environ)
+    done = subprocess.run(
+        ["psql", "-q", "-d", target], input=script, capture_output=True, check=True, env=os.environ
+    )
     assert b"ERROR" not in done.stderr, done.stderr[-2000:]
 
 
@@ -91,12 +93,19 @@ def test_the_shipped_view_calls_15_customers_active_who_may_not_rent(pagila: App
     assert found.counts.get("match") == 599 - 15
 
 
-def test_the_rental_read_is_the_same_on_both_sides_also_after_changes(pagila: App, postgres_server: PostgresServer) -> None:
+def test_the_rental_read_is_the_same_on_both_sides_also_after_changes(
+    pagila: App, postgres_server: PostgresServer
+) -> None:
     install(pagila)
     follow(pagila)
     database = os.environ["LEGACY_URL"].rsplit("/", 1)[1].split("?")[0]
-    postgres_server.sql("UPDATE rental SET return_date = now() WHERE rental_id IN (SELECT rental_id FROM rental WHERE return_date IS NULL LIMIT 20)", database)
-    postgres_server.sql("DELETE FROM payment WHERE rental_id = 2; DELETE FROM rental WHERE rental_id = 2", database)
+    postgres_server.sql(
+        "UPDATE rental SET return_date = now() WHERE rental_id IN (SELECT rental_id FROM rental WHERE return_date IS NULL LIMIT 20)",
+        database,
+    )
+    postgres_server.sql(
+        "DELETE FROM payment WHERE rental_id = 2; DELETE FROM rental WHERE rental_id = 2", database
+    )
     with Following(pagila):
         found = run_one(pagila, "rentals-at-home")
     assert [line.title for line in found.lines if line.finding] == []

@@ -36,7 +36,9 @@ class Insurer:
             yield child
 
 
-def make_insurer(folder: Path, environment: Mapping[str, str], *, size: int = 500, mended: bool = True) -> Insurer:
+def make_insurer(
+    folder: Path, environment: Mapping[str, str], *, size: int = 500, mended: bool = True
+) -> Insurer:
     """Copy the project, put the mended files in, and generate the estate."""
     shutil.copytree(EXAMPLE / "project", folder, ignore=shutil.ignore_patterns("__pycache__"))
     if mended:
@@ -44,7 +46,9 @@ def make_insurer(folder: Path, environment: Mapping[str, str], *, size: int = 50
             shutil.copy(file, folder)
         settings = folder / "strangler.toml"
         text = settings.read_text(encoding="utf-8")
-        settings.write_text(text.replace('"projections"]', '"projections", "customer_policy_v2"]'), encoding="utf-8")
+        settings.write_text(
+            text.replace('"projections"]', '"projections", "customer_policy_v2"]'), encoding="utf-8"
+        )
     legacy = environment.get("LEGACY_URL", f"sqlite:///{folder / 'legacy.db'}")
     generate(legacy, size=size)
     return Insurer(folder=folder, legacy=legacy, environment=environment)

@@ -8,7 +8,7 @@ import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, table
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
@@ -152,6 +152,6 @@ def drop(
         if version not in known:
             raise UsageError(f"the read store has no {projection} v{version}")
         if not (yes or as_json):
-            typer.confirm(f"Drop {projection} v{version} and its table?", abort=True)
+            confirm(f"Drop {projection} v{version} and its table?")
         opened.store.drop(projection, version)
     emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line(f"dropped {one['dropped']}"))

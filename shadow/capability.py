@@ -23,7 +23,7 @@ from toolkit.paths import ReadPaths, oldest, oldest_by_topic
 from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore
 from toolkit.settings import duration
 
-SECRET_VARIABLE = "STRANGLER_REDACTION_KEY"  # noqa: S105 - the name of a variable, not a secret
+SECRET_VARIABLE = "STRANGLER_REDACTION_KEY"
 RECENT = dt.timedelta(minutes=1)
 POLL = 0.05
 

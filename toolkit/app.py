@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from adapters.state.evidence import EvidenceStore
+from adapters.state.lease_list import SqlLeaseList
 from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
+from toolkit.backfill import Backfill
 from toolkit.core.projections import Definition
 from toolkit.facts import Around
 from toolkit.loader import Project, load
 from toolkit.ports import LegacySource, Log, ReadStore
-from toolkit.read import Observe, Reader, Reading
+from toolkit.project import Projector
+from toolkit.read import Observe, Reader
+from toolkit.relay import Relay
+from toolkit.translate import Translation
 from toolkit.verify import code_hash
 
 
@@ -38,7 +46,7 @@ class App:
         """One legacy source, opened on first use."""
         if name not in self._sources:
             section = self.project.settings.legacy[name]
-            self._sources[name] = registry.adapter(registry.LEGACY, section.url)(name, section)
+            self._sources[name] = registry.adapter(registry.LEGACY, section.url)(name, section.url, section)
         return self._sources[name]
 
     @property
@@ -80,6 +88,62 @@ class App:
         opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
         return opened
 
+    def translation(self, source: str) -> Translation:
+        """What turns a source's changes into events."""
+        return Translation(
+            self.legacy(source),
+            self.project.translators[source],
+            self.project.catalogue,
+            self.state.archive,
+            groups=[[table.table for table in group] for group in self.project.groups(source)],
+            topic=self.project.topic(source),
+            partitions=self.project.settings.log.partitions,
+            clock=self.clock,
+        )
+
+    def backfill(self, source: str, translation: Translation) -> Backfill:
+        """What reads a source's history."""
+        section = self.project.settings.legacy[source]
+        return Backfill(translation, self.project.groups(source), chunk=section.chunk, pace=section.pace)
+
+    def relay(self, source: str, translation: Translation) -> Relay:
+        """What publishes a source's events. Lead before you step."""
+        topic = self.project.topic(source)
+        return Relay(
+            self.legacy(source),
+            translation.step,
+            self.state.archive,
+            self.state.leases,
+            self.log.publisher(topic),
+            topic=topic,
+            partitions=self.project.settings.log.partitions,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            clock=self.clock,
+        )
+
+    def projector(self, definition: Definition) -> Projector:
+        """What keeps one version of a projection up to date. Start before you advance."""
+        return Projector(
+            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+        )
+
+    def running_versions(self, name: str | None = None) -> list[Definition]:
+        """The versions that are kept up to date: those that serve or are built. A projection that the store does not
+        know begins with its newest version.
+        """
+        names = [name] if name else list(self.project.projections)
+        found = []
+        for one in names:
+            stored = {state.version: state for state in self.store.versions(one)}
+            known = self.project.projections.get(one, {})
+            wanted = [
+                number
+                for number, state in stored.items()
+                if number in known and (state.serving or state.state in ("running", "waiting"))
+            ]
+            found.extend(self.project.definition(one, number) for number in wanted or _newest(known, stored))
+        return found
+
     @cached_property
     def around(self) -> Around:
         """What gates, guard and the three questions are answered from."""
@@ -92,6 +156,8 @@ class App:
             evidence=self.evidence,
             clock=self.clock,
             code_hash=code_hash,
+            log=self.log,
+            leases=SqlLeaseList(self.state.engine),
         )
 
     def setup(self) -> list[str]:
@@ -126,13 +192,17 @@ class App:
             if name in self.__dict__:
                 self.__dict__[name].close()
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _newest(known: Mapping[int, Definition], stored: Mapping[int, object]) -> list[int]:
+    return [max(known)] if known and not stored else []
 
 
 def open_project(folder: str | Path = ".") -> App:

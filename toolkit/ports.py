@@ -237,6 +237,22 @@ class Leases(Protocol):
     def release(self, name: str, epoch: int, now: dt.datetime) -> None: ...
 
 
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease as anybody may see it."""
+
+    name: str
+    owner: str
+    epoch: int
+    expires_at: dt.datetime
+
+
+class LeaseList(Protocol):
+    """Who leads what, for the overview."""
+
+    def leases(self) -> list[LeaseState]:
+        """Every lease that was ever taken; those that ran out, too."""
+
+
 class Publisher(Protocol):
     """Writes to one topic. Blocks until the log has acknowledged."""
 

@@ -181,6 +181,16 @@ class SqlArchive:
                 found.extend(_delivery(row) for row in rows)
         return found
 
+    def of_subject(self, topic: str, subject: str) -> list[Record]:
+        """All published records of one subject, by (partition, sequence)."""
+        found = (
+            select(_event)
+            .where(_event.c.topic == topic, _event.c.subject == subject, _event.c.offset.is_not(None))
+            .order_by(_event.c.partition, _event.c.sequence)
+        )
+        with reading(self._engine) as connection:
+            return [_record(row) for row in connection.execute(found)]
+
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
         found = select(_event.c.subject).distinct().where(_event.c.topic == topic, _event.c.time >= since)

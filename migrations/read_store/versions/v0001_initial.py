@@ -66,7 +66,7 @@ def _parked_event() -> None:
         sa.Column("topic", sa.String(length=200), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("sequence", BigNumber, nullable=False),
-        sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("key", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
         sa.Column("parked_at", Instant, nullable=False),

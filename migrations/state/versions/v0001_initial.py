@@ -220,9 +220,9 @@ def _shadow_run() -> None:
         sa.Column("versions", sa.JSON(), nullable=False),
         sa.Column("started_at", Instant, nullable=False),
         sa.Column("ended_at", Instant, nullable=False),
-        sa.Column("counts", sa.JSON(), nullable=False),
         sa.Column("verdict", sa.String(length=20), nullable=False),
         sa.Column("config_hash", sa.String(length=64), nullable=False),
+        sa.Column("outcome", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(

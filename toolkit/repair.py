@@ -1,0 +1,175 @@
+"""How a capability is repaired when it drifts: a plan of actions, each with its reason and its command, and their doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from toolkit import commands
+from toolkit.core.errors import StranglerError
+from toolkit.core.evidence import Discrepancy
+from toolkit.facts import Around, gather
+from toolkit.gates import Facts
+
+MECHANICAL = "mechanical"
+
+
+class Kind(StrEnum):
+    """What a repair does."""
+
+    REPLAY_CHANGES = "replay_changes"
+    REPLAY_EVENTS = "replay_events"
+    REPROJECT = "reproject"
+    REBUILD = "rebuild"
+    MEND = "mend"
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do about a capability: why, how much it concerns, and the command that does it alone.
+
+    `mend` is for a person: the code is wrong, and no replay makes it right.
+    """
+
+    kind: Kind
+    target: str
+    version: int = 0
+    keys: tuple[str, ...] = ()
+    why: str
+    command: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an action: how much it settled, or why it could not be done."""
+
+    action: Action
+    settled: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loops:
+    """The loops that do the work. Each returns how many things it settled."""
+
+    replay_changes: Callable[[str], int]
+    """source"""
+    replay_events: Callable[[str, int], int]
+    """projection, version"""
+    reproject: Callable[[str, int, Sequence[str]], int]
+    """projection, version, keys"""
+    rebuild: Callable[[str, int], int]
+    """projection, version"""
+
+
+def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] = ()) -> list[Action]:
+    """What can be done for a capability, in the order in which it should be done.
+
+    `discrepancies` are the open ones of its latest shadow run.
+    """
+    source = around.project.legacy_of(around.project.capability(capability))
+    facts = gather(around, capability)
+    return [*_replays(facts, source), *_keys(facts, discrepancies), *_unverified(facts), *_code(facts)]
+
+
+def rebuild(around: Around, projection: str, version: int) -> Action:
+    """Build a version anew, on request. Raises UsageError when the code does not have it."""
+    around.project.definition(projection, version)
+    why = "built beside the serving version from the archive; reads go on meanwhile"
+    command = commands.rebuild(projection, version)
+    return Action(kind=Kind.REBUILD, target=projection, version=version, why=why, command=command)
+
+
+def execute(actions: Sequence[Action], loops: Loops) -> list[Done]:
+    """Do the actions, each alone: one that fails is reported, and the next is done all the same.
+
+    Every action may be done again: replays apply what still waits, and a row folded twice is the same row.
+    """
+    return [_do(action, loops) for action in actions if action.kind is not Kind.MEND]
+
+
+def _do(action: Action, loops: Loops) -> Done:
+    try:
+        return Done(action=action, settled=_run(action, loops))
+    except StranglerError as error:
+        return Done(action=action, problem=str(error))
+
+
+def _run(action: Action, loops: Loops) -> int:
+    if action.kind is Kind.REPLAY_CHANGES:
+        return loops.replay_changes(action.target)
+    if action.kind is Kind.REPLAY_EVENTS:
+        return loops.replay_events(action.target, action.version)
+    if action.kind is Kind.REPROJECT:
+        return loops.reproject(action.target, action.version, action.keys)
+    return loops.rebuild(action.target, action.version)
+
+
+def _replays(facts: Facts, source: str) -> list[Action]:
+    """Changes first: an event that a change has yet to become may be what the next ones wait for."""
+    waiting = {one.where: one for one in facts.parked if one.count}
+    found = []
+    if changes := waiting.get(f"changes of {source}"):
+        why = f"{changes.count} changes are parked, first: {changes.reason}"
+        command = commands.replay_changes(source)
+        found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=command))
+    for projection, version in facts.versions.items():
+        if events := waiting.get(f"events of {projection} v{version}"):
+            found.append(
+                Action(
+                    kind=Kind.REPLAY_EVENTS,
+                    target=projection,
+                    version=version,
+                    why=f"{events.count} events are parked, first: {events.reason}",
+                    command=commands.replay_events(projection),
+                )
+            )
+    return found
+
+
+def _keys(facts: Facts, discrepancies: Sequence[Discrepancy]) -> list[Action]:
+    """Rows that are missing or extra are folded again from the archive; whether that is their key is the loop's to say."""
+    keys = tuple(dict.fromkeys(one.key for one in discrepancies if one.kind == MECHANICAL))
+    if not keys:
+        return []
+    return [
+        Action(
+            kind=Kind.REPROJECT,
+            target=projection,
+            version=version,
+            keys=keys,
+            why=f"{len(keys)} keys have rows that are missing or too many",
+            command=commands.reproject(projection, keys[0]),
+        )
+        for projection, version in list(facts.versions.items())[:1]
+    ]
+
+
+def _unverified(facts: Facts) -> list[Action]:
+    return [
+        Action(
+            kind=Kind.REBUILD,
+            target=name,
+            version=facts.versions[name],
+            why=f"replayed, it came out otherwise: {one.detail}",
+            command=commands.rebuild(name, facts.versions[name]),
+        )
+        for name, one in facts.verifications.items()
+        if not one.deterministic and name in facts.versions
+    ]
+
+
+def _code(facts: Facts) -> list[Action]:
+    findings = facts.run.findings if facts.run is not None else ()
+    wrong = [one for one in findings if one.kind != MECHANICAL and one.acceptance is None]
+    return [
+        Action(
+            kind=Kind.MEND,
+            target=facts.capability,
+            why=f"{one.kind} difference in {one.path}, {one.keys} keys ({one.fingerprint})",
+            command=f"mend the projection as a new version, then {commands.rebuild(name, version + 1)}",
+        )
+        for one in wrong
+        for name, version in list(facts.versions.items())[:1]
+    ]

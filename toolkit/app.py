@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from adapters.state.evidence import EvidenceStore
-from adapters.state.routes import RouteStore
+from adapters.state.lease_list import SqlLeaseList
+from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
@@ -75,15 +77,15 @@ class App:
         return EvidenceStore(self.state.engine)
 
     @cached_property
-    def routes(self) -> RouteStore:
+    def routes(self) -> SqlRoutes:
         """Routes and their history."""
-        return RouteStore(self.state.engine)
+        return SqlRoutes(self.state.engine)
 
     @cached_property
     def log(self) -> Log:
         """The event log."""
         section = self.project.settings.log
-        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state.engine)
+        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
         return opened
 
     def translation(self, source: str) -> Translation:
@@ -154,6 +156,8 @@ class App:
             evidence=self.evidence,
             clock=self.clock,
             code_hash=code_hash,
+            log=self.log,
+            leases=SqlLeaseList(self.state.engine),
         )
 
     def setup(self) -> list[str]:
@@ -188,7 +192,7 @@ class App:
             if name in self.__dict__:
                 self.__dict__[name].close()
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -47,38 +47,44 @@ class Backfill:
         self._translation, self._groups = translation, [tuple(group) for group in groups]
         self._chunk, self._pace = chunk, pace
         self._sleep, self._monotonic = sleep, monotonic
+        self._counted: dict[tuple[str, ...], int] = {}
         if not 0 < pace <= 1:
             raise UsageError(f"pace = {pace}: write a share of time above 0 and up to 1")
 
     def estimate(self) -> int:
-        """Roughly how many subjects are still to be read."""
-        capture = self._translation.source.capture
-        return sum(capture.count(tables, cursor) for tables, cursor in self._open())
+        """Roughly how many subjects are still to be read. Counted once, then kept up: counting is a read of its own."""
+        return sum(self._remaining(tables, cursor) for tables, cursor in self._open())
 
     def step(self, epoch: int) -> Progress | None:
         """Do the next chunk; None when all is done. After a kill, the next step first ends the one before."""
-        self._settle()
+        self._translation.settle()
         waiting = self._open()
         if not waiting:
             return None
         tables, cursor = waiting[0]
+        remaining = self._remaining(tables, cursor)
         started = self._monotonic()
         chunk = self._translation.source.capture.chunk(tables, cursor, self._chunk)
         read = self._monotonic() - started
-        done = self._translation.keep(
-            chunk.changes, epoch, absorbed=chunk.absorbed, cursors=[chunk.cursor]
-        )
-        self._settle()
-        remaining = self._translation.source.capture.count(tables, chunk.cursor)
+        done = self._translation.keep(chunk.changes, epoch, absorbed=chunk.absorbed, cursors=[chunk.cursor])
+        self._translation.settle()
+        subjects = len({change.subject for change in chunk.changes})
+        remaining = 0 if chunk.cursor.done else max(remaining - subjects, 0)
+        self._counted[chunk.cursor.tables] = remaining
         self._sleep(read * (1 / self._pace - 1))
         return Progress(
             group=tables[0].table,
             rows=done.changes,
             events=done.events,
             parked=done.parked,
-            remaining=0 if chunk.cursor.done else remaining,
+            remaining=remaining,
             done=chunk.cursor.done,
         )
+
+    def _remaining(self, tables: Sequence[CapturedTable], cursor: Cursor) -> int:
+        if cursor.tables not in self._counted:
+            self._counted[cursor.tables] = self._translation.source.capture.count(tables, cursor)
+        return self._counted[cursor.tables]
 
     def skip(self, epoch: int) -> None:
         """Declare every group done without reading it: events begin with the changes captured from now on."""
@@ -88,11 +94,3 @@ class Backfill:
     def _open(self) -> list[tuple[tuple[CapturedTable, ...], Cursor]]:
         cursors = self._translation.cursors()
         return [one for one in zip(self._groups, cursors, strict=True) if not one[1].done]
-
-    def _settle(self) -> None:
-        """Mark in the legacy source what a chunk absorbed; the archive remembers it until that is done."""
-        archive, source = self._translation.archive, self._translation.source
-        absorbed = archive.unmarked(source.name)
-        if absorbed:
-            source.capture.mark(absorbed)
-            archive.forget_unmarked(source.name, absorbed)

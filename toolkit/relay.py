@@ -159,7 +159,9 @@ class Relay:
                 break
         watermark = self._promise(force=published > 0)
         self._prune()
-        return RelayPass(changes=changes, events=events, parked=parked, published=published, watermark=watermark)
+        return RelayPass(
+            changes=changes, events=events, parked=parked, published=published, watermark=watermark
+        )
 
     def run(
         self,
@@ -252,9 +254,13 @@ class Relay:
         if not due or horizon is None:
             self._horizon = None
             return None
-        if self._source.capture.behind(horizon) or self._archive.backlog(self._topic):
+        if self._source.capture.behind(horizon):
             return None
+        # In this order: all that is archived by now is published if nothing waits afterwards.
         last = self._archive.last_sequences(self._topic)
+        if self._archive.backlog(self._topic):
+            return None
+        self._renew(now=True)  # a former leader that wakes up here promises nothing
         self._publisher.watermark(
             {
                 partition: Watermark(as_of=horizon.instant, sequence=last.get(partition, 0))

@@ -35,8 +35,8 @@ class Unit:
 
     @property
     def number(self) -> int:
-        """Its place among the captured changes of its subject; what backfill found comes before all of them."""
-        return self.changes[0].number
+        """Its place among the units of its subject: where it ends. What backfill found comes before all changes."""
+        return self.changes[-1].number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Translated(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step did. `held` of the `parked` ones wait only for an earlier one of their subject."""
+    """What one step did. `held` of the `parked` ones wait only for another one of their subject."""
 
     changes: int = 0
     events: int = 0
@@ -56,50 +56,84 @@ class Translated(msgspec.Struct, frozen=True, kw_only=True):
     held: int = 0
 
 
-def units(changes: Iterable[Change]) -> list[Unit]:
-    """Group changes into units, in the order of each unit's first change."""
+def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
+    """Group changes into units, in the order in which they have to be translated; `tables` orders rows of a backfill.
+
+    A unit's place is its last number. Of two transactions that wrote one row, the second waited for the commit of the
+    first before it drew the number of that change, so it ends later, wherever it began.
+    """
+    rank = {table: at for at, table in enumerate(tables)}
     grouped: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
         together = "snapshot" if change.op is Op.SNAPSHOT else change.transaction or change.position
         grouped.setdefault((together, change.subject), []).append(change)
-    return [Unit(subject=subject, changes=tuple(some)) for (_, subject), some in grouped.items()]
+    made = [
+        Unit(
+            subject=subject,
+            changes=tuple(sorted(some, key=lambda one: (one.number, rank.get(one.table, len(rank))))),
+        )
+        for (_, subject), some in grouped.items()
+    ]
+    return sorted(made, key=lambda unit: unit.number)
 
 
 def translate(
     changes: Iterable[Change],
-    rules: Sequence[Translator],
+    translators: Translators,
     catalogue: Catalogue,
     held: Mapping[str, int],
     now: dt.datetime,
 ) -> Outcome:
     """Translate unit by unit. A unit that cannot be translated is parked, and whatever follows of its subject with it.
 
-    `held` gives, for each subject with something parked, the number of the first such change: what comes after it
+    `held` gives, for each subject with something parked, the number of the first such unit: what comes after it
     waits, what came before it (a step that is done again after a crash) does not.
     """
     waiting = dict(held)
     outcome = Outcome(drafts=[], parked=[])
-    for unit in units(changes):
+    for unit in units(changes, _tables(translators)):
         if waiting.get(unit.subject, unit.number) < unit.number:
-            outcome.parked.extend(_park(unit, HELD, held=True, now=now))
+            outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
-            outcome.drafts.extend(translate_unit(unit, rules, catalogue))
-        except Untranslatable as error:
-            waiting[unit.subject] = min(unit.number, waiting.get(unit.subject, unit.number))
-            outcome.parked.extend(_park(unit, str(error), held=False, now=now))
+            outcome.drafts.extend(translate_unit(unit, translators.rules, catalogue))
+        except _Failed as failed:
+            waiting.setdefault(unit.subject, unit.number)
+            for one in unit.changes:
+                own = one is failed.change
+                reason = (
+                    failed.reason if own else f"in the same legacy transaction as {describe(failed.change)}"
+                )
+                outcome.parked.append(_park(one, reason, held=not own, now=now))
     return outcome
 
 
-def _park(unit: Unit, reason: str, *, held: bool, now: dt.datetime) -> list[ParkedChange]:
-    return [
-        ParkedChange(source=change.source, change=change, reason=reason, held=held, parked_at=now)
-        for change in unit.changes
-    ]
+def waiting_units(parked: Iterable[ParkedChange], translators: Translators) -> dict[str, int]:
+    """For each subject with something parked, the number of the first such unit: what `translate` wants as `held`."""
+    first: dict[str, int] = {}
+    for unit in units((one.change for one in parked), _tables(translators)):
+        first.setdefault(unit.subject, unit.number)
+    return first
+
+
+def _tables(translators: Translators) -> list[str]:
+    return [table for aggregate in translators.aggregates for table in aggregate.tables]
+
+
+def _park(change: Change, reason: str, *, held: bool, now: dt.datetime) -> ParkedChange:
+    return ParkedChange(source=change.source, change=change, reason=reason, held=held, parked_at=now)
+
+
+class _Failed(Exception):
+    """A change of a unit cannot be translated: which one, and why."""
+
+    def __init__(self, change: Change, reason: str) -> None:
+        super().__init__(reason)
+        self.change, self.reason = change, reason
 
 
 def translate_unit(unit: Unit, rules: Sequence[Translator], catalogue: Catalogue) -> list[Draft]:
-    """All events of a unit, by the change they come from. Raises Untranslatable with rule, table and row."""
+    """All events of a unit, by the change they come from."""
     given: list[list[Event]] = [[] for _ in unit.changes]
     spoken = [False for _ in unit.changes]
     for rule in rules:
@@ -115,7 +149,7 @@ def translate_unit(unit: Unit, rules: Sequence[Translator], catalogue: Catalogue
                 given[at].extend(_apply(rule, [unit.changes[at]]))
     for change, known in zip(unit.changes, spoken, strict=True):
         if not known:
-            raise Untranslatable(_unspoken(change))
+            raise _Failed(change, _unspoken(change))
     return [
         draft
         for change, events in zip(unit.changes, given, strict=True)
@@ -126,14 +160,15 @@ def translate_unit(unit: Unit, rules: Sequence[Translator], catalogue: Catalogue
 def _speaks(rule: Translator, change: Change) -> bool:
     if change.table not in rule.tables:
         return False
-    return rule.scope is not Scope.OUTBOX or str(change.row.get(OUTBOX_TYPE)) in rule.types
+    return rule.scope is not Scope.OUTBOX or str(change.row.get(OUTBOX_TYPE)).rstrip() in rule.types
 
 
 def _unspoken(change: Change) -> str:
     if OUTBOX_TYPE in change.row:
+        kind = str(change.row[OUTBOX_TYPE]).rstrip()
         return (
-            f"no translator speaks for the type {change.row[OUTBOX_TYPE]!r} of outbox {change.table}: "
-            f'write one with @acl.outbox("{change.table}", "{change.row[OUTBOX_TYPE]}")'
+            f"no translator speaks for the type {kind!r} of outbox {change.table}: "
+            f'write one with @acl.outbox("{change.table}", "{kind}")'
         )
     return f'no translator speaks for {change.table}: write one with @acl.table("{change.table}")'
 
@@ -142,27 +177,26 @@ def _apply(rule: Translator, changes: list[Change]) -> list[Event]:
     try:
         return list(rule.function(changes if rule.scope is Scope.TRANSACTION else changes[0]))
     except Exception as error:
-        why = str(error) if isinstance(error, Untranslatable) else f"{type(error).__name__}: {error}"
-        raise Untranslatable(f"{rule.name} on {describe(changes[-1])}: {why}") from error
+        raise _Failed(changes[-1], f"{rule.name} on {describe(changes[-1])}: {_said(error)}") from error
 
 
 def _drafts(catalogue: Catalogue, change: Change, events: list[Event]) -> list[Draft]:
     try:
         return drafts(catalogue, change, events)
-    except Untranslatable as error:
-        raise Untranslatable(f"{describe(change)}: {error}") from error
+    except Exception as error:  # an event may hold what JSON cannot
+        raise _Failed(change, f"{describe(change)}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, Untranslatable):
+        return str(error)
+    return f"{type(error).__name__}: {error.args[0] if isinstance(error, KeyError) and error.args else error}"
 
 
 def describe(change: Change) -> str:
     """Which row: `POLMAST POL_NO=P000000001`, with its subject where the key columns are not known."""
     key = ", ".join(f"{column}={change.text(column)}" for column in change.key if column in change.row)
     return f"{change.table} {key or change.subject} ({change.op})"
-
-
-def _note(held: dict[str, int], parked: Iterable[ParkedChange]) -> None:
-    for one in parked:
-        number = one.change.number
-        held[one.change.subject] = min(number, held.get(one.change.subject, number))
 
 
 class Translation:
@@ -181,10 +215,10 @@ class Translation:
         clock: Clock,
     ) -> None:
         self.source, self.archive = source, archive
-        self._rules, self._catalogue = translators.rules, catalogue
+        self._translators, self._catalogue = translators, catalogue
         self._groups = [tuple(group) for group in groups]
         self._topic, self._partitions, self._clock = topic, partitions, clock
-        self._held: dict[str, int] | None = None
+        self._held: tuple[int, dict[str, int]] | None = None
 
     def cursors(self) -> list[Cursor]:
         """How far the backfill of each group is; a group that was never begun holds its changes back."""
@@ -196,12 +230,23 @@ class Translation:
 
         A crash in between does the step again: the same ids, which the archive knows already.
         """
+        self.settle()
         changes = self.source.capture.pending(limit, self.cursors())
         if not changes:
             return Translated()
         done = self.keep(changes, epoch)
         self.source.capture.mark([change.number for change in changes])
         return done
+
+    def settle(self) -> None:
+        """Mark in the legacy source what a backfill absorbed; the archive remembers it until that is done.
+
+        Before anything else is read: once its chunk is archived, an absorbed change would be offered as a new one.
+        """
+        absorbed = self.archive.unmarked(self.source.name)
+        if absorbed:
+            self.source.capture.mark(absorbed)
+            self.archive.forget_unmarked(self.source.name, absorbed)
 
     def keep(
         self,
@@ -212,8 +257,55 @@ class Translation:
         cursors: Sequence[Cursor] = (),
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
-        outcome = translate(changes, self._rules, self._catalogue, self.held(), self._clock())
-        events = self.archive.append(
+        held = self.held(epoch)
+        outcome = translate(changes, self._translators, self._catalogue, held, self._clock())
+        self._held = None  # a transaction that fails may have been committed all the same
+        events = self._append(outcome, epoch, absorbed=absorbed, cursors=cursors)
+        for subject, number in waiting_units(outcome.parked, self._translators).items():
+            held[subject] = min(number, held.get(subject, number))
+        self._held = (epoch, held)
+        return _counted(changes, events, outcome)
+
+    def held(self, epoch: int) -> dict[str, int]:
+        """Subjects with something parked, and where. Read once in an epoch: only the leader parks and releases."""
+        if self._held is None or self._held[0] != epoch:
+            parked = self.archive.parked(self.source.name)
+            self._held = (epoch, waiting_units(parked, self._translators))
+        return self._held[1]
+
+    def replay(self, epoch: int, chosen: Callable[[ParkedChange], bool] = lambda _: True) -> Translated:
+        """Translate parked changes again, in order. What is mended flows, and what it held back follows it.
+
+        Subjects with a chosen change are replayed whole: one change alone would overtake those before it.
+        """
+        self._held = None
+        parked = self.archive.parked(self.source.name)
+        subjects = {one.change.subject for one in parked if chosen(one)}
+        waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
+        changes = [one.change for one in waiting.values()]
+        outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
+        stays = [
+            msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)
+            for one in outcome.parked
+        ]
+        released = waiting.keys() - {one.change.position for one in stays}
+        events = self._append(
+            Outcome(drafts=outcome.drafts, parked=stays),
+            epoch,
+            unparked=[one for position, one in waiting.items() if position in released],
+        )
+        return _counted(changes, events, outcome)
+
+    def _append(
+        self,
+        outcome: Outcome,
+        epoch: int,
+        *,
+        absorbed: Sequence[int] = (),
+        unparked: Sequence[ParkedChange] = (),
+        cursors: Sequence[Cursor] = (),
+    ) -> int:
+        return self.archive.append(
             self.source.name,
             self._topic,
             outcome.drafts,
@@ -221,34 +313,11 @@ class Translation:
             epoch=epoch,
             absorbed=absorbed,
             parked=outcome.parked,
+            unparked=unparked,
             cursors=cursors,
         )
-        _note(self.held(), outcome.parked)
-        held = sum(one.held for one in outcome.parked)
-        return Translated(changes=len(changes), events=events, parked=len(outcome.parked), held=held)
 
-    def held(self) -> dict[str, int]:
-        """Subjects with a parked change, and the first one's number. Read once: only the leader parks and releases."""
-        if self._held is None:
-            self._held = {}
-            _note(self._held, self.archive.parked(self.source.name))
-        return self._held
 
-    def replay(self, epoch: int, chosen: Callable[[ParkedChange], bool] = lambda _: True) -> Translated:
-        """Translate the parked changes again, in order. What is mended flows, and what it held back follows it."""
-        self._held = None
-        waiting = [one for one in self.archive.parked(self.source.name) if chosen(one)]
-        changes = [one.change for one in waiting]
-        outcome = translate(changes, self._rules, self._catalogue, {}, self._clock())
-        stays = {one.change.position for one in outcome.parked}
-        events = self.archive.append(
-            self.source.name,
-            self._topic,
-            outcome.drafts,
-            partitions=self._partitions,
-            epoch=epoch,
-            parked=outcome.parked,
-            unparked=[one for one in waiting if one.change.position not in stays],
-        )
-        self._held = None
-        return Translated(changes=len(changes), events=events, parked=len(stays))
+def _counted(changes: Sequence[Change], events: int, outcome: Outcome) -> Translated:
+    held = sum(one.held for one in outcome.parked)
+    return Translated(changes=len(changes), events=events, parked=len(outcome.parked), held=held)

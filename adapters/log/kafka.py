@@ -13,45 +13,45 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from adapters.log.topics import no_topic, other_partitions
-from sqlalchemy import Engine
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
-from toolkit.core.errors import DriverMissing, Infrastructure, OffsetLost
+from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Watermark
 from toolkit.settings import LogSection
 
-try:
-    from confluent_kafka import (
-        Consumer,
-        KafkaError,
-        KafkaException,
-        Message,
-        Producer,
-        TopicCollection,
-        TopicPartition,
-    )
-    from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
-except ModuleNotFoundError as error:  # pragma: no cover - the extra is installed where this is tested
-    raise DriverMissing("Kafka", "kafka") from error
-
 _log = logging.getLogger("strangler.log")
+# What the driver says of itself: it retries most of what it warns of, and our errors tell the rest.
+_driver_log = logging.getLogger("strangler.log.kafka")
+_driver_log.setLevel(logging.CRITICAL)
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 ANSWER = dt.timedelta(seconds=30)
 """How long a request may take, and how long a record may wait for its acknowledgement."""
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
 
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
 Partition = tuple[str, int]
 _Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
 """partition, key, headers, value"""
 
 
-def open(section: LogSection, _state: Engine) -> KafkaLog:  # noqa: A001 - what the registry calls
-    """The Kafka log of a project: `kafka://host:port[,host:port]`."""
+def open(section: LogSection, _state_url: str) -> KafkaLog:  # noqa: A001 - what every adapter's factory is called
+    """The log of `kafka://host:port[,host:port]`."""
     bootstrap = section.url.removeprefix("kafka://").rstrip("/")
-    if not bootstrap:
-        raise UsageError(f"log.url: {section.url} names no broker: write kafka://host:port[,host:port]")
     return KafkaLog(bootstrap, section.settings, replication=section.replication)
 
 
@@ -103,8 +103,8 @@ class KafkaLog:
 
     def bounds_of(self, asked: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """The same for some partitions of any topics."""
-        first = self._offsets(asked, OffsetSpec.earliest())
-        end = self._offsets(asked, OffsetSpec.latest())
+        first = self._offsets(asked, _EARLIEST)
+        end = self._offsets(asked, _LATEST)
         return {at: (first[at], end[at]) for at in asked}
 
     def close(self) -> None:
@@ -170,9 +170,10 @@ class KafkaPublisher:
             **settings,
             "acks": "all",
             "enable.idempotence": True,
-            # A record that cannot be delivered stops all behind it, so a partition has no holes to fill later.
+            # A record that is refused stops all behind it, and none runs out of time before those behind it
+            # (we give up on all at once), so a partition has no hole that would be filled out of order.
             "enable.gapless.guarantee": True,
-            "message.timeout.ms": int(answer * 1000),
+            "message.timeout.ms": 0,
             "linger.ms": 1,
         }
         self._topic = topic
@@ -225,11 +226,13 @@ class KafkaPublisher:
 
         def report(number: int) -> Any:
             def delivered(error: KafkaError | None, message: Message) -> None:
-                outcomes[number] = message.offset() if error is None else error.str()
+                if error and error.code() in _PURGED:
+                    return
+                outcomes[number] = error.str() if error else message.offset() or 0
 
             return delivered
 
-        deadline = time.monotonic() + self._answer + 5
+        deadline = time.monotonic() + self._answer
         refused: dict[int, str] = {}
         for number, message in enumerate(messages):
             if message[0] not in refused and (why := self._produce(message, report(number), deadline)):
@@ -299,21 +302,17 @@ class KafkaConsumer:
 
     def poll(self, limit: int, timeout: dt.timedelta) -> list[Delivery]:
         """Up to `limit` deliveries, each partition's in order; returns early with what there is."""
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
-            raise failed
+        self._raise_failure()
         deadline = time.monotonic() + timeout.total_seconds()
-        found: list[Delivery] = []
-        while not found:
+        while True:
             found = self._take(self._wait(deadline, limit))
-            if self._failed is not None and not found:
-                return self.poll(limit, timeout)
+            if found:
+                return found
+            self._raise_failure()
             if time.monotonic() >= deadline:
                 break
-        if not found and self._down:
-            down, self._down = self._down, ""
-            raise Infrastructure(f"Kafka cannot be reached: {down}")
-        return found
+        self._raise_outage()
+        return []
 
     def close(self) -> None:
         """Leave the connections."""
@@ -339,20 +338,32 @@ class KafkaConsumer:
             if error is not None:
                 self._failed = self._failed or self._explain(message, error)
                 continue
-            at = (message.topic(), message.partition())
+            delivery = _delivery(message)
+            at = (delivery.at.topic, delivery.at.partition)
             if at not in self._positions:
                 continue  # fetched before the assignment changed
-            self._positions[at] = message.offset() + 1
-            found.append(_delivery(message))
+            self._positions[at] = delivery.at.offset + 1
+            found.append(delivery)
         if found:
             self._down = ""
         return found
 
     def _explain(self, message: Message, error: KafkaError) -> Infrastructure | OffsetLost:
-        at = (message.topic(), message.partition())
+        at = (message.topic() or "", message.partition() or 0)
         if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
             return OffsetLost(*at, self._positions.get(at, -1), self._log.bounds_of([at])[at])
         return Infrastructure(f"{at[0]}[{at[1]}] cannot be read: {error.str()}")
+
+    def _raise_failure(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
+
+    def _raise_outage(self) -> None:
+        """Once per outage that the driver reports: it does not tell when an idle topic is reached again."""
+        down, self._down = self._down, ""
+        if down:
+            raise Infrastructure(f"Kafka cannot be reached: {down}")
 
     def _note(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION) or error.fatal():
@@ -360,8 +371,8 @@ class KafkaConsumer:
 
 
 def _quiet(settings: Mapping[str, Any], note: Any = None) -> dict[str, Any]:
-    """The driver's own log lines go to ours, so that they appear where the user looks, or not at all."""
-    return {**settings, "logger": _log, "error_cb": note or (lambda error: _log.debug("%s", error))}
+    """The driver's own log lines go to a logger that is silent until somebody turns it on."""
+    return {**settings, "logger": _driver_log, "error_cb": note or (lambda error: _log.debug("%s", error))}
 
 
 @contextmanager
@@ -382,7 +393,13 @@ def _record_message(record: Record) -> _Message:
 
 
 def _delivery(message: Message) -> Delivery:
-    partition = message.partition()
-    at = Coordinates(topic=message.topic(), partition=partition, offset=message.offset())
-    found = cloudevents.read_message(message.headers() or [], message.value(), partition)
-    return Delivery(at=at, content=found)
+    topic, partition, offset, headers = (
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.headers(),
+    )
+    if topic is None or partition is None or offset is None:
+        raise Infrastructure("the Kafka driver gave a message without its place")
+    found = cloudevents.read_message(headers if isinstance(headers, list) else [], message.value(), partition)
+    return Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=found)

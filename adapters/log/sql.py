@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, update
 
-from adapters.engines import bulk_insert, reading, writing
+from adapters.engines import bulk_insert, open_engine, reading, writing
 from adapters.log.topics import no_topic, other_partitions
 from migrations.schema.state import log_record, log_topic, log_watermark
 from toolkit.core import cloudevents
@@ -27,13 +27,13 @@ POLL_INTERVAL = dt.timedelta(milliseconds=50)
 Partition = tuple[str, int]
 
 
-def open(_section: LogSection, state: Engine) -> SqlLog:  # noqa: A001 - what the registry calls
-    """The embedded log of a project: in its state database."""
-    return SqlLog(state)
+def open(section: LogSection, state_url: str) -> SqlLog:  # noqa: A001 - what every adapter's factory is called
+    """The log of `sql:`, in the state database, or of `sql:URL`, in a database of its own."""
+    return SqlLog(open_engine(section.url.removeprefix("sql:") or state_url))
 
 
 class SqlLog:
-    """Implements `toolkit.ports.Log` on the state database's engine, which stays the caller's."""
+    """Implements `toolkit.ports.Log`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -67,7 +67,8 @@ class SqlLog:
             return {partition: _bounds(connection, (topic, partition)) for partition in range(known)}
 
     def close(self) -> None:
-        """Nothing of the log's own is open."""
+        """Give back the connections."""
+        self._engine.dispose()
 
 
 class SqlPublisher:

@@ -37,7 +37,9 @@ class Story:
     def chapter(self, title: str, *text: str) -> None:
         """Begin a chapter: what is to be seen, and why."""
         console.print()
-        console.print(Rule(f"[bold]{escape(title)}[/]  {time.monotonic() - self.started:.0f} s", align="left"))
+        console.print(
+            Rule(f"[bold]{escape(title)}[/]  {time.monotonic() - self.started:.0f} s", align="left")
+        )
         for line in text:
             console.print(escape(line), style="italic")
 
@@ -46,7 +48,9 @@ class Story:
         console.print(f"\n[bold cyan]$ strangler {escape(' '.join(arguments))}[/]")
         code = run([*arguments])
         if code != expect:
-            raise SystemExit(f"the story broke: strangler {' '.join(arguments)} ended with {code}, not {expect}")
+            raise SystemExit(
+                f"the story broke: strangler {' '.join(arguments)} ended with {code}, not {expect}"
+            )
 
     @contextmanager
     def background(self, *command: str) -> Iterator[None]:
@@ -101,7 +105,9 @@ def prepare(story: Story, size: int) -> str:
     os.environ["STRANGLER_PROJECT"] = str(story.project)
     legacy = f"sqlite:///{story.project / 'legacy.db'}"
     rows = generate(legacy, size=size)
-    console.print(f"\n{sum(rows.values()):,} rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()))
+    console.print(
+        f"\n{sum(rows.values()):,} rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items())
+    )
     story.strangler("check")
     story.strangler("setup")
     return legacy
@@ -125,7 +131,9 @@ def first_look(story: Story) -> None:
         "Beside this story a writer commits business transactions, and `strangler run` relays and projects them.",
         "Version 1 of the portal's projection has three mistakes. Nobody knows yet.",
     )
-    story.strangler("route", "apply", "portal-policy", "shadow", "--why", "compare before anybody depends on it")
+    story.strangler(
+        "route", "apply", "portal-policy", "shadow", "--why", "compare before anybody depends on it"
+    )
     story.strangler("shadow", "run", "portal-policy", expect=1)
     console.print(
         "\n[italic]temporal: a released hold shows late, because version 1 waits for billing's confirmation.\n"
@@ -150,7 +158,9 @@ def mend(story: Story) -> None:
         console.print(f"  {'changed' if (HERE / 'project' / file.name).exists() else 'new    '} {file.name}")
     settings = story.project / "strangler.toml"
     text = settings.read_text(encoding="utf-8")
-    settings.write_text(text.replace('"projections"]', '"projections", "customer_policy_v2"]'), encoding="utf-8")
+    settings.write_text(
+        text.replace('"projections"]', '"projections", "customer_policy_v2"]'), encoding="utf-8"
+    )
     console.print("  changed strangler.toml: modules gets customer_policy_v2")
     story.strangler("check")
 
@@ -174,7 +184,9 @@ def second_look(story: Story) -> None:
     story.chapter("7  The shadow run again")
     story.strangler("shadow", "run", "portal-policy")
     story.strangler("shadow", "run", "agent-case")
-    story.chapter("8  What the checklist still asks for", "Determinism of the other projection; the way back, walked.")
+    story.chapter(
+        "8  What the checklist still asks for", "Determinism of the other projection; the way back, walked."
+    )
     story.strangler("verify", "customer_contact", "--version", "1")
     story.strangler("route", "rehearse", "portal-policy")
     story.strangler("checklist", "portal-policy")
@@ -182,18 +194,26 @@ def second_look(story: Story) -> None:
 
 def move(story: Story) -> None:
     """Canary, projection, back, and forward again."""
-    story.chapter("9  The route moves", "First a tenth of the policies, then all; legacy is now the one that is shadowed.")
+    story.chapter(
+        "9  The route moves",
+        "First a tenth of the policies, then all; legacy is now the one that is shadowed.",
+    )
     story.strangler("route", "apply", "portal-policy", "canary", "--share", "10", "--why", "first tenth")
     story.strangler("route", "apply", "portal-policy", "projection", "--why", "canary was clean")
     story.strangler("read", "portal-policy", "P000000042")
     story.strangler("shadow", "run", "portal-policy", "--keys", "500")
-    story.chapter("10  The way back is real", "Back to legacy in one command, and forward again through the same gates.")
+    story.chapter(
+        "10  The way back is real", "Back to legacy in one command, and forward again through the same gates."
+    )
     story.strangler("route", "rollback", "portal-policy", "--to", "shadow", "--why", "show that it works")
     story.strangler("read", "portal-policy", "P000000042")
     story.strangler("route", "apply", "portal-policy", "canary", "--share", "50", "--why", "forward again")
     story.strangler("route", "apply", "portal-policy", "projection", "--why", "forward again")
     story.strangler("route", "history", "portal-policy")
-    story.chapter("11  What must not move", "Money leaves the house on claim-cover: it is authoritative, and stays on legacy.")
+    story.chapter(
+        "11  What must not move",
+        "Money leaves the house on claim-cover: it is authoritative, and stays on legacy.",
+    )
     story.strangler("route", "apply", "claim-cover", "shadow", "--why", "comparing is allowed")
     story.strangler("route", "apply", "claim-cover", "canary", "--share", "1", expect=1)
     story.chapter("12  Three questions, at any time")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,15 +13,17 @@ from rich.logging import RichHandler
 
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, errors, line, progress, table
+from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, errors, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
-from toolkit.core.records import Record, Watermark
+from toolkit.core.records import Record
 from toolkit.relay import Relay
 from toolkit.supervise import Loop, Supervisor
 from toolkit.translate import Translation
 
-OnceOption = Annotated[bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")]
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,9 @@ def register(app: typer.Typer) -> None:
 
 def backfill(
     source: SourceOption = "",
-    skip: Annotated[bool, typer.Option("--skip", help="Read nothing: events begin with the changes from now on.")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Read nothing: events begin with the changes from now on.")
+    ] = False,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
@@ -92,10 +95,19 @@ def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:
 
 
 def relay(
-    source: SourceOption = "", once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOption = False
+    source: SourceOption = "",
+    once: OnceOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
 ) -> None:
     """Translate what is captured, publish it, and promise how far: until stopped, or once."""
-    _loops(project, as_json, once, lambda opened: _relays(opened, source), lambda opened: _relay_once(opened, source))
+    _loops(
+        project,
+        as_json,
+        once,
+        lambda opened: _relays(opened, source),
+        lambda opened: _relay_once(opened, source),
+    )
 
 
 def project(
@@ -105,7 +117,13 @@ def project(
     as_json: JsonOption = False,
 ) -> None:
     """Apply events to the read models: until stopped, or once."""
-    _loops(project, as_json, once, lambda opened: _projectors(opened, name), lambda opened: _project_once(opened, name))
+    _loops(
+        project,
+        as_json,
+        once,
+        lambda opened: _projectors(opened, name),
+        lambda opened: _project_once(opened, name),
+    )
 
 
 def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOption = False) -> None:
@@ -121,7 +139,9 @@ def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOpt
 
 
 def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once: Any) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)])
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
+    )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with open_project(project_folder) as opened, stop_on_signals() as stop:
         if once:
@@ -152,7 +172,8 @@ def _relays(opened: App, source: str) -> Mapping[str, Loop]:
 
 def _projectors(opened: App, name: str) -> Mapping[str, Loop]:
     return {
-        definition.identity: opened.projector(definition).run for definition in opened.running_versions(name or None)
+        definition.identity: opened.projector(definition).run
+        for definition in opened.running_versions(name or None)
     }
 
 
@@ -203,7 +224,7 @@ def show_log(
     """Show the events of a subject, or where the log's partitions begin and end."""
     with open_project(project) as opened:
         found = [_log(opened, name, subject, limit) for name in _sources(opened, source)]
-    emit(found, as_json, lambda some: [_show_log(one) for one in some])
+    emit_each(found, as_json, _show_log)
 
 
 def _log(opened: App, source: str, subject: str, limit: int) -> dict[str, Any]:
@@ -228,8 +249,14 @@ def _event(record: Record) -> dict[str, Any]:
 
 def _show_log(found: dict[str, Any]) -> None:
     if "events" in found:
-        rows = [(one["time"], one["type"], one["data"], one["at"], one["position"]) for one in found["events"]]
-        table(f"{found['topic']}, {found['subject']}", ("time", "event", "data", "partition/sequence", "from"), rows)
+        rows = [
+            (one["time"], one["type"], one["data"], one["at"], one["position"]) for one in found["events"]
+        ]
+        table(
+            f"{found['topic']}, {found['subject']}",
+            ("time", "event", "data", "partition/sequence", "from"),
+            rows,
+        )
         return
-    rows = [(number, first, after) for number, (first, after) in found["partitions"].items()]
-    table(found["topic"], ("partition", "first offset", "next offset"), rows)
+    bounds = [(number, first, after) for number, (first, after) in found["partitions"].items()]
+    table(found["topic"], ("partition", "first offset", "next offset"), bounds)

@@ -9,7 +9,14 @@ import typer
 
 from toolkit import cutover
 from toolkit.app import App, open_project
-from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapability, WhoOption, WhyOption, login
+from toolkit.cli.options import (
+    CapabilityArgument,
+    ConsumerOption,
+    OptionalCapability,
+    WhoOption,
+    WhyOption,
+    login,
+)
 from toolkit.cli.output import JsonOption, ProjectOption, emit, line, span, table, text_of
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.evidence import Rehearsal, Waiver
@@ -18,7 +25,9 @@ from toolkit.facts import gather
 from toolkit.gates import Checklist, evaluate
 from toolkit.guard import Watch, guard
 
-route = typer.Typer(help="Where reads go: plan, apply, rollback, rehearse, history, guard.", no_args_is_help=True)
+route = typer.Typer(
+    help="Where reads go: plan, apply, rollback, rehearse, history, guard.", no_args_is_help=True
+)
 
 StageArgument = Annotated[Stage, typer.Argument(help="The stage to move to.")]
 ShareOption = Annotated[float, typer.Option("--share", help="Per cent of subjects that the canary serves.")]
@@ -135,7 +144,7 @@ def apply(
         planned = _plan(opened, capability, stage, share, consumer, person, why)
         forced = cutover.Force(owner=person, reason=force) if force else None
         now_at = cutover.apply(planned, opened.routes, opened.clock(), forced)
-    emit(now_at, as_json, lambda _: [line(effect) for effect in planned.effects])
+    emit(now_at, as_json, lambda _: line("\n".join(planned.effects)))
 
 
 @route.command()
@@ -205,8 +214,15 @@ def history(
 
 def _show_history(moves: list[Moved]) -> None:
     rows = [
-        (one.at, one.move.becomes.consumer, one.move.action.value, one.move.was.label, one.move.becomes.label)
-        + (one.move.who, one.move.why)
+        (
+            one.at,
+            one.move.becomes.consumer,
+            one.move.action.value,
+            one.move.was.label,
+            one.move.becomes.label,
+            one.move.who,
+            one.move.why,
+        )
         for one in moves
     ]
     table("history", ("at", "consumer", "action", "from", "to", "who", "why"), rows)
@@ -228,8 +244,13 @@ def guard_command(
 
 def _show_watch(seen: list[Watch]) -> None:
     rows = [
-        (one.capability, one.consumer, one.route.label)
-        + ("moved back" if one.move else one.held or "holds", "; ".join(one.reasons))
+        (
+            one.capability,
+            one.consumer,
+            one.route.label,
+            "moved back" if one.move else one.held or "holds",
+            "; ".join(one.reasons),
+        )
         for one in seen
     ]
     table("guard", ("capability", "consumer", "stage", "outcome", "reasons"), rows)
@@ -249,7 +270,13 @@ def waive(
         opened.project.capability(capability)
         now = opened.clock()
         granted = Waiver(
-            capability=capability, gate=gate, owner=owner, reason=reason, expires_at=now + dt.timedelta(days=days)
+            capability=capability,
+            gate=gate,
+            owner=owner,
+            reason=reason,
+            expires_at=now + dt.timedelta(days=days),
         )
         opened.evidence.grant(granted, now)
-    emit(granted, as_json, lambda _: line(f"{gate} of {capability} waived until {text_of(granted.expires_at)}"))
+    emit(
+        granted, as_json, lambda _: line(f"{gate} of {capability} waived until {text_of(granted.expires_at)}")
+    )

@@ -14,12 +14,24 @@ from shadow.report import evidence, to_dict, to_junit
 from shadow.run import Progress, RunResult
 from toolkit.app import App, open_project
 from toolkit.cli.options import CapabilityArgument, OptionalCapability, login
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, span, table, text_of
+from toolkit.cli.output import (
+    JsonOption,
+    ProjectOption,
+    emit,
+    emit_each,
+    line,
+    progress,
+    span,
+    table,
+    text_of,
+)
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.evidence import Acceptance
 
-shadow = typer.Typer(help="Compare the legacy read path with the projection: run, report, accept.", no_args_is_help=True)
+shadow = typer.Typer(
+    help="Compare the legacy read path with the projection: run, report, accept.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -30,13 +42,21 @@ def register(app: typer.Typer) -> None:
 @shadow.command()
 def run(
     capability: OptionalCapability = "",
-    keys: Annotated[int, typer.Option("--keys", help="At most so many keys; 0: the whole sample.", min=0)] = 0,
+    keys: Annotated[
+        int, typer.Option("--keys", help="At most so many keys; 0: the whole sample.", min=0)
+    ] = 0,
     version: Annotated[
         list[str] | None,
-        typer.Option("--version", "-v", help="PROJECTION=N: compare this version instead of the serving one."),
+        typer.Option(
+            "--version", "-v", help="PROJECTION=N: compare this version instead of the serving one."
+        ),
     ] = None,
-    catch_up: Annotated[float, typer.Option("--catch-up", help="Seconds to wait for the view's as-of.")] = 30.0,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file or folder.")] = None,
+    catch_up: Annotated[
+        float, typer.Option("--catch-up", help="Seconds to wait for the view's as-of.")
+    ] = 30.0,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write JUnit XML to this file or folder.")
+    ] = None,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
@@ -51,11 +71,13 @@ def run(
             one
             for name in names
             if not stop.is_set()
-            for one in [run_one(opened, name, versions=versions, keys=keys, catch_up=catch_up, stopping=stop.is_set)]
+            for one in [
+                run_one(opened, name, versions=versions, keys=keys, catch_up=catch_up, stopping=stop.is_set)
+            ]
         ]
     if junit is not None:
         _write_junit(junit, results)
-    emit([to_dict(one) for one in results], as_json, lambda found: [show_run(one) for one in found])
+    emit_each([to_dict(one) for one in results], as_json, show_run)
     clean = bool(results) and all(one.verdict.value == "clean" for one in results)
     raise typer.Exit(ExitCode.CLEAN if clean else ExitCode.FINDINGS)
 
@@ -119,34 +141,45 @@ def show_run(found: dict[str, Any]) -> None:
     counts = ", ".join(f"{number} {name}" for name, number in found["counts"].items() if number) or "nothing"
     versions = ", ".join(f"{name} v{number}" for name, number in found["versions"].items())
     line(f"{found['capability']}: {found['verdict']}", style="bold")
-    line(f"  {keys['asked']} of {keys['known']} keys in {found['seconds']:.1f} s against {versions or 'nothing'}: {counts}")
+    line(
+        f"  {keys['asked']} of {keys['known']} keys in {found['seconds']:.1f} s against {versions or 'nothing'}: {counts}"
+    )
     line(
         f"  {judged['judged']} pairs judged, {judged['mismatched']} differ: at 95 % the mismatch rate is below "
         f"{judged['mismatch_rate_below']:.2%} ({judged['proven']})"
     )
-    if found["lines"]:
-        table("", ("kind", "fingerprint", "what", "keys", "example", "legacy", "projection", "lasted"), map(_row, found["lines"]))
+    for one in found["lines"]:
+        _show_line(one)
 
 
-def _row(found: dict[str, Any]) -> tuple[object, ...]:
-    example = (found["examples"] or [{}])[0]
-    lasted = found["lasted_seconds"]
-    accepted = " (accepted)" if found["accepted"] else "" if found["finding"] else " (told)"
-    return (
-        found["kind"] + accepted,
-        found["fingerprint"],
-        found["title"],
-        found["keys"],
-        example.get("key"),
-        _short(example.get("legacy")),
-        _short(example.get("projection")),
-        span(dt.timedelta(seconds=lasted)) if lasted else None,
+def _show_line(found: dict[str, Any]) -> None:
+    """One fingerprint: what it is, how often, and the first example with both values."""
+    status = "accepted" if found["accepted"] else "" if found["finding"] else "told only"
+    head = f"  {found['kind']:<16} {found['fingerprint']}  {found['title']}"
+    line(
+        f"{head}  ({found['keys']} keys{', ' + status if status else ''})",
+        style="bold red" if not status else "",
     )
+    for example in found["examples"][:1]:
+        line(f"{'':19}e.g. {example['key']}: {_values(found, example)}")
+    if found["kind"] == "temporal":
+        seen, healed = (
+            dt.timedelta(seconds=found[name]) for name in ("lasted_seconds", "healed_within_seconds")
+        )
+        line(f"{'':19}seen for {span(seen)}, gone within {span(healed)} at the longest")
+    if found["lost_at"]:
+        line(f"{'':19}lost at the stage: {found['lost_at']}")
+
+
+def _values(found: dict[str, Any], example: dict[str, Any]) -> str:
+    if example.get("legacy") is None and example.get("projection") is None:
+        return found["title"]
+    return f"legacy {_short(example.get('legacy'))}, projection {_short(example.get('projection'))}"
 
 
 def _short(value: object) -> str:
     text = text_of(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 @shadow.command()
@@ -169,7 +202,13 @@ def _show_reports(reports: list[dict[str, Any]]) -> None:
         return
     show_run(reports[0])
     rows = [
-        (one["ended_at"], one["verdict"], one["evidence"]["judged"], one["evidence"]["mismatched"], len(one["lines"]))
+        (
+            one["ended_at"],
+            one["verdict"],
+            one["evidence"]["judged"],
+            one["evidence"]["mismatched"],
+            len(one["lines"]),
+        )
         for one in reports
     ]
     table("runs", ("ended", "verdict", "judged", "differ", "lines"), rows)

@@ -9,14 +9,16 @@ import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, YesOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.events import EventType
 from toolkit.loader import Project, load
 from toolkit.ports import Plan
 from toolkit.purity import impurities
 
-capture = typer.Typer(help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True)
+capture = typer.Typer(
+    help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +41,9 @@ def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     summary = {
         "project": loaded.settings.project.name,
         "events": len(loaded.catalogue.types),
-        "projections": [one.identity for versions in loaded.projections.values() for one in versions.values()],
+        "projections": [
+            one.identity for versions in loaded.projections.values() for one in versions.values()
+        ],
         "capabilities": list(loaded.settings.capability),
         "impure": found,
     }
@@ -61,7 +65,7 @@ def setup(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     """Create or upgrade the toolkit's own tables, and the topics. Never touches the legacy database."""
     with open_project(project) as opened:
         done = opened.setup()
-    emit(done, as_json, lambda lines: [line(one) for one in lines])
+    emit_each(done, as_json, line)
 
 
 @capture.command()
@@ -96,7 +100,10 @@ def _show_plans(plans: dict[str, Plan]) -> None:
 
 @capture.command()
 def install(
-    source: SourceOption = "", yes: YesOption = False, project: ProjectOption = ".", as_json: JsonOption = False
+    source: SourceOption = "",
+    yes: YesOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
 ) -> None:
     """Install capture in the legacy database, exactly as `plan` prints it."""
     with open_project(project) as opened:
@@ -105,7 +112,9 @@ def install(
             planned = _plan(opened, name)
             count = len(planned.statements)
             if not (yes or as_json):
-                typer.confirm(f"Execute {count} statements in {name} (see: strangler capture plan)?", abort=True)
+                typer.confirm(
+                    f"Execute {count} statements in {name} (see: strangler capture plan)?", abort=True
+                )
             opened.legacy(name).capture.install(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
     emit(done, as_json, _show_installed)
@@ -118,7 +127,10 @@ def _show_installed(done: dict[str, list[str]]) -> None:
 
 @capture.command()
 def remove(
-    source: SourceOption = "", yes: YesOption = False, project: ProjectOption = ".", as_json: JsonOption = False
+    source: SourceOption = "",
+    yes: YesOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
 ) -> None:
     """Remove capture from the legacy database without a trace. Changes that were not relayed yet go with it."""
     with open_project(project) as opened:
@@ -126,7 +138,7 @@ def remove(
         for name in names:
             planned = _plan(opened, name)
             if not (yes or as_json):
-                typer.confirm(f"Execute {len(planned.removal)} statements in {name}?", abort=True)
+                confirm(f"Execute {len(planned.removal)} statements in {name}?")
             opened.legacy(name).capture.remove(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
     emit(done, as_json, _show_installed)
@@ -154,11 +166,17 @@ def _status(opened: App, source: str) -> dict[str, object]:
 
 def _show_status(found: dict[str, dict[str, object]]) -> None:
     for name, one in found.items():
-        line(f"{name}: capturing {one['installed'] or 'nothing'}; {one['waiting']} changes wait for the relay")
+        line(
+            f"{name}: capturing {one['installed'] or 'nothing'}; {one['waiting']} changes wait for the relay"
+        )
         holes = one["holes"]
         assert isinstance(holes, list)
         if holes:
-            table("holes", ("where", "what", "next"), [(hole["where"], hole["what"], hole["next"]) for hole in holes])
+            table(
+                "holes",
+                ("where", "what", "next"),
+                [(hole["where"], hole["what"], hole["next"]) for hole in holes],
+            )
 
 
 def catalogue(
@@ -187,7 +205,13 @@ def _described(one: EventType) -> dict[str, object]:
 
 def _show_catalogue(described: list[dict[str, object]]) -> None:
     rows = [
-        (one["event"], f"v{one['version']} m{one['meaning']}", one["context"], one["means"], one["not_implied"])
+        (
+            one["event"],
+            f"v{one['version']} m{one['meaning']}",
+            one["context"],
+            one["means"],
+            one["not_implied"],
+        )
         for one in described
     ]
     table("catalogue", ("event", "version", "context", "means", "does not imply"), rows)

@@ -178,7 +178,7 @@ def _capture(facts: Facts, _target: Target) -> Gate:
         return _gate("capture", Outcome.FAILED, missing, commands.INSTALL_CAPTURE)
     if facts.holes:
         said = "; ".join(f"{hole.where}: {hole.what}" for hole in facts.holes)
-        return _gate("capture", Outcome.FAILED, said, facts.holes[0].next or commands.DOCTOR)
+        return _gate("capture", Outcome.FAILED, said, facts.holes[0].next or commands.CAPTURE_STATUS)
     return _gate("capture", Outcome.PASSED, "every table is captured, without a hole", age=dt.timedelta())
 
 

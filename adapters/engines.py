@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -17,6 +17,9 @@ from toolkit.core.errors import DriverMissing, Infrastructure, UsageError
 
 BUSY_TIMEOUT_MS = 30_000
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+# No server-side prepared statements: after a few runs their plan is kept, and a plan made while a table was
+# empty scans it whole when it has grown. PgBouncer in transaction mode does without them, too.
+_CONNECT = {"postgresql+psycopg": {"prepare_threshold": None}}
 
 
 def open_engine(url: str, **options: Any) -> Engine:
@@ -25,7 +28,8 @@ def open_engine(url: str, **options: Any) -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, **options)
-        return create_engine(parsed, pool_pre_ping=True, **options)
+        connect = {**_CONNECT.get(parsed.drivername, {}), **options.pop("connect_args", {})}
+        return create_engine(parsed, pool_pre_ping=True, connect_args=connect, **options)
     except ModuleNotFoundError as error:
         backend = parsed.get_backend_name()
         raise DriverMissing(f"{backend} ({error.name})", _EXTRAS.get(backend, backend)) from error
@@ -73,14 +77,36 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(**options)
 
 
+def bulk_insert(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> None:
+    """Insert many rows (all with the same columns), the fast way of the engine."""
+    if connection.dialect.name != "postgresql":
+        connection.execute(table.insert(), rows)
+        return
+    quote = connection.dialect.identifier_preparer.quote
+    names = list(rows[0])
+    columns = ", ".join(quote(name) for name in names)
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor().copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([row[name] for name in names])
+
+
 _SNAPSHOT = {"isolation_level": "REPEATABLE READ"}
 
 
 @contextmanager
 def _answering(engine: Engine) -> Iterator[None]:
+    driver: Any = engine.dialect.dbapi  # its own errors escape where SQLAlchemy is passed by (COPY)
+    unavailable = (
+        OperationalError,
+        InterfaceError,
+        PoolTimeout,
+        driver.OperationalError,
+        driver.InterfaceError,
+    )
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except unavailable as error:
         cause = getattr(error, "orig", None) or error
         where = engine.url.render_as_string(hide_password=True)
         raise Infrastructure(f"{where} cannot be used: {str(cause).strip()}") from error

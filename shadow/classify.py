@@ -74,7 +74,7 @@ class Redactor:
 
     def mask(self, value: object) -> str:
         """The keyed hash of a value, short enough to read."""
-        digest = hmac.new(self.secret, str(shown(value)).encode(), hashlib.sha256)
+        digest = hmac.new(self.secret, str(shown(value)).encode("utf-8", "surrogatepass"), hashlib.sha256)
         return f"redacted:{digest.hexdigest()[:12]}"
 
     def hides(self, path: str) -> bool:
@@ -133,7 +133,7 @@ def _stage(difference: Difference, subject: str, locate: Locate | None) -> str:
 def fingerprint(capability: str, path: str, kind: str, pair: tuple[str, str]) -> str:
     """The name of one thing that is wrong, however many keys show it; stable over runs."""
     text = "\x1f".join((capability, path, kind, *pair))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _pair(difference: Difference, rules: Rules) -> tuple[str, str]:

@@ -59,7 +59,7 @@ def distinct(*lists: Iterable[Key]) -> list[Key]:
 
 def place(capability: str, key: Key) -> int:
     """The key's place in the sample, 0 to 2**32 - 1; the same for ever."""
-    return zlib.crc32(f"{capability}\x1f{key.label}".encode())
+    return zlib.crc32(f"{capability}\x1f{key.label}".encode("utf-8", "surrogatepass"))
 
 
 def sample(capability: str, keys: Iterable[Key], share: float, always: frozenset[str]) -> list[Key]:

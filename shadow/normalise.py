@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
+from functools import lru_cache
 
 from shadow.values import ABSENT, NotANumber, Unmapped, as_number, canonical, zone_named
 from toolkit.core.errors import Fault, ProjectError
@@ -36,6 +37,11 @@ class ColumnRule:
     """The only words the column holds, from its contract or its code table; empty when it is not coded."""
 
 
+@lru_cache(maxsize=4_096)
+def _plain(name: str) -> ColumnRule:
+    return ColumnRule(column=name, legacy=name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one capability.
@@ -52,7 +58,7 @@ class Rules:
 
     def column(self, name: str) -> ColumnRule:
         """The rule of a column; one that the settings do not mention has the default rule."""
-        return self.columns.get(name) or ColumnRule(column=name, legacy=name)
+        return self.columns.get(name) or _plain(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,9 @@ def _column(
             zone = zone_named(rule.zone)
         except ValueError as error:
             faults.append(Fault(where=f"{where}.zone", what=str(error)))
-    words = set(rule.map.values()).union(*rule.collapse, contract.vocabulary if contract else ())
+    words = set(rule.map.values()).union(
+        *rule.collapse, rule.vocabulary, contract.vocabulary if contract else ()
+    )
     return ColumnRule(
         column=column,
         legacy=(rule.legacy or column).lower(),

@@ -113,6 +113,9 @@ class _Pair:
     legacy: Outcome
     instant: dt.datetime
     """the legacy clock after it"""
+    seen_again: dt.datetime
+    """the legacy clock after the latest read that said the same, and (next) before it"""
+    before_again: dt.datetime
     view: Outcome = field(default_factory=lambda: Form({}))
     drift: Comparison | None = None
     """the first difference that was seen, since `differed`"""
@@ -122,6 +125,7 @@ class _Pair:
     def moved(self, legacy: Outcome, instant: dt.datetime, before: dt.datetime) -> None:
         """Start again from a newer legacy answer: what was seen before says nothing about it."""
         self.legacy, self.instant, self.before = legacy, instant, before
+        self.seen_again, self.before_again = instant, before
         self.drift = None
         self.rounds -= 1
 
@@ -186,7 +190,15 @@ class Sandwich:
             return []
         answers = self._ask_legacy(keys, before)
         pairs = [
-            _Pair(key=key, rounds=self._patience.rounds, before=before, legacy=legacy, instant=instant)
+            _Pair(
+                key=key,
+                rounds=self._patience.rounds,
+                before=before,
+                legacy=legacy,
+                instant=instant,
+                seen_again=instant,
+                before_again=before,
+            )
             for key, (legacy, instant) in zip(keys, answers, strict=True)
         ]
         self._ask_view(pairs)
@@ -290,11 +302,28 @@ class Sandwich:
         stood, moved = [], []
         for pair, (legacy, instant) in zip(pairs, answers, strict=True):
             if legacy == pair.legacy and pair.key.subject not in touched:
+                pair.seen_again, pair.before_again = instant, before
                 stood.append(pair)
             else:
                 pair.moved(legacy, instant, before)
                 moved.append(pair)
         return stood, moved
+
+    def _untouched(self, pairs: list[_Pair], done: list[Judgement]) -> tuple[list[_Pair], list[_Pair]]:
+        """Ask capture once it knows all up to the last legacy read: a change and its undoing may be on their way.
+
+        A change is stamped when it is made, not when it commits, so only the undoing is sure to be stamped late enough.
+        """
+        if self._sides.touched is None or not pairs:
+            return pairs, []
+        if not self._sides.wait_for(max(pair.seen_again for pair in pairs), self._patience.catch_up):
+            done += [Judgement(key=pair.key, verdict=Verdict.TIMEOUT) for pair in pairs]
+            return [], []
+        touched = self._touched(pairs)
+        moved = [pair for pair in pairs if pair.key.subject in touched]
+        for pair in moved:
+            pair.moved(pair.legacy, pair.seen_again, pair.before_again)
+        return [pair for pair in pairs if pair.key.subject not in touched], moved
 
     def _touched(self, pairs: Sequence[_Pair]) -> set[str]:
         """Subjects that changed while they were judged, even if they changed back."""
@@ -323,8 +352,11 @@ class Sandwich:
             moved += went
         if self._sides.stopping():
             return moved + left
-        stood, went = self._stood_still(left) if self._patience.settle > 0 else (left, [])
-        for pair in stood:
+        if self._patience.settle > 0:
+            left, went = self._stood_still(left)
+            moved += went
+        confirmed, went = self._untouched(left, done)
+        for pair in confirmed:
             found = self._note(pair)
             if found is None or found.equal:
                 raise AssertionError(f"{pair.key.label}: a pair that is equal was to be confirmed")

@@ -16,7 +16,18 @@ from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
 from toolkit.gates import Facts, Parked
 from toolkit.loader import Project
 from toolkit.paths import furthest_behind, oldest_by_topic
-from toolkit.ports import Archive, Checkpoint, Clock, Evidence, Hole, LegacySource, ReadStore, RouteStore
+from toolkit.ports import (
+    Archive,
+    Checkpoint,
+    Clock,
+    Evidence,
+    Hole,
+    LeaseList,
+    LegacySource,
+    Log,
+    ReadStore,
+    RouteStore,
+)
 from toolkit.settings import duration
 
 T = TypeVar("T")
@@ -35,6 +46,8 @@ class Around:
     evidence: Evidence
     clock: Clock
     code_hash: Callable[[Definition], str]
+    log: Log | None = None
+    leases: LeaseList | None = None
 
 
 class Attempts:

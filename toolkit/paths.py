@@ -139,7 +139,8 @@ class ReadPaths:
         for projection, keys in answer.held.items():
             column = self._key_column(projection, answer)
             if column in asked.key:
-                held.extend(key for key in keys if key == str(asked.key[column]))
+                mine = {str(asked.key[column]), asked.subject}
+                held.extend(key for key in keys if key in mine)
             elif not answer.rows:
                 held.extend(keys)
             elif column in answer.rows[0]:

@@ -116,8 +116,10 @@ class Capture(Protocol):
     def horizon(self) -> Horizon: ...
 
     def pending(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
-        """Visible, unmarked changes in order, whole legacy transactions only (so possibly more than `limit`).
+        """Visible, unmarked changes by number. What one legacy transaction did to one subject is never cut in two.
 
+        So fewer than `limit` may come although there are more (the cut ones come next time), and more only where one
+        transaction did more to one subject. None come only when there is none.
         Changes to tables of a cursor that is not done are left out while their subject is not established.
         """
 
@@ -127,8 +129,8 @@ class Capture(Protocol):
     def mark(self, numbers: Iterable[int]) -> None:
         """Never offer these changes again. Idempotent."""
 
-    def count(self, tables: Sequence[str]) -> int:
-        """Roughly how many subjects a backfill of these tables has to read, for progress and ETA."""
+    def count(self, tables: Sequence[CapturedTable], cursor: Cursor) -> int:
+        """Roughly how many subjects a backfill of these tables still has to read, for progress and ETA."""
 
     def chunk(self, tables: Sequence[CapturedTable], cursor: Cursor, size: int) -> Chunk:
         """Read the next `size` subjects of the first table, and all rows of the others in that range, in one snapshot.
@@ -233,6 +235,22 @@ class Leases(Protocol):
         """Raises Fenced when the epoch is no longer ours."""
 
     def release(self, name: str, epoch: int, now: dt.datetime) -> None: ...
+
+
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease as anybody may see it."""
+
+    name: str
+    owner: str
+    epoch: int
+    expires_at: dt.datetime
+
+
+class LeaseList(Protocol):
+    """Who leads what, for the overview."""
+
+    def leases(self) -> list[LeaseState]:
+        """Every lease that was ever taken; those that ran out, too."""
 
 
 class Publisher(Protocol):

@@ -117,6 +117,33 @@ class Relay:
         """Give the lease back, so that the next one need not wait for it to run out."""
         self._leases.release(self.lease, self.epoch, self._clock())
 
+    def keep_leading(self) -> None:
+        """Renew the lease if it is time to. Raises Fenced when another one leads by now."""
+        self._renew()
+
+    def drain(self) -> RelayPass:
+        """Pass until everything that was committed when this began is published and promised."""
+        self._promised = -float("inf")
+        begun = self._source.clock()
+        total = RelayPass()
+        while total.watermark is None or total.watermark < begun:
+            done = self.step()
+            total = RelayPass(
+                changes=total.changes + done.changes,
+                events=total.events + done.events,
+                parked=total.parked + done.parked,
+                published=total.published + done.published,
+                watermark=done.watermark or total.watermark,
+            )
+            if done.idle and done.watermark is None and self._stuck():
+                break
+        return total
+
+    def _stuck(self) -> bool:
+        """Does something wait that a pass cannot move (changes whose backfill has not come)?"""
+        horizon = self._horizon
+        return horizon is not None and self._source.capture.behind(horizon) > 0
+
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""
         self._renew()
@@ -141,11 +168,16 @@ class Relay:
         stop: threading.Event,
         *,
         standby: bool = False,
+        first: Callable[[int], object] = lambda _: None,
         report: Callable[[RelayPass], None] = lambda _: None,
     ) -> None:
-        """Lead and pass until `stop`. What is not there is waited for with growing pauses; what was begun is ended."""
+        """Lead and pass until `stop`. What is not there is waited for with growing pauses; what was begun is ended.
+
+        `first` is done with the epoch once this relay leads: parked changes are tried again, with the rules of now.
+        """
         if not self._elected(stop, standby):
             return
+        first(self.epoch)
         pause = self._pace.interval
         try:
             while not stop.is_set():
@@ -222,9 +254,13 @@ class Relay:
         if not due or horizon is None:
             self._horizon = None
             return None
-        if self._source.capture.behind(horizon) or self._archive.backlog(self._topic):
+        if self._source.capture.behind(horizon):
             return None
+        # In this order: all that is archived by now is published if nothing waits afterwards.
         last = self._archive.last_sequences(self._topic)
+        if self._archive.backlog(self._topic):
+            return None
+        self._renew(now=True)  # a former leader that wakes up here promises nothing
         self._publisher.watermark(
             {
                 partition: Watermark(as_of=horizon.instant, sequence=last.get(partition, 0))

@@ -1,141 +1,175 @@
-"""Mend a projection's rows: apply parked events again, or fold one row anew from the archive.
-
-Both take the version over, so that a projector that runs meanwhile is fenced, and goes on once it is started again.
-"""
+"""How a capability is repaired when it drifts: a plan of actions, each with its reason and its command, and their doing."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from toolkit import folding
-from toolkit.core.errors import UsageError
-from toolkit.core.events import Catalogue
-from toolkit.core.projections import ColumnType, Definition
-from toolkit.core.records import Record
-from toolkit.folding import Held, Step
-from toolkit.ports import Archive, Batch, Clock, ParkedEvent, ReadStore
+import msgspec
 
-PAGE = 5_000
-"""Records read at once when one row's events have to be looked for in the whole archive."""
+from toolkit import commands
+from toolkit.core.errors import StranglerError
+from toolkit.core.evidence import Discrepancy
+from toolkit.facts import Around, gather
+from toolkit.gates import Facts
+
+MECHANICAL = "mechanical"
+
+
+class Kind(StrEnum):
+    """What a repair does."""
+
+    REPLAY_CHANGES = "replay_changes"
+    REPLAY_EVENTS = "replay_events"
+    REPROJECT = "reproject"
+    REBUILD = "rebuild"
+    MEND = "mend"
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do about a capability: why, how much it concerns, and the command that does it alone.
+
+    `mend` is for a person: the code is wrong, and no replay makes it right.
+    """
+
+    kind: Kind
+    target: str
+    version: int = 0
+    keys: tuple[str, ...] = ()
+    why: str
+    command: str
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an action: how much it settled, or why it could not be done."""
+
+    action: Action
+    settled: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
-    """What came of applying parked events again; `waiting` still cannot be applied, each with its new reason."""
+class Loops:
+    """The loops that do the work. Each returns how many things it settled."""
 
-    applied: int
-    waiting: tuple[ParkedEvent, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reprojected:
-    """One row before and after it was folded anew (None: there is none), from how many events."""
-
-    key: object
-    before: dict[str, object] | None
-    after: dict[str, object] | None
-    events: int
-    waiting: tuple[ParkedEvent, ...]
+    replay_changes: Callable[[str], int]
+    """source"""
+    replay_events: Callable[[str, int], int]
+    """projection, version"""
+    reproject: Callable[[str, int, Sequence[str]], int]
+    """projection, version, keys"""
+    rebuild: Callable[[str, int], int]
+    """projection, version"""
 
 
-def replay_parked(definition: Definition, catalogue: Catalogue, store: ReadStore, clock: Clock) -> Replayed:
-    """Apply a version's parked events again, in their order; what still fails keeps its place (R6)."""
-    name, version = definition.name, definition.version
-    epoch = store.seize(name, version)
-    parked = store.parked(name, version)
-    steps = folding.read(definition, catalogue, ((one.topic, one.record) for one in parked))
-    rows = store.load(definition, folding.keys(steps))
-    folded = folding.fold(definition, steps, rows, Held(), clock())
-    waiting = {one.record.envelope.id for one in folded.parked}
-    released = [one.record.envelope.id for one in parked if one.record.envelope.id not in waiting]
-    batch = Batch(upserts=folded.upserts, deletes=folded.deletes, parked=folded.parked, unparked=released)
-    store.commit(definition, batch, epoch=epoch, now=clock())
-    return Replayed(applied=folded.applied, waiting=tuple(folded.parked))
+def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] = ()) -> list[Action]:
+    """What can be done for a capability, in the order in which it should be done.
+
+    `discrepancies` are the open ones of its latest shadow run.
+    """
+    source = around.project.legacy_of(around.project.capability(capability))
+    facts = gather(around, capability)
+    return [*_replays(facts, source), *_keys(facts, discrepancies), *_unverified(facts), *_code(facts)]
 
 
-def reproject(
-    definition: Definition,
-    catalogue: Catalogue,
-    store: ReadStore,
-    archive: Archive,
-    key: object,
-    clock: Clock,
-) -> Reprojected:
-    """Fold one row anew from all events up to where the version stands, and put it in the place of the old one."""
-    name, version = definition.name, definition.version
-    wanted = _key(definition, key)
-    epoch = store.seize(name, version)
-    steps = _steps(definition, catalogue, store, archive, wanted)
-    folded = folding.fold(definition, steps, {}, Held(), clock())
-    after = folded.changed.get(wanted)
-    waiting = {one.record.envelope.id for one in folded.parked}
-    before = store.load(definition, [wanted]).get(wanted)
-    batch = Batch(
-        upserts=[] if after is None else [after],
-        deletes=[wanted] if after is None else [],
-        parked=folded.parked,
-        unparked=[id_ for step in steps if (id_ := step.record.envelope.id) not in waiting],
-    )
-    store.commit(definition, batch, epoch=epoch, now=clock())
-    return Reprojected(
-        key=wanted, before=before, after=after, events=folded.applied, waiting=tuple(folded.parked)
-    )
+def rebuild(around: Around, projection: str, version: int) -> Action:
+    """Build a version anew, on request. Raises UsageError when the code does not have it."""
+    around.project.definition(projection, version)
+    why = "built beside the serving version from the archive; reads go on meanwhile"
+    command = commands.rebuild(projection, version)
+    return Action(kind=Kind.REBUILD, target=projection, version=version, why=why, command=command)
 
 
-def _key(definition: Definition, given: object) -> object:
-    """The key as the rows have it; a command gives it as text."""
-    column = definition.key_column
+def execute(actions: Sequence[Action], loops: Loops) -> list[Done]:
+    """Do the actions, each alone: one that fails is reported, and the next is done all the same.
+
+    Every action may be done again: replays apply what still waits, and a row folded twice is the same row.
+    """
+    return [_do(action, loops) for action in actions if action.kind is not Kind.MEND]
+
+
+def _do(action: Action, loops: Loops) -> Done:
     try:
-        if isinstance(given, str):
-            match column.type:
-                case ColumnType.INTEGER:
-                    given = int(given)
-                case ColumnType.DATE:
-                    given = dt.date.fromisoformat(given)
-                case ColumnType.INSTANT:
-                    given = dt.datetime.fromisoformat(given)
-                case _:
-                    pass
-        return column.normal(given)
-    except ValueError as error:
-        raise UsageError(f"{definition.identity}: {given!r} is no {definition.key}: {error}") from error
+        return Done(action=action, settled=_run(action, loops))
+    except StranglerError as error:
+        return Done(action=action, problem=str(error))
 
 
-def _steps(
-    definition: Definition, catalogue: Catalogue, store: ReadStore, archive: Archive, key: object
-) -> list[Step]:
-    """The events of one row that the version has passed, and those that tell no row (they hold back theirs)."""
-    passed = folding.places(store.checkpoints(definition.name, definition.version))
-    steps: list[Step] = []
-    for topic in sorted({topic for topic, _ in passed}):
-        if _key_is_subject(definition, catalogue):
-            records: Iterator[Record] = iter(archive.of_subject(topic, str(key)))
-        else:
-            records = _all(archive, topic)
-        due = [
-            (topic, record)
-            for record in records
-            if record.sequence <= passed[topic, record.partition].sequence
-        ]
-        steps.extend(
-            step for step in folding.read(definition, catalogue, due) if step.key is None or step.key == key
+def _run(action: Action, loops: Loops) -> int:
+    if action.kind is Kind.REPLAY_CHANGES:
+        return loops.replay_changes(action.target)
+    if action.kind is Kind.REPLAY_EVENTS:
+        return loops.replay_events(action.target, action.version)
+    if action.kind is Kind.REPROJECT:
+        return loops.reproject(action.target, action.version, action.keys)
+    return loops.rebuild(action.target, action.version)
+
+
+def _replays(facts: Facts, source: str) -> list[Action]:
+    """Changes first: an event that a change has yet to become may be what the next ones wait for."""
+    waiting = {one.where: one for one in facts.parked if one.count}
+    found = []
+    if changes := waiting.get(f"changes of {source}"):
+        why = f"{changes.count} changes are parked, first: {changes.reason}"
+        command = commands.replay_changes(source)
+        found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=command))
+    for projection, version in facts.versions.items():
+        if events := waiting.get(f"events of {projection} v{version}"):
+            found.append(
+                Action(
+                    kind=Kind.REPLAY_EVENTS,
+                    target=projection,
+                    version=version,
+                    why=f"{events.count} events are parked, first: {events.reason}",
+                    command=commands.replay_events(projection),
+                )
+            )
+    return found
+
+
+def _keys(facts: Facts, discrepancies: Sequence[Discrepancy]) -> list[Action]:
+    """Rows that are missing or extra are folded again from the archive; whether that is their key is the loop's to say."""
+    keys = tuple(dict.fromkeys(one.key for one in discrepancies if one.kind == MECHANICAL))
+    if not keys:
+        return []
+    return [
+        Action(
+            kind=Kind.REPROJECT,
+            target=projection,
+            version=version,
+            keys=keys,
+            why=f"{len(keys)} keys have rows that are missing or too many",
+            command=commands.reproject(projection, keys[0]),
         )
-    return steps
+        for projection, version in list(facts.versions.items())[:1]
+    ]
 
 
-def _key_is_subject(definition: Definition, catalogue: Catalogue) -> bool:
-    return all(
-        handler.key == catalogue.by_name(name).subject for name, handler in definition.handlers.items()
-    )
+def _unverified(facts: Facts) -> list[Action]:
+    return [
+        Action(
+            kind=Kind.REBUILD,
+            target=name,
+            version=facts.versions[name],
+            why=f"replayed, it came out otherwise: {one.detail}",
+            command=commands.rebuild(name, facts.versions[name]),
+        )
+        for name, one in facts.verifications.items()
+        if not one.deterministic and name in facts.versions
+    ]
 
 
-def _all(archive: Archive, topic: str) -> Iterator[Record]:
-    """Every record of a topic, by (partition, sequence)."""
-    after: dict[int, int] = {}
-    while page := archive.scan(topic, after, PAGE):
-        for delivery in page:
-            if isinstance(delivery.content, Record):
-                after[delivery.at.partition] = delivery.content.sequence
-                yield delivery.content
+def _code(facts: Facts) -> list[Action]:
+    findings = facts.run.findings if facts.run is not None else ()
+    wrong = [one for one in findings if one.kind != MECHANICAL and one.acceptance is None]
+    return [
+        Action(
+            kind=Kind.MEND,
+            target=facts.capability,
+            why=f"{one.kind} difference in {one.path}, {one.keys} keys ({one.fingerprint})",
+            command=f"mend the projection as a new version, then {commands.rebuild(name, version + 1)}",
+        )
+        for one in wrong
+        for name, version in list(facts.versions.items())[:1]
+    ]

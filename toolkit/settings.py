@@ -76,7 +76,7 @@ class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `legacy` is the column's name in the legacy answer when it differs; `map` the code table; `scale` multiplies the
     legacy number; `tolerance` is a duration or a number; `collapse` declares states that count as one;
-    `ignore` needs a reason.
+    `vocabulary` are the words a coded column speaks, so that a report can tell them apart; `ignore` needs a reason.
     """
 
     legacy: str = ""
@@ -84,6 +84,7 @@ class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     scale: str = ""
     tolerance: str = ""
     collapse: list[list[str]] = []
+    vocabulary: list[str] = []
     zone: str = ""
     case: bool = True
     ignore: str = ""
@@ -189,7 +190,25 @@ def read_settings(folder: Path, environment: Mapping[str, str] | None = None) ->
         faults.extend(_check(settings, folder))
     if faults or settings is None:
         raise ProjectError(faults)
-    return settings
+    return _anchored(settings, folder.resolve())
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """A relative SQLite file lies in the project's folder, wherever the command is run from."""
+
+    def anchor(url: str) -> str:
+        file = url.removeprefix("sqlite:///")
+        if file == url or not file or file.startswith((":", "/", "file:")):
+            return url
+        return f"sqlite:///{folder / file}"
+
+    replace = msgspec.structs.replace
+    return replace(
+        settings,
+        legacy={name: replace(one, url=anchor(one.url)) for name, one in settings.legacy.items()},
+        read_store=replace(settings.read_store, url=anchor(settings.read_store.url)),
+        state=replace(settings.state, url=anchor(settings.state.url)),
+    )
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

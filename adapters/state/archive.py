@@ -10,13 +10,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, func, select
 
-from adapters.engines import reading, writing
+from adapters.engines import bulk_insert, reading, writing
 from adapters.state.leases import fence
 from adapters.state.queries import chunks, query, remove, replace
 from migrations.schema import state
 from toolkit.core.changes import Change
+from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
 from toolkit.ports import Cursor, ParkedChange
+from toolkit.relay import lease_name
 
 _event = state.event
 # A Decimal stays one on its way through JSON: money must not become a float in the car park.
@@ -50,9 +52,9 @@ class SqlArchive:
         """Store what one step gave, in one transaction. Returns how many events are new. Raises Fenced."""
         with writing(self._engine) as connection:
             fence(connection, lease_name(source), epoch)
-            fresh = _unknown(connection, drafts)
+            fresh = _unknown(connection, topic, drafts)
             if fresh:
-                connection.execute(_event.insert(), _rows(connection, topic, fresh, partitions))
+                bulk_insert(connection, _event, _rows(connection, topic, fresh, partitions))
             remove(
                 connection, state.parked_change, [(source, waiting.change.position) for waiting in unparked]
             )
@@ -196,18 +198,29 @@ class SqlArchive:
             return set(connection.scalars(found))
 
 
-def lease_name(source: str) -> str:
-    """The lease under which the events of a source are archived and published."""
-    return f"relay:{source}"
-
-
-def _unknown(connection: Connection, drafts: Sequence[Draft]) -> list[Draft]:
+def _unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts that are not archived yet, each once: a second run of a step adds nothing."""
     by_id = {draft.envelope.id: draft for draft in drafts}
     for ids in chunks(by_id):
-        for known in list(connection.scalars(select(_event.c.id).where(_event.c.id.in_(ids)))):
-            del by_id[known]
+        known = connection.execute(select(_event.c.id, _event.c.topic).where(_event.c.id.in_(ids))).all()
+        for row in known:
+            if row.topic != topic:
+                raise _other_topic(row.id, row.topic, topic)
+            del by_id[row.id]
     return list(by_id.values())
+
+
+def _other_topic(event: str, archived: str, topic: str) -> ProjectError:
+    """Skipping it as known would leave the new topic without it, in silence."""
+    return ProjectError(
+        [
+            Fault(
+                where="project.name",
+                what=f"event {event} is for topic {topic}, but was archived for {archived}",
+                next="a new topic needs a state database of its own: set state.url, or take the old name back",
+            )
+        ]
+    )
 
 
 def _rows(

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
+from adapters.engines import reading, writing
 from migrations.schema import state
-from toolkit.core.errors import Infrastructure, Refused, UsageError
+from toolkit.core.errors import Refused, UsageError
 from toolkit.core.routes import ANY_CONSUMER, HASHES, Action, Move, Moved, Route, Stage, pick
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _guarded(function: Callable[P, T]) -> Callable[P, T]:
-    """Say which store failed, instead of showing a driver's error."""
-
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except DBAPIError as error:
-            raise Infrastructure(f"the route table cannot be used: {error.orig}") from error
-
-    call.__doc__ = function.__doc__
-    return call
-
-
-class RouteStore:
-    """The route table of a project and its append-only history."""
+class SqlRoutes:
+    """The route table of a project and its append-only history. Implements `toolkit.ports.RouteStore`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -42,34 +26,31 @@ class RouteStore:
         mine = [route for route in self.all() if route.capability == capability]
         return pick({(route.capability, route.consumer): route for route in mine}, capability, consumer)
 
-    @_guarded
     def all(self) -> list[Route]:
         """Every route that was ever moved. Capabilities without one are at their default."""
         table = state.route
-        with self._engine.connect().execution_options(deferred=True) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(table).order_by(table.c.capability, table.c.consumer))
             return [_route(row) for row in rows.mappings()]
 
-    @_guarded
     def apply(self, move: Move, now: dt.datetime) -> Route:
         """Write the move and its history line in one transaction. Applying the same move again changes nothing.
 
         Raises Refused when the route is no longer as `move.was` says: plan again.
         """
         try:
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 return _apply(connection, move, now)
         except IntegrityError:
             # Another process wrote the same revision between our look and our write: look again, and say so.
-            with self._engine.begin() as connection:
+            with writing(self._engine) as connection:
                 return _apply(connection, move, now)
 
-    @_guarded
     def history(self, capability: str, limit: int = 20) -> list[Moved]:
         """The latest moves, newest first."""
         table = state.route_history
         query = select(table).where(table.c.capability == capability).order_by(table.c.id.desc()).limit(limit)
-        with self._engine.connect().execution_options(deferred=True) as connection:
+        with reading(self._engine) as connection:
             return [_moved(row) for row in connection.execute(query).mappings()]
 
 

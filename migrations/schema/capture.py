@@ -1,15 +1,18 @@
-"""The capture schema: the one table that capture owns in the legacy database. Triggers fill it."""
+"""The capture schema: what capture owns in the legacy database. Triggers fill it, in the legacy transaction."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, text
 
 from migrations.schema.types import BigNumber, Instant
 
-metadata = MetaData()
-
 SCHEMA = "strangler"
-"""PostgreSQL keeps the table in a schema of its own; SQLite, which has none, in `strangler_change`."""
+"""PostgreSQL keeps the tables in a schema of their own; SQLite, which has none, keeps them by their prefix."""
+
+
+def schema_of(dialect: str) -> str | None:
+    """The database schema of the capture tables on this engine."""
+    return SCHEMA if dialect == "postgresql" else None
 
 
 def change_table(metadata: MetaData, schema: str | None) -> Table:
@@ -31,4 +34,30 @@ def change_table(metadata: MetaData, schema: str | None) -> Table:
     )
     unmarked = text("marked_at IS NULL")
     Index("ix_strangler_change_pending", table.c.number, postgresql_where=unmarked, sqlite_where=unmarked)
+    if schema is not None:  # only where the engine gives a transaction id
+        Index("ix_strangler_change_transaction", table.c.transaction, postgresql_where=unmarked)
     return table
+
+
+def captured_table(metadata: MetaData, schema: str | None) -> Table:
+    """What is captured, as it was installed: `holes` compares it with the triggers and columns that are there now."""
+    return Table(
+        "strangler_captured",
+        metadata,
+        Column("table_name", String(128), primary_key=True),
+        Column("relation", Text, nullable=False),
+        Column("subject", String(128), nullable=False),
+        Column("outbox", Boolean, nullable=False),
+        Column("keys", Text, nullable=False),
+        Column("columns", Text, nullable=False),
+        Column("installed_at", Instant, nullable=False),
+        schema=schema,
+    )
+
+
+def metadata_of(dialect: str) -> MetaData:
+    """All capture tables, as they are on this engine."""
+    metadata = MetaData()
+    change_table(metadata, schema_of(dialect))
+    captured_table(metadata, schema_of(dialect))
+    return metadata

@@ -48,10 +48,10 @@ def faults(folder: Path, text: str, environment: dict[str, str] | None = None) -
     return [str(fault) for fault in caught.value.faults]
 
 
-def test_a_good_file_is_read_and_filled_from_the_environment(tmp_path: Path) -> None:
-    settings = read_settings(project(tmp_path, GOOD), {"LEGACY_URL": "sqlite:///legacy.db"})
-    assert settings.legacy["policy_admin"].url == "sqlite:///legacy.db"
-    assert settings.read_store.url == "sqlite:///read.db"
+def test_a_good_file_is_read_filled_from_the_environment_and_anchored_in_its_folder(tmp_path: Path) -> None:
+    settings = read_settings(project(tmp_path, GOOD), {"LEGACY_URL": "sqlite:////data/legacy.db"})
+    assert settings.legacy["policy_admin"].url == "sqlite:////data/legacy.db"
+    assert settings.read_store.url == f"sqlite:///{tmp_path}/read.db"
     assert settings.capability["portal-policy"].compare["premium"].scale == "0.01"
     assert settings.log.url == "sql:"
 

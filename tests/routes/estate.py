@@ -8,9 +8,13 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from adapters.engines import open_engine
-from tests.routes.conftest import NOW
+from adapters.state.routes import SqlRoutes
+from tests.routes.now import NOW
+from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
+from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.loader import Project, load
 from toolkit.ports import Answer, Checkpoint, ViewAnswer
+from toolkit.read import Reader, Reading
 
 SECOND = dt.timedelta(seconds=1)
 TOPIC = "estate.crm"
@@ -20,13 +24,13 @@ SETTINGS = """
 name = "estate"
 modules = ["model"]
 [legacy.crm]
-url = "sqlite:///unused.db"
+url = "{legacy_url}"
 context = "customer-records"
 tables = ["POLICY"]
 [log]
 partitions = 2
 [read_store]
-url = "sqlite:///unused.db"
+url = "{read_url}"
 [capability.portal]
 projection = "policy"
 legacy_sql = "legacy.sql"
@@ -38,6 +42,21 @@ freshness = "30s"
 when_stale = "{when_stale}"
 means = "Is the customer covered?"
 parameters = {{ tongue = "en" }}
+[capability.book]
+projection = "policy"
+legacy_sql = "book.sql"
+read_sql = "book.sql"
+keys_sql = "keys.sql"
+key = ["status"]
+rows = ["policy_no"]
+read_class = "informational"
+[capability.total]
+projection = "policy"
+legacy_sql = "total.sql"
+read_sql = "total.sql"
+keys_sql = "keys.sql"
+key = ["status"]
+read_class = "informational"
 """
 
 MODEL = """
@@ -72,14 +91,27 @@ FILES = {
     "model.py": MODEL,
     "legacy.sql": "SELECT policy_no, status, :today AS today, :tongue AS tongue FROM legacy_policy WHERE policy_no = :policy_no",
     "read.sql": "SELECT policy_no, status, :today AS today, :tongue AS tongue FROM policy WHERE policy_no = :policy_no",
+    "book.sql": "SELECT policy_no, status FROM policy WHERE status = :status",
+    "total.sql": "SELECT COUNT(*) AS policies FROM policy WHERE status = :status",
     "keys.sql": "SELECT policy_no FROM legacy_policy ORDER BY 1",
 }
 
 
-def make_project(folder: Path, *, read_class: str = "operational", when_stale: str = "warn") -> Project:
+def make_project(
+    folder: Path,
+    *,
+    read_class: str = "operational",
+    when_stale: str = "warn",
+    legacy_url: str = "sqlite:///unused.db",
+    read_url: str = "sqlite:///unused.db",
+) -> Project:
     for name, content in FILES.items():
         (folder / name).write_text(content)
-    (folder / "strangler.toml").write_text(SETTINGS.format(read_class=read_class, when_stale=when_stale))
+    (folder / "strangler.toml").write_text(
+        SETTINGS.format(
+            read_class=read_class, when_stale=when_stale, legacy_url=legacy_url, read_url=read_url
+        )
+    )
     return load(folder)
 
 
@@ -178,3 +210,66 @@ def make_databases(folder: Path) -> Engine:
 def at_once(work: Any) -> None:
     """Refresh in the caller's thread: a test sees what it asked for."""
     work()
+
+
+class Estate:
+    """A reader over the small estate, with everything that a test wants to turn."""
+
+    def __init__(self, folder: Path, engine: Engine, **options: Any) -> None:
+        contract = {name: options.pop(name) for name in ("read_class", "when_stale") if name in options}
+        self.wall = Wall()
+        databases = make_databases(folder)
+        self.legacy = Legacy(databases, self.wall)
+        self.views = Views(databases, NOW + self.legacy.ahead - 10 * SECOND)
+        self.routes = SqlRoutes(engine)
+        self.granted: list[Waiver] = []
+        self.reader = Reader(
+            make_project(folder, **contract),
+            {"crm": self.legacy},
+            self.views,
+            self.routes,
+            self.wall,
+            waivers=self,
+            monotonic=self.wall.monotonic,
+            spawn=at_once,
+            **options,
+        )
+
+    def waivers(self, capability: str | None = None) -> list[Waiver]:
+        return self.granted
+
+    def route(self, stage: Stage, share: int = 0, consumer: str = "*", capability: str = "portal") -> None:
+        was = self.routes.get(capability, consumer)
+        becomes = moved(was, consumer, stage, share)
+        self.routes.apply(Move(action=Action.FORWARD, was=was, becomes=becomes, who="t", why="t"), NOW)
+
+    def read(self, key: Any = "P1", **options: Any) -> Reading:
+        return self.reader.read("portal", key, **options)
+
+
+class Notes:
+    """Evidence in memory."""
+
+    def __init__(self) -> None:
+        self.run: RunSummary | None = None
+        self.verified: dict[tuple[str, int], Verification] = {}
+        self.rehearsed: list[Rehearsal] = []
+        self.granted: list[Waiver] = []
+
+    def last_run(self, capability: str, config_hash: str, now: dt.datetime) -> RunSummary | None:
+        return self.run if self.run and self.run.config_hash == config_hash else None
+
+    def last_verification(self, projection: str, version: int) -> Verification | None:
+        return self.verified.get((projection, version))
+
+    def last_rehearsal(self, capability: str, consumer: str) -> Rehearsal | None:
+        return self.rehearsed[-1] if self.rehearsed else None
+
+    def save_rehearsal(self, rehearsal: Rehearsal) -> None:
+        self.rehearsed.append(rehearsal)
+
+    def waivers(self, capability: str | None = None) -> list[Waiver]:
+        return self.granted
+
+    def grant(self, waiver: Waiver, now: dt.datetime) -> None:
+        self.granted.append(waiver)

@@ -3,54 +3,17 @@
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from adapters.state.routes import RouteStore
-from tests.routes.conftest import NOW
-from tests.routes.estate import SECOND, TOPIC, Legacy, Views, Wall, at_once, make_databases, make_project
+from tests.routes.estate import SECOND, TOPIC, Estate
+from tests.routes.now import NOW
 from toolkit.core.errors import Infrastructure, ReadTimeout, Refused, UsageError
 from toolkit.core.evidence import Waiver
 from toolkit.core.freshness import Confidence, ReadClass
-from toolkit.core.routes import Action, Move, Side, Stage, moved
-from toolkit.read import Reader, Reading
-
-
-class Estate:
-    """A reader over the small estate, with everything that a test wants to turn."""
-
-    def __init__(self, folder: Path, engine: Engine, **options: Any) -> None:
-        contract = {name: options.pop(name) for name in ("read_class", "when_stale") if name in options}
-        self.wall = Wall()
-        databases = make_databases(folder)
-        self.legacy = Legacy(databases, self.wall)
-        self.views = Views(databases, NOW + self.legacy.ahead - 10 * SECOND)
-        self.routes = RouteStore(engine)
-        self.granted: list[Waiver] = []
-        self.reader = Reader(
-            make_project(folder, **contract),
-            {"crm": self.legacy},
-            self.views,
-            self.routes,
-            self.wall,
-            waivers=self,
-            monotonic=self.wall.monotonic,
-            spawn=at_once,
-            **options,
-        )
-
-    def waivers(self, capability: str | None = None) -> list[Waiver]:
-        return self.granted
-
-    def route(self, stage: Stage, share: int = 0, consumer: str = "*") -> None:
-        was = self.routes.get("portal", consumer)
-        becomes = moved(was, consumer, stage, share)
-        self.routes.apply(Move(action=Action.FORWARD, was=was, becomes=becomes, who="t", why="t"), NOW)
-
-    def read(self, key: Any = "P1", **options: Any) -> Reading:
-        return self.reader.read("portal", key, **options)
+from toolkit.core.routes import Side, Stage
+from toolkit.read import Reading
 
 
 @pytest.fixture
@@ -181,6 +144,37 @@ def test_a_held_subject_is_unknown_and_treated_like_stale_and_the_others_are_fre
     assert at.read("P1").served_by is Side.LEGACY
     assert "events of P1 are parked" in at.read("P1").warnings[0]
     assert at.read("P2").confidence is Confidence.FRESH
+
+
+def test_a_list_is_doubtful_when_one_of_its_rows_is_held_and_only_then(estate: Make) -> None:
+    at = estate()
+    at.route(Stage.PROJECTION, capability="book")
+    at.views.held = ["P99"]
+    assert at.reader.read("book", "in_force").confidence is Confidence.FRESH
+    at.views.held = ["P99", "P7"]
+    reading = at.reader.read("book", "in_force")
+    assert (reading.confidence, reading.held) == (Confidence.UNKNOWN, ("P7",))
+
+
+def test_an_empty_answer_is_doubtful_while_anything_is_held(estate: Make) -> None:
+    at = estate()
+    at.route(Stage.PROJECTION, capability="book")
+    at.views.held = ["P99"]
+    reading = at.reader.read("book", "cancelled")
+    assert (reading.rows, reading.confidence) == ([], Confidence.UNKNOWN)
+
+
+def test_a_total_over_held_keys_warns_but_one_poisoned_event_does_not_make_all_totals_doubtful(
+    estate: Make,
+) -> None:
+    at = estate()
+    at.route(Stage.PROJECTION, capability="total")
+    at.views.held = ["P99"]
+    reading = at.reader.read("total", "in_force")
+    assert reading.confidence is Confidence.FRESH
+    assert reading.warnings == (
+        "1 key of policy held back by parked events: this answer may lack their effect",
+    )
 
 
 # --- when a side fails --------------------------------------------------------------------------

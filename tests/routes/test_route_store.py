@@ -5,9 +5,9 @@ import threading
 import pytest
 from sqlalchemy import Engine, insert
 
-from adapters.state.routes import RouteStore
+from adapters.state.routes import SqlRoutes
 from migrations.schema import state
-from tests.routes.conftest import NOW
+from tests.routes.now import NOW
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.routes import Action, Move, Route, Stage, moved
 
@@ -24,11 +24,11 @@ def step(was: Route, stage: Stage, share: int = 0, *, consumer: str = "*", who: 
     )
 
 
-def test_a_capability_that_never_moved_is_at_legacy_with_its_name_as_salt(routes: RouteStore) -> None:
+def test_a_capability_that_never_moved_is_at_legacy_with_its_name_as_salt(routes: SqlRoutes) -> None:
     assert routes.get("portal", "web") == Route(capability="portal", salt="portal")
 
 
-def test_a_move_is_read_back_with_who_why_and_evidence(routes: RouteStore) -> None:
+def test_a_move_is_read_back_with_who_why_and_evidence(routes: SqlRoutes) -> None:
     move = step(routes.get("portal"), Stage.SHADOW)
     routes.apply(move, NOW)
     assert routes.get("portal").stage is Stage.SHADOW
@@ -37,7 +37,7 @@ def test_a_move_is_read_back_with_who_why_and_evidence(routes: RouteStore) -> No
     assert line.move == move
 
 
-def test_a_consumer_follows_the_star_until_it_has_a_route_of_its_own(routes: RouteStore) -> None:
+def test_a_consumer_follows_the_star_until_it_has_a_route_of_its_own(routes: SqlRoutes) -> None:
     routes.apply(step(routes.get("portal"), Stage.SHADOW), NOW)
     routes.apply(step(routes.get("portal", "web"), Stage.CANARY, 500, consumer="web"), NOW)
     assert routes.get("portal", "phone").stage is Stage.SHADOW
@@ -46,7 +46,7 @@ def test_a_consumer_follows_the_star_until_it_has_a_route_of_its_own(routes: Rou
     assert [route.consumer for route in routes.all()] == ["*", "web"]
 
 
-def test_a_move_that_was_planned_on_another_revision_is_refused(routes: RouteStore) -> None:
+def test_a_move_that_was_planned_on_another_revision_is_refused(routes: SqlRoutes) -> None:
     stale = routes.get("portal")
     routes.apply(step(stale, Stage.SHADOW), NOW)
     with pytest.raises(Refused, match="has moved since this was planned"):
@@ -54,7 +54,7 @@ def test_a_move_that_was_planned_on_another_revision_is_refused(routes: RouteSto
     assert len(routes.history("portal")) == 1
 
 
-def test_a_consumers_first_move_is_refused_when_the_star_moved_meanwhile(routes: RouteStore) -> None:
+def test_a_consumers_first_move_is_refused_when_the_star_moved_meanwhile(routes: SqlRoutes) -> None:
     routes.apply(step(routes.get("portal"), Stage.SHADOW), NOW)
     planned = step(routes.get("portal", "web"), Stage.CANARY, 100, consumer="web")
     routes.apply(step(routes.get("portal"), Stage.LEGACY), NOW)
@@ -62,13 +62,13 @@ def test_a_consumers_first_move_is_refused_when_the_star_moved_meanwhile(routes:
         routes.apply(planned, NOW)
 
 
-def test_the_same_move_applied_twice_is_one_move(routes: RouteStore) -> None:
+def test_the_same_move_applied_twice_is_one_move(routes: SqlRoutes) -> None:
     move = step(routes.get("portal"), Stage.SHADOW)
     assert routes.apply(move, NOW) == routes.apply(move, NOW)
     assert len(routes.history("portal")) == 1
 
 
-def test_of_many_who_move_at_once_one_wins_and_the_others_hear_of_it(routes: RouteStore) -> None:
+def test_of_many_who_move_at_once_one_wins_and_the_others_hear_of_it(routes: SqlRoutes) -> None:
     found = routes.get("portal")
     gate = threading.Barrier(6)
     outcomes: list[str] = []
@@ -90,13 +90,13 @@ def test_of_many_who_move_at_once_one_wins_and_the_others_hear_of_it(routes: Rou
     assert len(routes.history("portal")) == 1
 
 
-def test_history_shows_the_newest_first_and_only_so_many(routes: RouteStore) -> None:
+def test_history_shows_the_newest_first_and_only_so_many(routes: SqlRoutes) -> None:
     for stage in (Stage.SHADOW, Stage.LEGACY, Stage.SHADOW):
         routes.apply(step(routes.get("portal"), stage), NOW)
     assert [line.move.becomes.revision for line in routes.history("portal", limit=2)] == [3, 2]
 
 
-def test_a_route_of_a_newer_toolkit_is_not_guessed_at(routes: RouteStore, state_engine: Engine) -> None:
+def test_a_route_of_a_newer_toolkit_is_not_guessed_at(routes: SqlRoutes, state_engine: Engine) -> None:
     with state_engine.begin() as connection:
         connection.execute(
             insert(state.route).values(

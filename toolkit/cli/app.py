@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import toolkit
+from toolkit.cli import flow, moves, projections, questions, repairs, shadows, starting
 from toolkit.cli.output import fail
 from toolkit.core.errors import ExitCode, StranglerError
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for module in (starting, flow, projections, shadows, moves, questions, repairs):
+    module.register(app)
 
 
 def _version(wanted: bool) -> None:
@@ -36,11 +39,23 @@ def root(
     """Exit codes: 0 clean, 1 findings or a refused gate, 2 usage or configuration, 3 infrastructure."""
 
 
-def main() -> None:
-    """Run the command; turn our errors into a message and an exit code, never a traceback."""
+def run(arguments: list[str]) -> int:
+    """Run a command; turn our errors into a message and an exit code, never a traceback."""
     try:
-        app()
+        app(arguments)
     except StranglerError as error:
-        sys.exit(fail(error, "--json" in sys.argv[1:]))
+        return fail(error, "--json" in arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INFRASTRUCTURE)
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.CLEAN
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from toolkit.core.errors import ExitCode, ProjectError, Refused, StranglerError
+from toolkit.core.errors import ExitCode, ProjectError, Refused, StranglerError, UsageError
 
 T = TypeVar("T")
 
@@ -36,13 +36,29 @@ def emit(value: T, as_json: bool, render: Callable[[T], None]) -> None:
         render(value)
 
 
+def emit_each(values: Sequence[T], as_json: bool, render: Callable[[T], None]) -> None:
+    """Print several values: one JSON array, or each through the renderer."""
+
+    def render_all(some: Sequence[T]) -> None:
+        for one in some:
+            render(one)
+
+    emit(values, as_json, render_all)
+
+
 def _builtin(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
     return str(value)
 
 
-def line(text: str = "", *, style: str = "") -> None:
+def confirm(question: str) -> None:
+    """Ask before something that cannot be undone lightly. Raises UsageError unless the answer is yes."""
+    if not typer.confirm(question):
+        raise UsageError("nothing was done: say yes, or give --yes")
+
+
+def line(text: str = "", style: str = "") -> None:
     """Print one line of text; brackets in it are text, not markup."""
     console.print(escape(text), style=style or None, soft_wrap=True)
 

@@ -30,6 +30,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `position` names the place in the source's history and never changes: captured again, translated
     again, the same change has the same position, which is what makes event ids deterministic.
     `number` orders captured changes of one source (0 for snapshot rows, which have no order among them).
+    `key` names the columns that identify the row, where capture knows them.
     """
 
     source: str
@@ -42,6 +43,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, object] | None = None
     transaction: str | None = None
     number: int = 0
+    key: tuple[str, ...] = ()
 
     @property
     def row(self) -> Row:

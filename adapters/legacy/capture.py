@@ -1,0 +1,260 @@
+"""What capture by triggers does alike on every engine: offer changes, mark them, read chunks of rows beside them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+import msgspec
+from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, inspect, select, text, update
+
+from adapters.engines import reading, writing
+from adapters.legacy.images import Captured, change_of, snapshot_of
+from adapters.legacy.subjects import SubjectOrder, beyond
+from migrations.schema.capture import captured_table, change_table, schema_of
+from toolkit.core.changes import Change
+from toolkit.core.errors import UsageError
+from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
+
+_MARKED_AT_ONCE = 500
+_names = msgspec.json.Decoder(tuple[str, ...]).decode
+ChangeRow = Row[tuple[object, ...]]
+
+
+class TriggerCapture(ABC):
+    """Capture into the table that triggers fill. A subclass knows one engine's triggers, order and snapshots."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self._name, self._engine = name, engine
+        schema = schema_of(engine.dialect.name)
+        self._change = change_table(MetaData(), schema)
+        self._captured = captured_table(MetaData(), schema)
+        self._orders: dict[tuple[str, ...], SubjectOrder] = {}
+
+    # --- what an engine knows
+
+    @abstractmethod
+    def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder: ...
+
+    @abstractmethod
+    def _image(self, table: Captured) -> tuple[str, str]:
+        """SQL expressions over a row `t`: its JSON as triggers write it, and its subject as they write it."""
+
+    @abstractmethod
+    def _arrival(self, connection: Connection, table: Captured) -> str:
+        """SQL expressions over a row `t` of an outbox: what tells best in which order the rows came."""
+
+    @abstractmethod
+    def _clock(self, connection: Connection) -> dt.datetime: ...
+
+    @abstractmethod
+    def _limit(self, connection: Connection) -> None:
+        """Prepare a transaction that reads legacy rows: time limits, and text forms that do not depend on settings."""
+
+    @abstractmethod
+    def _judged(self) -> AbstractContextManager[None]:
+        """Around everything that speaks to the database: a driver's errors become ours."""
+
+    @abstractmethod
+    def plan(self, tables: Sequence[CapturedTable]) -> Plan: ...
+
+    @abstractmethod
+    def holes(self) -> list[Hole]: ...
+
+    # --- what is installed
+
+    def install(self, plan: Plan) -> None:
+        """Execute the plan's statements in one transaction."""
+        self._execute(plan.statements)
+
+    def remove(self, plan: Plan) -> None:
+        """Execute the plan's removal in one transaction. Changes that are not marked yet are gone with it."""
+        self._execute(plan.removal)
+
+    def _execute(self, statements: Sequence[str]) -> None:
+        self._orders.clear()
+        with self._judged(), writing(self._engine) as connection:
+            for statement in statements:
+                connection.execution_options(no_parameters=True).exec_driver_sql(statement)
+
+    def installed(self) -> tuple[str, ...]:
+        """Tables that are captured now."""
+        with self._judged(), reading(self._engine) as connection:
+            return tuple(self._registry(connection))
+
+    def _registry(self, connection: Connection) -> dict[str, Captured]:
+        """What was installed, by table; nothing when capture is not installed at all."""
+        if not inspect(connection).has_table(self._captured.name, schema=self._captured.schema):
+            return {}
+        rows = connection.execute(select(self._captured).order_by(self._captured.c.table_name))
+        return {
+            row.table_name: Captured(
+                table=row.table_name,
+                relation=row.relation,
+                subject=row.subject,
+                outbox=row.outbox,
+                keys=_names(row.keys),
+                columns=_names(row.columns),
+                installed_at=row.installed_at,
+            )
+            for row in rows
+        }
+
+    def _needed(self, connection: Connection, tables: Sequence[str]) -> list[Captured]:
+        registry = self._registry(connection)
+        missing = [table for table in tables if table.upper() not in registry]
+        if missing:
+            raise UsageError(
+                f"legacy source {self._name}: {', '.join(missing)} not captured: install capture first"
+            )
+        return [registry[table.upper()] for table in tables]
+
+    # --- what was captured
+
+    def pending(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
+        """Visible, unmarked changes by number; what one legacy transaction did to one subject is never cut in two."""
+        with self._judged(), reading(self._engine) as connection:
+            self._limit(connection)
+            registry = self._registry(connection)
+            if not registry:
+                return []
+            where, parameters = self._established(connection, cursors)
+            rows = self._head(connection, where, parameters, limit)
+            while len(rows) == limit:
+                whole = self._whole(connection, where, parameters, rows)
+                if whole:
+                    rows = whole
+                    break
+                limit *= 2  # one transaction did more than `limit` to one subject
+                rows = self._head(connection, where, parameters, limit)
+        return [change_of(self._name, row, registry) for row in rows]
+
+    def _established(
+        self, connection: Connection, cursors: Sequence[Cursor]
+    ) -> tuple[str, dict[str, object]]:
+        conditions, parameters = ["c.marked_at IS NULL"], dict[str, object]()
+        for at, cursor in enumerate(one for one in cursors if not one.done):
+            condition, more = beyond(self._order_of(connection, cursor.tables), at, cursor)
+            conditions.append(condition)
+            parameters.update(more)
+        return " AND ".join(conditions), parameters
+
+    def _head(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
+    ) -> list[ChangeRow]:
+        change = self._change.alias("c")
+        found = select(change).where(text(where)).order_by(change.c.number).limit(limit)
+        return list(connection.execute(found, parameters))
+
+    def _whole(
+        self,
+        _connection: Connection,
+        _where: str,
+        _parameters: Mapping[str, object],
+        rows: list[ChangeRow],
+    ) -> list[ChangeRow]:
+        """Those of the first rows whose unit has no row beyond them. Without transaction ids each row is a unit."""
+        return rows
+
+    def mark(self, numbers: Iterable[int]) -> None:
+        """Never offer these changes again. Idempotent."""
+        change, held = self._change, sorted(numbers)
+        statement = update(change).where(
+            change.c.number.in_(bindparam("numbers", expanding=True)), change.c.marked_at.is_(None)
+        )
+        for at in range(0, len(held), _MARKED_AT_ONCE):
+            with self._judged(), writing(self._engine) as connection:
+                some = held[at : at + _MARKED_AT_ONCE]
+                now = self._clock(connection)
+                connection.execute(statement.values(marked_at=now), {"numbers": some})
+
+    def prune(self, older_than: dt.datetime, limit: int) -> int:
+        """Delete marked changes that are older; returns how many went."""
+        change = self._change
+        old = select(change.c.number).where(change.c.marked_at < older_than)
+        gone = change.delete().where(change.c.number.in_(old.order_by(change.c.number).limit(limit)))
+        with self._judged(), writing(self._engine) as connection:
+            return connection.execute(gone).rowcount
+
+    # --- what was there before capture
+
+    def count(self, tables: Sequence[CapturedTable], cursor: Cursor) -> int:
+        """Roughly how many subjects a backfill of these tables still has to read."""
+        if cursor.done:
+            return 0
+        with self._judged(), reading(self._engine) as connection:
+            self._limit(connection)
+            order = self._order_of(connection, [one.table for one in tables])
+            left = order.left(low=cursor.after is not None)
+            return int(connection.scalar(text(left), {"low": cursor.after}) or 0)
+
+    def chunk(self, tables: Sequence[CapturedTable], cursor: Cursor, size: int) -> Chunk:
+        """Read the rows of the next subjects, and the numbers of the changes they contain, in one snapshot."""
+        with self._judged(), reading(self._engine) as connection:
+            self._limit(connection)
+            group = self._needed(connection, [one.table for one in tables])
+            order = self._order_of(connection, cursor.tables)
+            instant = self._clock(connection)
+            low = cursor.after
+            first = text(order.first(low=low is not None))
+            subjects = list(connection.scalars(first, _bound(low=low, size=size)))
+            high = subjects[-1] if len(subjects) == size else None
+            changes = [
+                change
+                for table in group
+                for change in self._rows(connection, order, table, low, high, instant)
+            ]
+            absorbed = self._absorbed(connection, order, cursor.tables, low, high)
+        return Chunk(
+            changes=changes,
+            absorbed=absorbed,
+            cursor=Cursor(tables=cursor.tables, after=high if high is not None else low, done=high is None),
+        )
+
+    def _rows(
+        self,
+        connection: Connection,
+        order: SubjectOrder,
+        table: Captured,
+        low: str | None,
+        high: str | None,
+        instant: dt.datetime,
+    ) -> Iterator[Change]:
+        image, subject = self._image(table)
+        where = order.rows(table, low=low is not None, high=high is not None)
+        by = self._arrival(connection, table) if table.outbox else key_order(table)
+        sql = f"SELECT {subject} AS subject, {image} AS image FROM {table.relation} t WHERE {where} ORDER BY {by}"
+        for row in connection.execute(text(sql), _bound(low=low, high=high)):
+            yield snapshot_of(self._name, table, row.subject, row.image, instant)
+
+    def _absorbed(
+        self,
+        connection: Connection,
+        order: SubjectOrder,
+        tables: Sequence[str],
+        low: str | None,
+        high: str | None,
+    ) -> list[int]:
+        change = self._change.alias("c")
+        where = order.changes(low=low is not None, high=high is not None)
+        found = select(change.c.number).where(
+            change.c.marked_at.is_(None), change.c.table_name.in_(list(tables)), text(where)
+        )
+        return list(connection.scalars(found.order_by(change.c.number), _bound(low=low, high=high)))
+
+    def _order_of(self, connection: Connection, tables: Sequence[str]) -> SubjectOrder:
+        key = tuple(tables)
+        if key not in self._orders:
+            self._orders[key] = self._order(connection, self._needed(connection, tables))
+        return self._orders[key]
+
+
+def _bound(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def key_order(table: Captured) -> str:
+    """The key columns of a row `t`, to order by."""
+    return ", ".join('t."{}"'.format(name.replace('"', '""')) for name in table.keys)

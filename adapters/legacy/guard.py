@@ -1,0 +1,54 @@
+"""What guards the legacy system: a bound on reads at once, a time limit, and errors that say what to do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
+
+from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
+
+CAPTURE_TIMEOUT = dt.timedelta(seconds=60)
+"""Limit of one statement of capture itself; it reads in chunks, so that reaching it means trouble."""
+LOCK_TIMEOUT = dt.timedelta(seconds=5)
+"""How long a statement of ours may stand in a lock's queue, where others of the application queue behind it."""
+
+
+class Slots:
+    """At most so many reads at once; who finds no slot in time is told so, and legacy is not asked."""
+
+    def __init__(self, name: str, slots: int) -> None:
+        self._name, self._count = name, slots
+        self._free = threading.BoundedSemaphore(slots)
+
+    @contextmanager
+    def one(self, timeout: dt.timedelta) -> Iterator[None]:
+        """Hold one slot. Raises ReadTimeout."""
+        if not self._free.acquire(timeout=timeout.total_seconds()):
+            raise ReadTimeout(
+                f"legacy source {self._name}: all {self._count} read slots were busy for {timeout.total_seconds():g} s "
+                f"(legacy.{self._name}.max_reads)"
+            )
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+@contextmanager
+def judged(name: str, timeout: dt.timedelta, cancelled: Callable[[DBAPIError], bool]) -> Iterator[None]:
+    """Turn a driver's errors into ours; `cancelled` knows how the engine says that the time was up."""
+    try:
+        yield
+    except StatementError as error:
+        cause = str(getattr(error, "orig", None) or error).strip()
+        if isinstance(error, DBAPIError) and cancelled(error):
+            raise ReadTimeout(
+                f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}"
+            ) from error
+        if isinstance(error, OperationalError | InterfaceError):
+            raise Infrastructure(f"legacy source {name} cannot be read: {cause}") from error
+        raise UsageError(f"legacy source {name} refuses the statement: {cause}") from error

@@ -1,0 +1,94 @@
+"""Rows as capture and backfill both see them: decoded from the engine's own JSON of the whole row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from urllib.parse import quote
+
+import msgspec
+from sqlalchemy import Row
+
+from toolkit.core.changes import Change, Op
+from toolkit.ports import CapturedTable
+
+# One JSON form for both means one type per column, and a number with a fraction stays exact.
+_decode = msgspec.json.Decoder(dict[str, object], float_hook=Decimal).decode
+_LONGEST_KEY = 120
+
+
+class Captured(msgspec.Struct, frozen=True, kw_only=True):
+    """A captured table as it was installed, in the engine's own spelling of its names."""
+
+    table: str
+    relation: str
+    subject: str
+    outbox: bool
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    installed_at: dt.datetime | None = None
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that identify a row, as changes spell them."""
+        return tuple(name.upper() for name in self.keys)
+
+    def same_as(self, other: Captured | None) -> bool:
+        """Would installing the other one make the same triggers?"""
+        return other is not None and msgspec.structs.replace(other, installed_at=self.installed_at) == self
+
+    def covers(self, table: CapturedTable) -> bool:
+        """Is this the table that the project asks for?"""
+        same_subject = self.subject.upper() == table.subject.upper()
+        return self.table == table.table.upper() and same_subject and self.outbox == table.outbox
+
+
+def row_of(image: str | None) -> dict[str, object] | None:
+    """Decode a row image: column names in upper case, numbers exact."""
+    if image is None:
+        return None
+    return {name.upper(): value for name, value in _decode(image).items()}
+
+
+def change_of(source: str, row: Row[tuple[object, ...]], captured: Mapping[str, Captured]) -> Change:
+    """A captured change as the toolkit knows it."""
+    table = captured.get(row.table_name)
+    return Change(
+        source=source,
+        table=row.table_name,
+        op=Op(row.op),
+        subject=row.subject,
+        position=f"change:{row.number}",
+        captured_at=row.captured_at,
+        before=row_of(row.before),
+        after=row_of(row.after),
+        transaction=row.transaction,
+        number=row.number,
+        key=table.key_columns if table else (),
+    )
+
+
+def snapshot_of(source: str, table: Captured, subject: str, image: str, instant: dt.datetime) -> Change:
+    """A row found by backfill. Its position is the row's key: found again, it gives the same events."""
+    after = row_of(image) or {}
+    return Change(
+        source=source,
+        table=table.table,
+        op=Op.SNAPSHOT,
+        subject=subject,
+        position=_position(table, [after[name] for name in table.key_columns]),
+        captured_at=instant,
+        after=after,
+        key=table.key_columns,
+    )
+
+
+def _position(table: Captured, values: Sequence[object]) -> str:
+    """Installed anew, capture begins a new history: what it finds then are new facts, so the instant is part of it."""
+    assert table.installed_at is not None
+    key = "/".join(quote(str(value), safe=" ") for value in values)
+    if len(key) > _LONGEST_KEY:
+        key = hashlib.sha256(key.encode()).hexdigest()
+    return f"snapshot:{table.installed_at:%Y%m%dT%H%M%S}:{table.table}:{key}"

@@ -1,0 +1,180 @@
+"""Capture in PostgreSQL: triggers write into the schema `strangler`, in the application's own transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+
+from adapters.engines import reading
+from adapters.legacy import postgresql_triggers as triggers
+from adapters.legacy.capture import ChangeRow, TriggerCapture
+from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
+from adapters.legacy.images import Captured
+from adapters.legacy.postgresql_tables import find_table, postgres_order, query, quoted, type_of
+from adapters.legacy.subjects import SubjectOrder
+from toolkit.ports import CapturedTable, Hole, Horizon, Plan
+
+GUARANTEES = {
+    "loss": "none: a change is recorded in the transaction that makes it, or neither is; it is offered until it is "
+    "marked, so that a late commit with a low number is found",
+    "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's main row "
+    "first; two that wrote different rows of a subject at the same time come in the order in which they became visible",
+    "deletes": "captured; TRUNCATE is captured as the deletion of every row, before it happens",
+    "intermediate states": "all captured, one change for each row that a statement touches",
+    "transactions": "known: all changes of one transaction to one subject are offered together",
+    "stalls": "nothing stalls capture; a transaction that stays open delays only its own changes",
+    "schema changes": "an added, dropped or renamed column shows in the next change; a renamed subject column is a hole",
+    "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
+    "cost": "each row written to a captured table writes one more, in the same transaction",
+    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, UPDATE and "
+    "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who installs must own the captured tables",
+}
+_SAME_TEXT = (
+    "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"
+    " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true)"
+)
+_CANCELLED = frozenset(
+    {"57014", "55P03", "25P03"}
+)  # the statement's, the lock's, the idle transaction's time was up
+
+
+class PostgresCapture(TriggerCapture):
+    """Implements `toolkit.ports.Capture`."""
+
+    def plan(self, tables: Sequence[CapturedTable]) -> Plan:
+        """What is missing to capture these tables, and what takes them away again."""
+        with self._judged(), reading(self._engine) as connection:
+            registry = self._registry(connection)
+            fresh = not inspect(connection).has_table(self._change.name, schema=self._change.schema)
+            statements = list(triggers.create_schema()) if fresh else []
+            removal: list[str] = []
+            for wanted in tables:
+                table = find_table(connection, self._name, wanted)
+                before = registry.get(table.table)
+                if before is None or not before.covers(wanted) or before.relation != table.relation:
+                    statements += [*(triggers.drop(before) if before else ()), *triggers.create(table)]
+                removal = [*triggers.drop(table), *removal]
+            if not registry.keys() - {wanted.table.upper() for wanted in tables}:
+                removal += triggers.drop_schema()
+        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
+
+    def holes(self) -> list[Hole]:
+        """Triggers that are missing or do not always fire, and tables that are not what they were."""
+        with self._judged(), reading(self._engine) as connection:
+            registry = self._registry(connection)
+            found = [hole for table in registry.values() for hole in _holes_of(connection, table)]
+            if not registry:
+                found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
+        return found
+
+    def horizon(self) -> Horizon:
+        """The clock, then a snapshot: two statements, because a statement's snapshot is older than its clock."""
+        with self._judged(), reading(self._engine) as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            instant = clock(connection)
+            token = connection.scalar(text("SELECT pg_current_snapshot()::text"))
+        return Horizon(instant=instant, token=str(token))
+
+    def behind(self, horizon: Horizon) -> int:
+        """How many unmarked changes are of transactions that the horizon's snapshot sees?"""
+        with self._judged(), reading(self._engine) as connection:
+            return int(connection.scalar(query("behind"), {"token": horizon.token}) or 0)
+
+    # --- what the shared part asks for
+
+    def _whole(
+        self,
+        connection: Connection,
+        where: str,
+        parameters: Mapping[str, object],
+        rows: list[ChangeRow],
+    ) -> list[ChangeRow]:
+        """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
+
+        Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
+        that is left in comes after it. Extending the batch instead might overtake a unit between.
+        """
+        change = self._change.alias("c")
+        beyond = (
+            select(change.c.transaction, change.c.subject)
+            .distinct()
+            .where(
+                text(where),
+                change.c.number > rows[-1].number,
+                change.c.transaction.in_({row.transaction for row in rows}),
+            )
+        )
+        cut = {tuple(row) for row in connection.execute(beyond, parameters)}
+        return [row for row in rows if (row.transaction, row.subject) not in cut]
+
+    def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
+        return postgres_order(tables, [type_of(connection, table) for table in tables])
+
+    def _image(self, table: Captured) -> tuple[str, str]:
+        subject = table.subject.replace("'", "''")
+        return "to_jsonb(t)::text", f"coalesce(rtrim(to_jsonb(t) ->> '{subject}'), '')"
+
+    def _arrival(self, _connection: Connection, _table: Captured) -> str:
+        return "t.ctid"
+
+    def _clock(self, connection: Connection) -> dt.datetime:
+        return clock(connection)
+
+    def _limit(self, connection: Connection) -> None:
+        connection.execute(text(_SAME_TEXT))
+
+    def _judged(self) -> AbstractContextManager[None]:
+        return judged(self._name, CAPTURE_TIMEOUT, cancelled)
+
+
+def clock(connection: Connection) -> dt.datetime:
+    """The server's clock."""
+    now = connection.scalar(text("SELECT clock_timestamp()"))
+    assert isinstance(now, dt.datetime)
+    return now.astimezone(dt.UTC)
+
+
+def cancelled(error: DBAPIError) -> bool:
+    """Did PostgreSQL cancel the statement because its time was up?"""
+    return getattr(error.orig, "sqlstate", None) in _CANCELLED
+
+
+def _holes_of(connection: Connection, table: Captured) -> Iterator[Hole]:
+    again = "remove and install capture, then backfill: changes were missed since"
+    asked = {"relation": table.relation, "subject": table.subject}
+    state = connection.execute(query("triggers"), asked).one()
+    if not state.there:
+        yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=again)
+        return
+    wanted = [(triggers.ROWS, state.rows)]
+    if not table.outbox:
+        wanted.append((triggers.TRUNCATION, state.truncation))
+    for name, enabled in wanted:
+        if what := _FIRES.get(enabled, ""):
+            enable = f"ALTER TABLE {table.relation} ENABLE ALWAYS TRIGGER {quoted(name)}, then backfill"
+            yield Hole(
+                where=table.table, what=f"the trigger {name} {what}", next=again if enabled == "-" else enable
+            )
+    if not state.subject:
+        yield Hole(where=table.table, what=f"the subject column {table.subject} is gone", next=again)
+    if not state.readable and not table.outbox:
+        what = "the owner of capture may not read the table, so that TRUNCATE would fail"
+        yield Hole(where=table.table, what=what, next="grant it SELECT")
+    if state.row_security:
+        what = "row security hides rows from this role: backfill does not find them"
+        yield Hole(where=table.table, what=what, next="give the role BYPASSRLS")
+    if state.inherited:
+        what = "tables inherit from it, and what is written to them fires no trigger of ours"
+        yield Hole(where=table.table, what=what, next="capture them, too")
+
+
+_FIRES = {
+    "-": "is gone",
+    "D": "is disabled",
+    "O": "does not fire where session_replication_role is replica",
+    "R": "fires only where session_replication_role is replica",
+}

@@ -1,0 +1,36 @@
+-- Arguments: the table's name, its subject column.
+-- SECURITY DEFINER: the application's roles need no right on the capture schema.
+-- The settings make a value's text the same in every session, and the same as backfill reads it.
+CREATE FUNCTION strangler.capture() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'iso_8601'
+SET bytea_output = 'hex' SET extra_float_digits = 1
+AS $function$
+DECLARE
+  old_row jsonb;
+  new_row jsonb;
+  old_subject text;
+  new_subject text;
+BEGIN
+  IF TG_OP <> 'INSERT' THEN
+    old_row := to_jsonb(OLD);
+    old_subject := coalesce(rtrim(old_row ->> TG_ARGV[1]), '');
+  END IF;
+  IF TG_OP <> 'DELETE' THEN
+    new_row := to_jsonb(NEW);
+    new_subject := coalesce(rtrim(new_row ->> TG_ARGV[1]), '');
+  END IF;
+  -- A row that moves to another subject leaves the one and comes to the other: both must hear of it.
+  IF old_subject IS DISTINCT FROM new_subject AND TG_OP = 'UPDATE' THEN
+    INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, before, captured_at)
+    VALUES (pg_current_xact_id()::text, TG_ARGV[0], 'delete', old_subject, old_row::text, clock_timestamp());
+    INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, after, captured_at)
+    VALUES (pg_current_xact_id()::text, TG_ARGV[0], 'insert', new_subject, new_row::text, clock_timestamp());
+    RETURN NULL;
+  END IF;
+  INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, before, after, captured_at)
+  VALUES (pg_current_xact_id()::text, TG_ARGV[0], lower(TG_OP), coalesce(new_subject, old_subject),
+          old_row::text, new_row::text, clock_timestamp());
+  RETURN NULL;
+END
+$function$

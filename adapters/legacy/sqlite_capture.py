@@ -1,0 +1,137 @@
+"""Capture in a SQLite file: triggers write into a table beside the application's, in its own transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+
+from adapters.engines import reading
+from adapters.legacy import sqlite_triggers as triggers
+from adapters.legacy.capture import TriggerCapture, key_order
+from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
+from adapters.legacy.images import Captured
+from adapters.legacy.sqlite_subjects import sqlite_order
+from adapters.legacy.sqlite_tables import affinity_of, bare, columns_of, find_table, has_rowid
+from adapters.legacy.subjects import SubjectOrder
+from migrations.upgrade import offline_sql
+from toolkit.ports import CapturedTable, Hole, Horizon, Plan
+
+GUARANTEES = {
+    "loss": "none for INSERT, UPDATE and DELETE: a change is recorded in the transaction that makes it, or neither is",
+    "order": "commit order, for all subjects: SQLite has one writer, and the number is drawn while it writes",
+    "deletes": "captured; INSERT OR REPLACE shows as an insert alone, unless the application sets recursive_triggers",
+    "intermediate states": "all captured, one change for each statement and row",
+    "transactions": "not known: a SQLite trigger cannot see its transaction, so each change stands for itself",
+    "stalls": "nothing; a writer that holds the file's lock delays marking, not reading",
+    "schema changes": "a column that is added later is not captured before capture is installed anew; "
+    "one that is dropped or renamed must not be while capture is installed (SQLite refuses it)",
+    "cost": "each row written to a captured table writes one more, in the same transaction",
+    "removal": "leaves nothing but SQLite's own table sqlite_sequence, which cannot be dropped",
+}
+
+
+class SqliteCapture(TriggerCapture):
+    """Implements `toolkit.ports.Capture`."""
+
+    def plan(self, tables: Sequence[CapturedTable]) -> Plan:
+        """What is missing to capture these tables, and what takes them away again."""
+        with self._judged(), reading(self._engine) as connection:
+            registry = self._registry(connection)
+            fresh = not inspect(connection).has_table(self._change.name)
+            statements = [*offline_sql("sqlite", "capture"), triggers.FIRST_NUMBER] if fresh else []
+            removal: list[str] = []
+            for wanted in tables:
+                table = find_table(connection, self._name, wanted)
+                before = registry.get(table.table)
+                if not table.same_as(before):
+                    statements += [*_gone(before), *triggers.create(table), triggers.register(table)]
+                removal = [*_gone(table), *removal]
+            if not registry.keys() - {wanted.table.upper() for wanted in tables}:
+                removal += offline_sql("sqlite", "capture", down=True)
+        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
+
+    def holes(self) -> list[Hole]:
+        """Triggers that are missing or changed, and columns that came or went since they were made."""
+        with self._judged(), reading(self._engine) as connection:
+            registry = self._registry(connection)
+            rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+            there = {row.name: row.sql for row in rows}
+            found = [hole for table in registry.values() for hole in self._holes_of(connection, table, there)]
+            if not registry:
+                found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
+        return found
+
+    def _holes_of(self, connection: Connection, table: Captured, there: dict[str, str]) -> Iterator[Hole]:
+        again = "remove and install capture, then backfill: changes were missed since"
+        for name, sql in zip(triggers.names(table), triggers.create(table), strict=True):
+            if name not in there:
+                yield Hole(where=table.table, what=f"the trigger {name} is gone", next=again)
+            elif there[name] != sql:
+                yield Hole(where=table.table, what=f"the trigger {name} is not the one we made", next=again)
+        now = columns_of(connection, bare(table.relation))
+        for column in sorted(set(now) - set(table.columns)):
+            yield Hole(
+                where=table.table,
+                what=f"the column {column} was added and is not captured",
+                next="install capture again: the plan has the change",
+            )
+        for column in sorted(set(table.columns) - set(now)):
+            yield Hole(where=table.table, what=f"the column {column} is gone", next=again)
+
+    def horizon(self) -> Horizon:
+        """The clock, then the last number: one writer at a time commits numbers in their order."""
+        with self._judged(), reading(self._engine) as connection:
+            instant = clock(connection)
+        with self._judged(), reading(self._engine) as connection:
+            last = connection.scalar(select(func.max(self._change.c.number)))
+        return Horizon(instant=instant, token=str(last or 0))
+
+    def behind(self, horizon: Horizon) -> int:
+        """How many unmarked changes have a number up to the horizon's?"""
+        change = self._change
+        waiting = select(func.count()).where(
+            change.c.marked_at.is_(None), change.c.number <= int(horizon.token)
+        )
+        with self._judged(), reading(self._engine) as connection:
+            return connection.scalar(waiting) or 0
+
+    # --- what the shared part asks for
+
+    def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
+        return sqlite_order(tables, [affinity_of(connection, table) for table in tables])
+
+    def _image(self, table: Captured) -> tuple[str, str]:
+        return triggers.image("t", table.columns), triggers.subject("t", table)
+
+    def _arrival(self, connection: Connection, table: Captured) -> str:
+        return "t.rowid" if has_rowid(connection, bare(table.relation)) else key_order(table)
+
+    def _clock(self, connection: Connection) -> dt.datetime:
+        return clock(connection)
+
+    def _limit(self, connection: Connection) -> None:
+        """Nothing: a reader holds nobody up, and the text of a value does not depend on any setting."""
+
+    def _judged(self) -> AbstractContextManager[None]:
+        return judged(self._name, CAPTURE_TIMEOUT, _locked)
+
+
+def clock(connection: Connection) -> dt.datetime:
+    """SQLite's clock in UTC."""
+    return dt.datetime.fromisoformat(str(connection.scalar(text(f"SELECT {_LITERAL_NOW}"))))
+
+
+# `text` takes a colon for a parameter.
+_LITERAL_NOW = triggers.NOW.replace(":", r"\:")
+
+
+def _gone(table: Captured | None) -> tuple[str, ...]:
+    return () if table is None else (*triggers.drop(table), triggers.unregister(table))
+
+
+def _locked(error: DBAPIError) -> bool:
+    return str(error.orig) == "database is locked"

@@ -1,0 +1,125 @@
+"""What SQLite knows of its tables: names as they are spelt, columns, keys, and how subjects compare."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from adapters.legacy.images import Captured
+from toolkit.core.errors import UsageError
+from toolkit.ports import CapturedTable
+
+
+class Affinity(msgspec.Struct, frozen=True, kw_only=True):
+    """How SQLite compares a column: as numbers or as text, and with which collation it is indexed (if it is)."""
+
+    numeric: bool
+    text: bool
+    collation: str | None
+
+
+def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Captured:
+    """The table as SQLite spells it. Raises UsageError when it, its subject or a key is missing."""
+    where = f"legacy source {source}, table {wanted.table}"
+    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(:name)"
+    name = connection.scalar(text(sql), {"name": wanted.table})
+    if name is None:
+        raise UsageError(f"{where}: there is no such table (views cannot be captured)")
+    columns = columns_of(connection, name)
+    subject = next((one for one in columns if one.upper() == wanted.subject.upper()), None)
+    if subject is None:
+        raise UsageError(f"{where}: there is no column {wanted.subject}; there are {', '.join(columns)}")
+    keys = _key(connection, name)
+    if not keys:
+        raise UsageError(
+            f"{where}: no primary key and no unique index over columns that are NOT NULL, so that a row found by "
+            "backfill has no name of its own; give the table one, or leave it out"
+        )
+    return Captured(
+        table=wanted.table.upper(),
+        relation=quoted(name),
+        subject=subject,
+        outbox=wanted.outbox,
+        keys=keys,
+        columns=columns,
+    )
+
+
+def columns_of(connection: Connection, name: str) -> tuple[str, ...]:
+    """The columns of a table, generated ones too; none when there is no such table."""
+    rows = connection.execute(
+        text("SELECT name FROM pragma_table_xinfo(:name) WHERE hidden <> 1"), {"name": name}
+    )
+    return tuple(rows.scalars())
+
+
+def _key(connection: Connection, name: str) -> tuple[str, ...]:
+    info = connection.execute(
+        text('SELECT name, "notnull" AS filled, pk FROM pragma_table_info(:name)'), {"name": name}
+    ).all()
+    primary = tuple(row.name for row in sorted(info, key=lambda row: int(row.pk)) if row.pk)
+    if primary:
+        return primary
+    filled = {row.name for row in info if row.filled}
+    indexes = connection.scalars(
+        text('SELECT name FROM pragma_index_list(:name) WHERE "unique" AND NOT partial ORDER BY name'),
+        {"name": name},
+    )
+    for index in list(indexes):
+        members = tuple(
+            connection.scalars(text("SELECT name FROM pragma_index_info(:index)"), {"index": index})
+        )
+        if members and set(members) <= filled:
+            return members
+    return ()
+
+
+def affinity_of(connection: Connection, table: Captured) -> Affinity:
+    """How the subject column compares (https://sqlite.org/datatype3.html, 3.1)."""
+    name = bare(table.relation)
+    declared = connection.scalar(
+        text("SELECT upper(type) FROM pragma_table_xinfo(:name) WHERE name = :column"),
+        {"name": name, "column": table.subject},
+    )
+    kind = declared or "BLOB"
+    if "INT" in kind:
+        numeric, texts = True, False
+    elif any(word in kind for word in ("CHAR", "CLOB", "TEXT")):
+        numeric, texts = False, True
+    else:
+        numeric, texts = "BLOB" not in kind, False
+    return Affinity(
+        numeric=numeric, text=texts, collation=_collation(connection, name, table.subject, numeric)
+    )
+
+
+def _collation(connection: Connection, name: str, column: str, numeric: bool) -> str | None:
+    if numeric:
+        return "BINARY"
+    sql = (
+        "SELECT x.coll FROM pragma_index_list(:name) l, pragma_index_xinfo(l.name) x"
+        " WHERE x.seqno = 0 AND x.name = :column AND NOT l.partial ORDER BY l.name"
+    )
+    found: str | None = connection.scalar(text(sql), {"name": name, "column": column})
+    return found
+
+
+def has_rowid(connection: Connection, name: str) -> bool:
+    """Is the table an ordinary one, whose rows have a rowid?"""
+    sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name"
+    return "WITHOUT ROWID" not in str(connection.scalar(text(sql), {"name": name})).upper()
+
+
+def quoted(name: str) -> str:
+    """A name as SQL spells it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def bare(name: str) -> str:
+    """The name behind its quotes."""
+    return name[1:-1].replace('""', '"')
+
+
+def literal(value: str) -> str:
+    """A text as SQL spells it."""
+    return "'" + value.replace("'", "''") + "'"

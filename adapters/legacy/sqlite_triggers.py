@@ -1,0 +1,97 @@
+"""The triggers that capture a SQLite table, as the statements that make them and take them away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from adapters.legacy.images import Captured
+from adapters.legacy.sqlite_tables import literal, quoted
+
+NOW = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00'"
+"""The clock as `migrations.schema.types.Instant` keeps it; SQLite counts milliseconds."""
+
+FIRST_NUMBER = (
+    # Numbers begin at the microseconds of the installation: installed anew, capture never gives a number twice,
+    # so that no later event gets the id of an earlier one.
+    "INSERT INTO sqlite_sequence (name, seq)"
+    " VALUES ('strangler_change', CAST(strftime('%s', 'now') AS INTEGER) * 1000000)"
+)
+
+
+def image(row: str, columns: Sequence[str]) -> str:
+    """The JSON of a row, by concatenation: json_object takes 127 arguments, and tables may be wider.
+
+    Blobs as hex, infinities as text: JSON has neither.
+    """
+    pieces = []
+    for at, name in enumerate(columns):
+        value = f"{row}.{quoted(name)}"
+        key = msgspec.json.encode(name).decode()
+        lead = "{" if at == 0 else ","
+        safe = (
+            f"CASE typeof({value}) WHEN 'blob' THEN hex({value})"
+            f" WHEN 'real' THEN CASE WHEN abs({value}) > 1.7976931348623157e308 THEN CAST({value} AS TEXT)"
+            f" ELSE {value} END ELSE {value} END"
+        )
+        pieces.append(f"{literal(lead + key + ':')} || json_quote({safe})")
+    return " || ".join([*pieces, "'}'"])
+
+
+def subject(row: str, table: Captured) -> str:
+    """The subject of a row as text without padding; a row without one has the empty subject."""
+    return f"coalesce(rtrim(CAST({row}.{quoted(table.subject)} AS TEXT)), '')"
+
+
+def names(table: Captured) -> tuple[str, ...]:
+    """The triggers a captured table has."""
+    verbs = ("insert",) if table.outbox else ("insert", "update", "move", "delete")
+    return tuple(f"strangler_{table.table.lower()}_{verb}" for verb in verbs)
+
+
+def create(table: Captured) -> tuple[str, ...]:
+    """The statements that make the triggers, in the order of `names`."""
+    old, new = image("OLD", table.columns), image("NEW", table.columns)
+    of_old, of_new = subject("OLD", table), subject("NEW", table)
+    inserted = _record(table, "insert", of_new, "NULL", new)
+    deleted = _record(table, "delete", of_old, old, "NULL")
+    bodies = [("INSERT", "", inserted)]
+    if not table.outbox:
+        bodies += [
+            ("UPDATE", f" WHEN {of_old} = {of_new}", _record(table, "update", of_new, old, new)),
+            # A row that moves to another subject leaves the one and comes to the other: both must hear of it.
+            ("UPDATE", f" WHEN {of_old} <> {of_new}", deleted + inserted),
+            ("DELETE", "", deleted),
+        ]
+    return tuple(
+        f"CREATE TRIGGER {quoted(name)} AFTER {event} ON {table.relation} FOR EACH ROW{when} BEGIN{body} END"
+        for name, (event, when, body) in zip(names(table), bodies, strict=True)
+    )
+
+
+def drop(table: Captured) -> tuple[str, ...]:
+    """The statements that take the triggers away."""
+    return tuple(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in reversed(names(table)))
+
+
+def register(table: Captured) -> str:
+    """The statement that notes what was installed."""
+    values = [literal(table.table), literal(table.relation), literal(table.subject), str(int(table.outbox))]
+    values += [literal(msgspec.json.encode(value).decode()) for value in (table.keys, table.columns)]
+    return (
+        'INSERT INTO strangler_captured (table_name, relation, subject, outbox, "keys", "columns", installed_at)'
+        f" VALUES ({', '.join(values)}, {NOW})"
+    )
+
+
+def unregister(table: Captured) -> str:
+    """The statement that forgets it."""
+    return f"DELETE FROM strangler_captured WHERE table_name = {literal(table.table)}"
+
+
+def _record(table: Captured, op: str, of: str, before: str, after: str) -> str:
+    return (
+        ' INSERT INTO strangler_change (table_name, op, subject, "before", "after", captured_at)'
+        f" VALUES ({literal(table.table)}, '{op}', {of}, {before}, {after}, {NOW});"
+    )

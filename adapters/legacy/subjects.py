@@ -1,0 +1,50 @@
+"""Ranges of subjects: one order for the rows of several tables and for the captured changes, the engine's own."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from adapters.legacy.images import Captured
+from toolkit.ports import Cursor
+
+
+class SubjectOrder(Protocol):
+    """How the subjects of one group of tables are compared: SQL fragments over :low and :high.
+
+    :low is the last subject that is done (none: before all), :high the last one of the range (none: no bound). Both are
+    subjects as changes spell them: text without padding. A subject that is not comparable (NULL, blank, text among
+    numbers) belongs to the last range, which has no upper bound.
+    """
+
+    def first(self, *, low: bool) -> str:
+        """SELECT that gives the subjects (as text) of the next :size rows of the first table that have a comparable one."""
+
+    def left(self, *, low: bool) -> str:
+        """SELECT that counts the rows of the first table that are still to be read."""
+
+    def rows(self, table: Captured, *, low: bool, high: bool) -> str:
+        """Condition on the rows (alias `t`) of a table that are in the range."""
+
+    def changes(self, *, low: bool, high: bool) -> str:
+        """Condition on captured changes (alias `c`) whose subject is in the range."""
+
+    def established(self, low: str) -> str:
+        """Condition on captured changes (alias `c`) whose subject is at most the parameter `low`."""
+
+
+def beyond(order: SubjectOrder, at: int, cursor: Cursor) -> tuple[str, dict[str, object]]:
+    """Condition that leaves out changes to the tables of an unfinished backfill while their subject is not done."""
+    tables = {f"table{at}_{number}": table for number, table in enumerate(cursor.tables)}
+    names = ", ".join(f":{name}" for name in tables)
+    if cursor.after is None:
+        return f"c.table_name NOT IN ({names})", dict(tables)
+    low = f"low{at}"
+    return (
+        f"(c.table_name NOT IN ({names}) OR {order.established(':' + low)})",
+        {**tables, low: cursor.after},
+    )
+
+
+def condition(*parts: str) -> str:
+    """The parts that say anything, joined by AND; nothing when none does."""
+    return " AND ".join(part for part in parts if part)

@@ -1,0 +1,405 @@
+"""Apache Kafka as the log: explicit partitions, acknowledged by all replicas, read by assigned offsets.
+
+No consumer group: where a projection stands is written beside its rows, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from adapters.log.topics import no_topic, other_partitions
+from toolkit.core import cloudevents
+from toolkit.core.errors import Infrastructure, OffsetLost
+from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.settings import LogSection
+
+_log = logging.getLogger("strangler.log")
+# What the driver says of itself: it retries most of what it warns of, and our errors tell the rest.
+_driver_log = logging.getLogger("strangler.log.kafka")
+_driver_log.setLevel(logging.CRITICAL)
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
+
+ANSWER = dt.timedelta(seconds=30)
+"""How long a request may take, and how long a record may wait for its acknowledgement."""
+SLICE = 0.1
+"""Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+Partition = tuple[str, int]
+_Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
+"""partition, key, headers, value"""
+
+
+def open(section: LogSection, _state_url: str) -> KafkaLog:  # noqa: A001 - what every adapter's factory is called
+    """The log of `kafka://host:port[,host:port]`."""
+    bootstrap = section.url.removeprefix("kafka://").rstrip("/")
+    return KafkaLog(bootstrap, section.settings, replication=section.replication)
+
+
+class KafkaLog:
+    """Implements `toolkit.ports.Log`. `settings` are librdkafka's, for security and tuning."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        replication: int = 1,
+        answer: dt.timedelta = ANSWER,
+    ) -> None:
+        self._settings = {**(settings or {}), "bootstrap.servers": bootstrap}
+        self._replication = replication
+        self._answer = answer.total_seconds()
+        with _driver_errors("the settings in [log.settings] are refused"):
+            self._admin = AdminClient(_quiet(self._settings))
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Create the topic, or verify that it has just so many partitions. Raises ProjectError."""
+        found = self._find(topic)
+        if found is None:
+            self._make(topic, partitions)
+            found = self._await(topic)
+        if found != partitions:
+            raise other_partitions(topic, found, partitions)
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions has the topic? Raises UsageError when there is none."""
+        found = self._find(topic)
+        if found is None:
+            raise no_topic(topic)
+        return found
+
+    def publisher(self, topic: str) -> KafkaPublisher:
+        """A writer to one topic."""
+        return KafkaPublisher(self._settings, topic, self._answer)
+
+    def consumer(self) -> KafkaConsumer:
+        """A reader of any topics."""
+        return KafkaConsumer(self._settings, self)
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Partition to (first retained offset, next offset)."""
+        asked = [(topic, number) for number in range(self.partitions(topic))]
+        return {number: both for (_, number), both in self.bounds_of(asked).items()}
+
+    def bounds_of(self, asked: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
+        """The same for some partitions of any topics."""
+        first = self._offsets(asked, _EARLIEST)
+        end = self._offsets(asked, _LATEST)
+        return {at: (first[at], end[at]) for at in asked}
+
+    def close(self) -> None:
+        """The admin client has no connection to give back; it goes with this object."""
+
+    def _offsets(self, asked: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+        if not asked:
+            return {}
+        with _driver_errors("Kafka does not tell its offsets"):
+            futures = self._admin.list_offsets(
+                {TopicPartition(*at): spec for at in asked}, request_timeout=self._answer
+            )
+            return {(at.topic, at.partition): _result(future).offset for at, future in futures.items()}
+
+    def _find(self, topic: str) -> int | None:
+        """The number of partitions, each with a leader; None when there is no such topic (or not yet)."""
+        with _driver_errors(f"Kafka does not describe topic {topic}"):
+            futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._answer)
+            try:
+                found = _result(futures[topic])
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return None
+                raise
+        return len(found.partitions)
+
+    def _make(self, topic: str, partitions: int) -> None:
+        new = NewTopic(
+            topic,
+            num_partitions=partitions,
+            replication_factor=self._replication,
+            # Compaction would take events of a subject away, whatever the cluster's default is.
+            config={"cleanup.policy": "delete"},
+        )
+        with _driver_errors(f"Kafka does not create topic {topic}"):
+            try:
+                _result(self._admin.create_topics([new], request_timeout=self._answer)[topic])
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+
+    def _await(self, topic: str) -> int:
+        """A new topic is told to the brokers after it was created: wait until it can be written and read."""
+        deadline = time.monotonic() + self._answer
+        while time.monotonic() < deadline:
+            found = self._find(topic)
+            if found is not None:
+                try:
+                    self.bounds_of([(topic, number) for number in range(found)])
+                except Infrastructure:
+                    _log.debug("topic %s has no leaders yet", topic)
+                else:
+                    return found
+            time.sleep(SLICE)
+        raise Infrastructure(f"topic {topic} was created, but has no leaders after {self._answer:.0f} s")
+
+
+class KafkaPublisher:
+    """Implements `toolkit.ports.Publisher` with an idempotent producer that never leaves a gap."""
+
+    def __init__(self, settings: Mapping[str, str], topic: str, answer: float) -> None:
+        self._settings = {
+            **settings,
+            "acks": "all",
+            "enable.idempotence": True,
+            # A record that is refused stops all behind it, and none runs out of time before those behind it
+            # (we give up on all at once), so a partition has no hole that would be filled out of order.
+            "enable.gapless.guarantee": True,
+            "message.timeout.ms": 0,
+            "linger.ms": 1,
+        }
+        self._topic = topic
+        self._answer = answer
+        self._producer: Producer | None = None
+
+    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
+        """Publish in the given order. Raises Infrastructure when not one record was acknowledged."""
+        sent = self._send([_record_message(record) for record in records])
+        acknowledged: dict[str, Coordinates] = {}
+        broken: set[int] = set()
+        reason = ""
+        for record, outcome in zip(records, sent, strict=True):
+            if isinstance(outcome, int):
+                if record.partition not in broken:
+                    acknowledged[record.envelope.id] = Coordinates(
+                        topic=self._topic, partition=record.partition, offset=outcome
+                    )
+            elif record.partition not in broken:
+                broken.add(record.partition)
+                reason = (
+                    f"{self._topic}[{record.partition}] did not take event {record.envelope.id}: {outcome}"
+                )
+                _log.warning("%s", reason)
+        if records and not acknowledged:
+            raise Infrastructure(reason)
+        return acknowledged
+
+    def watermark(self, marks: Mapping[int, Watermark]) -> None:
+        """Write a watermark to every partition given. Raises Infrastructure when one was not acknowledged."""
+        messages = [
+            (partition, None, *cloudevents.to_message(cloudevents.of_watermark(mark, partition)))
+            for partition, mark in marks.items()
+        ]
+        for (partition, *_), outcome in zip(messages, self._send(messages), strict=True):
+            if not isinstance(outcome, int):
+                raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {outcome}")
+
+    def close(self) -> None:
+        """Throw away what was not sent: the archive knows that it was not acknowledged."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(self._answer)
+            self._producer = None
+
+    def _send(self, messages: Sequence[_Message]) -> list[int | str]:
+        """Produce in order and wait. For each its offset, or why it was not acknowledged."""
+        producer = self._open()
+        outcomes: list[int | str] = ["no acknowledgement in time"] * len(messages)
+
+        def report(number: int) -> Any:
+            def delivered(error: KafkaError | None, message: Message) -> None:
+                if error and error.code() in _PURGED:
+                    return
+                outcomes[number] = error.str() if error else message.offset() or 0
+
+            return delivered
+
+        deadline = time.monotonic() + self._answer
+        refused: dict[int, str] = {}
+        for number, message in enumerate(messages):
+            if message[0] not in refused and (why := self._produce(message, report(number), deadline)):
+                refused[message[0]] = why
+            if message[0] in refused:
+                outcomes[number] = refused[message[0]]
+        while len(producer) and time.monotonic() < deadline:
+            producer.flush(SLICE)
+        if any(isinstance(outcome, str) for outcome in outcomes):
+            # A producer that failed may hold records back, or be dead for good: begin anew.
+            self.close()
+        return outcomes
+
+    def _produce(self, message: _Message, report: Any, deadline: float) -> str:
+        """Hand one message to the driver. Returns why it cannot be, or nothing."""
+        partition, key, headers, value = message
+        producer = self._open()
+        while time.monotonic() < deadline:
+            try:
+                producer.produce(
+                    self._topic, value, key, partition=partition, headers=list(headers), on_delivery=report
+                )
+            except BufferError:
+                producer.poll(SLICE)
+            except KafkaException as error:
+                return str(error.args[0].str())
+            else:
+                return ""
+        return "the producer's queue stays full"
+
+    def _open(self) -> Producer:
+        if self._producer is None:
+            with _driver_errors("the settings in [log.settings] are refused"):
+                self._producer = Producer(_quiet(self._settings))
+        return self._producer
+
+
+class KafkaConsumer:
+    """Implements `toolkit.ports.Consumer`."""
+
+    def __init__(self, settings: Mapping[str, str], log: KafkaLog) -> None:
+        self._log = log
+        self._down = ""
+        self._failed: Infrastructure | OffsetLost | None = None
+        self._positions: dict[Partition, int] = {}
+        with _driver_errors("the settings in [log.settings] are refused"):
+            self._consumer = Consumer(
+                _quiet(settings, self._note)
+                | {
+                    "group.id": "strangler-positions-are-in-the-read-store",  # asked for, never used
+                    "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
+                    "auto.offset.reset": "error",
+                    "fetch.wait.max.ms": 100,
+                }
+            )
+
+    def assign(self, offsets: Mapping[Partition, int]) -> None:
+        """Read from these offsets. Raises OffsetLost when the log does not hold one of them."""
+        for at, (first, end) in self._log.bounds_of(list(offsets)).items():
+            if not first <= offsets[at] <= end:
+                raise OffsetLost(*at, offsets[at], (first, end))
+        self._positions = dict(offsets)
+        self._failed = None
+        with _driver_errors("the assignment is refused"):
+            self._consumer.assign([TopicPartition(*at, offset) for at, offset in offsets.items()])
+
+    def poll(self, limit: int, timeout: dt.timedelta) -> list[Delivery]:
+        """Up to `limit` deliveries, each partition's in order; returns early with what there is."""
+        self._raise_failure()
+        deadline = time.monotonic() + timeout.total_seconds()
+        while True:
+            found = self._take(self._wait(deadline, limit))
+            if found:
+                return found
+            self._raise_failure()
+            if time.monotonic() >= deadline:
+                break
+        self._raise_outage()
+        return []
+
+    def close(self) -> None:
+        """Leave the connections."""
+        self._consumer.close()
+
+    def _wait(self, deadline: float, limit: int) -> list[Message]:
+        """One message as soon as there is one, and with it what is there without waiting.
+
+        `consume` with a time-out would wait for it to pass whenever fewer than `limit` are there.
+        """
+        with _driver_errors("Kafka cannot be read"):
+            left = max(0.0, deadline - time.monotonic())
+            first = self._consumer.poll(min(left, SLICE))
+            if first is None:
+                return []
+            return [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else [])]
+
+    def _take(self, messages: Sequence[Message]) -> list[Delivery]:
+        """What the messages say, up to the first error, which the next poll raises."""
+        found: list[Delivery] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._failed = self._failed or self._explain(message, error)
+                continue
+            delivery = _delivery(message)
+            at = (delivery.at.topic, delivery.at.partition)
+            if at not in self._positions:
+                continue  # fetched before the assignment changed
+            self._positions[at] = delivery.at.offset + 1
+            found.append(delivery)
+        if found:
+            self._down = ""
+        return found
+
+    def _explain(self, message: Message, error: KafkaError) -> Infrastructure | OffsetLost:
+        at = (message.topic() or "", message.partition() or 0)
+        if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
+            return OffsetLost(*at, self._positions.get(at, -1), self._log.bounds_of([at])[at])
+        return Infrastructure(f"{at[0]}[{at[1]}] cannot be read: {error.str()}")
+
+    def _raise_failure(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
+
+    def _raise_outage(self) -> None:
+        """Once per outage that the driver reports: it does not tell when an idle topic is reached again."""
+        down, self._down = self._down, ""
+        if down:
+            raise Infrastructure(f"Kafka cannot be reached: {down}")
+
+    def _note(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION) or error.fatal():
+            self._down = error.str()
+
+
+def _quiet(settings: Mapping[str, Any], note: Any = None) -> dict[str, Any]:
+    """The driver's own log lines go to a logger that is silent until somebody turns it on."""
+    return {**settings, "logger": _driver_log, "error_cb": note or (lambda error: _log.debug("%s", error))}
+
+
+@contextmanager
+def _driver_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise Infrastructure(f"{what}: {error.args[0]}") from error
+
+
+def _result(future: Future[Any]) -> Any:
+    return future.result()
+
+
+def _record_message(record: Record) -> _Message:
+    headers, value = cloudevents.to_message(cloudevents.of_record(record))
+    return record.partition, record.envelope.subject.encode(), headers, value
+
+
+def _delivery(message: Message) -> Delivery:
+    topic, partition, offset, headers = (
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.headers(),
+    )
+    if topic is None or partition is None or offset is None:
+        raise Infrastructure("the Kafka driver gave a message without its place")
+    found = cloudevents.read_message(headers if isinstance(headers, list) else [], message.value(), partition)
+    return Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=found)

@@ -1,0 +1,5 @@
+"""Alembic's entry into the `capture` environment."""
+
+from migrations.environment import run
+
+run("capture")

@@ -1,0 +1,81 @@
+"""The first tables of the read store environment."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from migrations.schema.types import BigNumber, Instant
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _projection()
+    _checkpoint()
+    _parked_event()
+
+
+def downgrade() -> None:
+    for name in (
+        "parked_event",
+        "checkpoint",
+        "projection",
+    ):
+        op.drop_table(f"strangler_{name}")
+
+
+def _projection() -> None:
+    op.create_table(
+        "strangler_projection",
+        sa.Column("projection", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("serving", sa.Boolean(), nullable=False),
+        sa.Column("epoch", BigNumber, nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("built_at", Instant, nullable=True),
+        sa.Column("updated_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("projection", "version"),
+    )
+
+
+def _checkpoint() -> None:
+    op.create_table(
+        "strangler_checkpoint",
+        sa.Column("projection", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("next_offset", BigNumber, nullable=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.Column("as_of", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("projection", "version", "topic", "partition"),
+    )
+
+
+def _parked_event() -> None:
+    op.create_table(
+        "strangler_parked_event",
+        sa.Column("projection", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("event_id", sa.String(length=36), nullable=False),
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.Column("parked_at", Instant, nullable=False),
+        sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("projection", "version", "event_id"),
+    )
+    op.create_index(
+        "ix_strangler_parked_event_key",
+        "strangler_parked_event",
+        ["projection", "version", "key"],
+        unique=False,
+    )

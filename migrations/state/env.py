@@ -1,0 +1,5 @@
+"""Alembic's entry into the `state` environment."""
+
+from migrations.environment import run
+
+run("state")

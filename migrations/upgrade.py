@@ -1,0 +1,125 @@
+"""Bring a database to the tables this version of the toolkit needs, take them away again, or print how."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, inspect
+
+from migrations.environment import ENVIRONMENTS, Environment
+from toolkit.core.errors import UsageError
+
+HEAD = "head"
+BASE = "base"
+
+
+def upgrade(target: Engine | Connection | str, which: str, revision: str = HEAD) -> None:
+    """Create or upgrade one set of tables. Does nothing when they are there already.
+
+    A connection keeps its transaction: the caller commits.
+    """
+    environment = _environment(which)
+    with _connection(target) as connection:
+        command.upgrade(_config(environment, connection=connection), revision)
+
+
+def downgrade(target: Engine | Connection | str, which: str, revision: str = BASE) -> None:
+    """Take tables back to a revision; at `base` nothing of the environment is left, not even its version table."""
+    environment = _environment(which)
+    with _connection(target) as connection:
+        if _current(connection, environment) is None:
+            return
+        command.downgrade(_config(environment, connection=connection, down=True), revision)
+        if revision == BASE:
+            for statement in _leftovers(environment, connection.dialect.name):
+                connection.exec_driver_sql(statement)
+
+
+def current(target: Engine | Connection | str, which: str) -> str | None:
+    """The revision a database is at; None when it has none of these tables."""
+    with _connection(target) as connection:
+        return _current(connection, _environment(which))
+
+
+def head(which: str) -> str:
+    """The newest revision this version of the toolkit knows."""
+    script = ScriptDirectory.from_config(_config(_environment(which)))
+    found = script.get_current_head()
+    assert found is not None
+    return found
+
+
+def offline_sql(dialect: str, which: str, *, down: bool = False) -> tuple[str, ...]:
+    """The statements that `upgrade` (or `downgrade`) would execute on an empty (or a full) database, one each."""
+    environment = _environment(which)
+    output = io.StringIO()
+    config = _config(environment, dialect=dialect, down=down, output=output)
+    if down:
+        command.downgrade(config, f"{HEAD}:{BASE}", sql=True)
+    else:
+        command.upgrade(config, HEAD, sql=True)
+    statements = [one.strip() for one in output.getvalue().split(";\n")]
+    # The caller has a transaction of its own, and Alembic's comments tell nothing to whom the plan is for.
+    kept = [_uncommented(one).split(" RETURNING ")[0] for one in statements]
+    kept = [one for one in kept if one and one.upper() not in ("BEGIN", "COMMIT")]
+    return (*kept, *(_leftovers(environment, dialect) if down else ()))
+
+
+def _environment(which: str) -> Environment:
+    try:
+        return ENVIRONMENTS[which]
+    except KeyError:
+        raise UsageError(
+            f"there are no tables called {which!r}; there are: {', '.join(ENVIRONMENTS)}"
+        ) from None
+
+
+def _config(environment: Environment, **attributes: object) -> Config:
+    output = attributes.pop("output", None)
+    config = Config(output_buffer=output) if isinstance(output, io.StringIO) else Config()
+    config.set_main_option("script_location", str(environment.folder).replace("%", "%%"))
+    config.attributes.update(attributes)
+    return config
+
+
+@contextmanager
+def _connection(target: Engine | Connection | str) -> Iterator[Connection]:
+    if isinstance(target, Connection):
+        if not target.in_transaction():
+            target.begin()
+        yield target
+        return
+    engine = create_engine(target) if isinstance(target, str) else target
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        if isinstance(target, str):
+            engine.dispose()
+
+
+def _current(connection: Connection, environment: Environment) -> str | None:
+    schema = environment.schema(connection.dialect.name)
+    if not inspect(connection).has_table(environment.version_table, schema=schema):
+        return None
+    options = {"version_table": environment.version_table, "version_table_schema": schema}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _leftovers(environment: Environment, dialect: str) -> Iterator[str]:
+    """What Alembic's own downgrade leaves behind."""
+    schema = environment.schema(dialect)
+    prefix = f"{schema}." if schema else ""
+    yield f"DROP TABLE {prefix}{environment.version_table}"
+    if schema:
+        yield f"DROP SCHEMA {schema}"
+
+
+def _uncommented(statement: str) -> str:
+    return "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip()

@@ -1,0 +1,145 @@
+"""Gates say passed, failed, insufficient or waived, with evidence and what to do next."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tests.routes.facts import DAY, HOUR, facts, finding, fresh, rehearsal, route_at, run, verification
+from tests.routes.now import NOW
+from toolkit.core.evidence import Waiver, upper_bound
+from toolkit.core.freshness import Freshness, ReadClass, WhenStale
+from toolkit.core.routes import Stage, default_route
+from toolkit.gates import JUDGES, NEEDED, Gate, Outcome, Parked, evaluate
+from toolkit.ports import Hole
+
+
+def gate(name: str, stage: Stage = Stage.CANARY, **changes: Any) -> Gate:
+    return next(one for one in evaluate(facts(**changes), stage).gates if one.name == name)
+
+
+def test_when_everything_holds_the_checklist_passes() -> None:
+    checklist = evaluate(facts(), Stage.CANARY, 500)
+    assert checklist.passed
+    assert checklist.reasons == ()
+
+
+def test_every_gate_that_a_stage_needs_is_there_and_serving_needs_more_than_comparing() -> None:
+    assert set(NEEDED[Stage.SHADOW]) < set(NEEDED[Stage.CANARY]) < set(NEEDED[Stage.RETIRED])
+    assert set(NEEDED[Stage.RETIRED]) == set(JUDGES)
+
+
+BROKEN: list[tuple[str, Outcome, dict[str, Any]]] = [
+    ("order", Outcome.FAILED, {"route": default_route("portal")}),
+    ("authority", Outcome.FAILED, {"read_class": ReadClass.AUTHORITATIVE}),
+    ("capture", Outcome.FAILED, {"uncaptured": ("POLICY",)}),
+    ("capture", Outcome.FAILED, {"holes": (Hole(where="POLICY", what="trigger disabled", next="enable"),)}),
+    ("capture", Outcome.INSUFFICIENT, {"problems": {"capture": "connection refused"}}),
+    ("backfill", Outcome.FAILED, {"backfill": {"POLICY": True, "CUSTOMER": False}}),
+    ("backfill", Outcome.INSUFFICIENT, {"backfill": {}}),
+    ("parked", Outcome.FAILED, {"parked": (Parked(where="events of policy v2", count=3, reason="no zone"),)}),
+    ("freshness", Outcome.FAILED, {"freshness": fresh(31)}),
+    ("freshness", Outcome.INSUFFICIENT, {"freshness": None}),
+    ("freshness", Outcome.INSUFFICIENT, {"freshness": Freshness(as_of=None, now=NOW, objective=HOUR)}),
+    ("shadow", Outcome.INSUFFICIENT, {"run": None}),
+    ("shadow", Outcome.INSUFFICIENT, {"run": run(config_hash="another")}),
+    ("shadow", Outcome.INSUFFICIENT, {"run": run(versions={"policy": 1})}),
+    ("shadow", Outcome.INSUFFICIENT, {"run": run(ended_at=NOW - 2 * HOUR)}),
+    ("shadow", Outcome.INSUFFICIENT, {"run": run(judged=299)}),
+    ("shadow", Outcome.INSUFFICIENT, {"run": run(judged=400, mismatched=1)}),
+    ("shadow", Outcome.FAILED, {"run": run(mismatched=5)}),
+    ("shadow", Outcome.FAILED, {"run": run(errors=1)}),
+    ("fingerprints", Outcome.FAILED, {"run": run(findings=(finding(), finding(accepted=True)))}),
+    ("fingerprints", Outcome.INSUFFICIENT, {"run": run(versions={"policy": 1})}),
+    ("determinism", Outcome.INSUFFICIENT, {"verifications": {}}),
+    ("determinism", Outcome.INSUFFICIENT, {"versions": {}, "run": run(versions={})}),
+    ("determinism", Outcome.FAILED, {"verifications": {"policy": verification(deterministic=False)}}),
+    ("determinism", Outcome.INSUFFICIENT, {"verifications": {"policy": verification(at=NOW - 8 * DAY)}}),
+    ("determinism", Outcome.INSUFFICIENT, {"code_hashes": {"policy": "edited"}}),
+    ("way_back", Outcome.INSUFFICIENT, {"rehearsal": None}),
+    ("way_back", Outcome.FAILED, {"rehearsal": rehearsal(passed=False, detail="legacy did not answer")}),
+    ("way_back", Outcome.INSUFFICIENT, {"rehearsal": rehearsal(at=NOW - 31 * DAY)}),
+]
+
+
+@pytest.mark.parametrize(("name", "outcome", "broken"), BROKEN)
+def test_a_gate_that_does_not_hold_stops_the_checklist(
+    name: str, outcome: Outcome, broken: dict[str, Any]
+) -> None:
+    found = gate(name, **broken)
+    assert found.outcome is outcome
+    assert found.evidence
+    assert not evaluate(facts(**broken), Stage.CANARY).passed
+
+
+def test_an_insufficient_gate_is_no_pass_and_says_what_to_run() -> None:
+    found = gate("shadow", run=run(judged=10))
+    assert not found.open
+    assert found.next == "strangler shadow run portal"
+    assert found.age == HOUR / 2
+
+
+def test_an_accepted_fingerprint_opens_the_canary_and_blocks_retirement() -> None:
+    accepted = run(findings=(finding(accepted=True),))
+    assert gate("fingerprints", run=accepted).outcome is Outcome.PASSED
+    assert gate("accepted", Stage.RETIRED, run=accepted).outcome is Outcome.FAILED
+
+
+def retiring(**changes: Any) -> dict[str, Any]:
+    return {"route": route_at(Stage.PROJECTION), "since": NOW - 15 * DAY, **changes}
+
+
+def test_legacy_goes_only_when_everybody_has_left_it_for_long_and_nothing_falls_back_to_it() -> None:
+    assert evaluate(facts(**retiring()), Stage.RETIRED).passed
+    for name, broken in (
+        ("tenure", {"since": NOW - 13 * DAY}),
+        ("tenure", {"since": None}),
+        ("consumers", {"others": (route_at(Stage.CANARY, 100),)}),
+        ("fallback", {"when_stale": WhenStale.LEGACY}),
+    ):
+        assert gate(name, Stage.RETIRED, **retiring(**broken)).outcome is Outcome.FAILED
+
+
+def waiver(name: str, *, days: int = 1) -> Waiver:
+    expires = NOW + days * DAY
+    return Waiver(capability="portal", gate=name, owner="ada", reason="pilot", expires_at=expires)
+
+
+def test_a_waiver_opens_its_gate_and_is_shown_with_its_owner() -> None:
+    found = gate("authority", read_class=ReadClass.AUTHORITATIVE, waivers=(waiver("authority"),))
+    assert found.outcome is Outcome.WAIVED
+    assert "ada answers for it" in found.evidence
+
+
+@pytest.mark.parametrize("granted", [waiver("authority", days=-1), waiver("parked")])
+def test_a_waiver_that_expired_or_is_for_another_gate_opens_nothing(granted: Waiver) -> None:
+    assert not gate("authority", read_class=ReadClass.AUTHORITATIVE, waivers=(granted,)).open
+
+
+def test_the_order_of_the_stages_cannot_be_waived() -> None:
+    assert not gate("order", route=default_route("portal"), waivers=(waiver("order"),)).open
+
+
+def test_nothing_can_be_waived_before_retirement_for_a_waiver_ends_and_retirement_does_not() -> None:
+    changes = retiring(read_class=ReadClass.AUTHORITATIVE, waivers=(waiver("authority"),))
+    assert not gate("authority", Stage.RETIRED, **changes).open
+
+
+def test_nothing_found_in_300_pairs_leaves_one_percent() -> None:
+    assert upper_bound(0, 300) == pytest.approx(0.01, rel=0.01)
+    assert upper_bound(0, 299) > upper_bound(0, 300)
+    assert upper_bound(3, 1000) == pytest.approx(0.00773, rel=0.01)
+    assert upper_bound(0, 0) == 1.0
+    assert upper_bound(5, 5) == 1.0
+
+
+def test_more_pairs_never_loosen_and_more_mismatches_never_tighten_the_bound() -> None:
+    bounds = [upper_bound(mismatches, 500) for mismatches in range(20)]
+    assert bounds == sorted(bounds)
+    assert upper_bound(2, 500) > upper_bound(2, 5000)
+
+
+def test_a_gate_reads_as_one_line() -> None:
+    text = str(gate("freshness", freshness=fresh(45)))
+    assert text == "freshness failed: 45.0 s behind, objective 30.0 s (next: strangler freshness portal)"
+    assert dt.timedelta() == gate("freshness").age

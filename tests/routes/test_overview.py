@@ -1,0 +1,329 @@
+"""What is authoritative here, how far behind is the view, how do we repair it: answered on a real little estate."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from tests.routes.facts import HOUR, Blown, Fuse
+from tests.routes.now import NOW
+from tests.routes.world import World
+from toolkit.core.errors import Infrastructure
+from toolkit.core.evidence import Discrepancy, ShadowRun, Waiver
+from toolkit.core.freshness import Confidence
+from toolkit.core.routes import Side, Stage
+from toolkit.facts import gather
+from toolkit.gates import Outcome, evaluate
+from toolkit.guard import guard
+from toolkit.overview import SILENT, authority, lagging, silence, stalled, status, status_of_all
+from toolkit.ports import Checkpoint, LeaseState, VersionState
+from toolkit.read import Reader
+from toolkit.repair import Action, Kind, Loops, execute, plan
+
+Make = Callable[..., World]
+
+
+def running(make_world: Make, **contract: str) -> World:
+    """A world in which everything has run once, and nothing is behind."""
+    world = make_world(**contract)
+    world.capture()
+    world.backfilled()
+    world.commit("P1", "P2", "P3")
+    world.relay()
+    world.project_all()
+    return world
+
+
+# --- how far behind -----------------------------------------------------------------------------
+
+
+def test_a_view_that_has_everything_is_fresh_and_nothing_waits(make_world: Make) -> None:
+    world = running(make_world)
+    seen = lagging(world.around, "portal")
+    assert seen.confidence is Confidence.FRESH
+    assert [hop.waiting for hop in seen.hops] == [0, 0, 0]
+    assert (seen.causes, seen.problems) == ((), ())
+    assert seen.as_of == seen.watermark
+    assert [lease.owner for lease in seen.leases] == ["host:1"]
+
+
+def test_each_hop_counts_what_waits_before_it(make_world: Make) -> None:
+    world = running(make_world)
+    world.commit("P4", "P5")
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [2, 0, 0]
+    world._translate(world._leading().epoch, 100)
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 2, 2]
+    world.relay()
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 2]
+    world.project_all()
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0]
+
+
+def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_run(make_world: Make) -> None:
+    seen = lagging(make_world().around, "portal")
+    assert (seen.as_of, seen.confidence) == (None, Confidence.UNKNOWN)
+    assert seen.causes == (
+        "no watermark was ever sent: the relay has not run, or not come to an end (nobody leads)",
+    )
+    assert seen.hops[0].next == "strangler relay"
+
+
+def test_a_projection_that_failed_says_so_with_its_detail(make_world: Make) -> None:
+    world = running(make_world)
+    world.fail("policy v1 at P9: no space left on device")
+    assert lagging(world.around, "portal").causes == ("failed: policy v1 at P9: no space left on device",)
+
+
+def test_what_cannot_be_seen_is_a_problem_and_not_an_error(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = running(make_world)
+
+    def dead(*_: object) -> None:
+        raise Infrastructure("legacy does not answer")
+
+    monkeypatch.setattr(type(world.legacy), "clock", dead)
+    monkeypatch.setattr(type(world.legacy.capture), "horizon", dead)
+    seen = lagging(world.around, "portal")
+    assert seen.hops[0].waiting is None
+    assert seen.problems == (
+        "legacy: legacy does not answer",
+        "view: legacy does not answer",
+        "capture: legacy does not answer",
+    )
+    shown = status(world.around, "portal")
+    assert shown.problems["freshness"] == "legacy does not answer"
+
+
+def lease(seconds: int) -> LeaseState:
+    expires = NOW + dt.timedelta(seconds=seconds)
+    return LeaseState(name="relay:crm", owner="host:1", epoch=4, expires_at=expires)
+
+
+def test_silence_is_told_with_its_length_and_who_leads() -> None:
+    old = NOW - dt.timedelta(minutes=3)
+    assert silence(NOW - SILENT, NOW, NOW, []) == ""
+    assert silence(old, NOW, NOW, [lease(-5)]) == (
+        "no watermark for 180 s: the relay is not running (nobody leads)"
+    )
+    assert "although host:1 leads until 12:00:05Z" in silence(old, NOW, NOW, [lease(5)])
+
+
+STATE = VersionState(projection="policy", version=1, serving=True, epoch=1, state="running", updated_at=NOW)
+
+
+def at(offset: int, sequence: int, as_of: dt.datetime | None = NOW) -> list[Checkpoint]:
+    return [Checkpoint(topic="t", partition=0, next_offset=offset, sequence=sequence, as_of=as_of)]
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "last", "bounds", "cause"),
+    [
+        (at(5, 5), {0: 5}, {0: (0, 5)}, ""),
+        (at(5, 5), {0: 7}, {0: (0, 7)}, ""),
+        (
+            at(5, 5),
+            {0: 6},
+            {0: (0, 5)},
+            "waiting for sequence 6 of partition 0: archived, not in the log yet",
+        ),
+        (at(5, 5), {0: 9}, {0: (7, 9)}, "the log no longer has offset 5: rebuild from the archive"),
+        (at(5, 5, None), {0: 5}, {0: (0, 5)}, "a partition has seen no watermark"),
+        (
+            at(5, 5, NOW - HOUR),
+            {0: 5},
+            {0: (0, 5)},
+            "3600 s behind the last watermark: the projector is slow or not",
+        ),
+    ],
+)
+def test_a_projection_that_does_not_follow_says_what_it_waits_for(
+    checkpoints: list[Checkpoint], last: dict[int, int], bounds: dict[int, tuple[int, int]], cause: str
+) -> None:
+    said = stalled(STATE, checkpoints, last, bounds, NOW)
+    assert cause in said
+    assert bool(said) == bool(cause)
+
+
+# --- who is authoritative -----------------------------------------------------------------------
+
+
+def test_who_answers_is_said_for_each_consumer_and_who_is_right_is_always_legacy(make_world: Make) -> None:
+    world = running(make_world)
+    world.route(Stage.SHADOW)
+    world.route(Stage.CANARY, 500, consumer="web")
+    seen = authority(world.around, "portal")
+    assert (seen.record, seen.record_context) == ("crm", "customer-records")
+    assert seen.answers == {
+        "*": "legacy crm, compared with policy v1",
+        "web": "policy v1 for 5 % of subjects, legacy crm for the others",
+    }
+
+
+def test_the_contract_tells_columns_vocabulary_and_what_the_events_mean(make_world: Make) -> None:
+    [contract] = authority(running(make_world).around, "portal").contracts
+    assert (contract.projection, contract.version, contract.context) == ("policy", 1, "customer-service")
+    assert {one.name: one.vocabulary for one in contract.columns}["status"] == ("in_force", "cancelled")
+    assert [(one.name, one.means) for one in contract.events] == [("PolicyIssued", "Cover begins.")]
+
+
+def test_an_authoritative_capability_says_that_it_stays_until_somebody_answers_for_it(
+    make_world: Make,
+) -> None:
+    world = running(make_world, read_class="authoritative")
+    world.route(Stage.PROJECTION)
+    assert authority(world.around, "portal").answers == {"*": "legacy crm"}
+    expires = world.clock() + HOUR
+    waiver = Waiver(capability="portal", gate="authority", owner="ada", reason="pilot", expires_at=expires)
+    world.evidence.grant(waiver, world.clock())
+    assert authority(world.around, "portal").answers == {"*": "policy v1, compared with legacy crm"}
+
+
+def test_every_value_can_be_printed_as_json(make_world: Make) -> None:
+    world = running(make_world)
+    for value in (
+        authority(world.around, "portal"),
+        status_of_all(world.around),
+        plan(world.around, "portal"),
+    ):
+        assert msgspec.json.encode(value)
+
+
+# --- the same facts for gates, guard and reads --------------------------------------------------
+
+
+def test_the_gates_see_the_real_estate(make_world: Make) -> None:
+    world = make_world()
+    outcomes = {
+        gate.name: gate.outcome for gate in evaluate(gather(world.around, "portal"), Stage.SHADOW).gates
+    }
+    assert outcomes["capture"] is Outcome.FAILED
+    assert outcomes["backfill"] is Outcome.FAILED
+    world.capture()
+    world.backfilled()
+    world.relay()
+    assert evaluate(gather(world.around, "portal"), Stage.SHADOW).passed
+
+
+def test_the_guard_moves_the_real_route_back_and_signs_for_it(make_world: Make) -> None:
+    world = running(make_world)
+    for step in (Stage.SHADOW, Stage.CANARY, Stage.PROJECTION):
+        world.route(step, 500)
+    [quiet] = guard(world.around, "portal")
+    assert quiet.reasons == ()
+    world.skew = dt.timedelta(minutes=1)
+    world.evidence.save_run(bad_run(world), [])
+    [seen] = guard(world.around, "portal")
+    assert "30 of 400 pairs differ" in seen.reasons[0]
+    assert world.routes.get("portal").stage is Stage.SHADOW
+    assert world.routes.history("portal")[0].move.who == "guard"
+    assert guard(world.around, "portal")[0].move is None
+
+
+def bad_run(world: World) -> ShadowRun:
+    return ShadowRun(
+        id="run-9",
+        capability="portal",
+        config_hash=world.project.settings.config_hash("portal"),
+        versions={"policy": 1},
+        started_at=world.clock(),
+        ended_at=world.clock(),
+        verdict="mismatch",
+        judged=400,
+        confirmed=((("f00",), 30),),
+    )
+
+
+def test_a_read_of_the_real_estate_is_fresh_or_falls_back_for_a_parked_subject(make_world: Make) -> None:
+    world = make_world(when_stale="legacy")
+    world.capture()
+    world.commit("P1", "P2")
+    world.relay()
+    world.project_all(park="P2")
+    world.route(Stage.PROJECTION)
+    reader = Reader(
+        world.project, {"crm": world.legacy}, world.store, world.routes, world.clock, waivers=world.evidence
+    )
+    fresh, held = reader.read("portal", "P1"), reader.read("portal", "P2")
+    assert (fresh.served_by, fresh.confidence) == (Side.PROJECTION, Confidence.FRESH)
+    assert fresh.rows[0]["status"] == "in_force"
+    assert (held.served_by, held.rows[0]["status"]) == (Side.LEGACY, "active")
+    assert "events of P2 are parked" in held.warnings[0]
+    assert reader.paths("portal").keys(dt.date(2026, 3, 1)) == [{"policy_no": "P1"}, {"policy_no": "P2"}]
+
+
+# --- how to repair ------------------------------------------------------------------------------
+
+
+def test_where_nothing_is_wrong_there_is_nothing_to_repair(make_world: Make) -> None:
+    assert plan(running(make_world).around, "portal") == []
+
+
+def test_what_is_parked_is_replayed_changes_before_events(make_world: Make) -> None:
+    world = make_world()
+    world.capture()
+    world.commit("P1", "P2")
+    world.relay()
+    world.project_all(park="P2")
+    world.commit("P3")
+    world.park_change("P3", "unknown code Q")
+    actions = plan(world.around, "portal")
+    assert [(one.kind, one.command) for one in actions] == [
+        (Kind.REPLAY_CHANGES, "strangler repair changes crm"),
+        (Kind.REPLAY_EVENTS, "strangler repair events policy"),
+    ]
+    assert actions[0].why == "1 changes are parked, first: unknown code Q"
+    assert actions[1].why == "1 events are parked, first: no branch has this code"
+
+
+def test_rows_that_are_missing_are_folded_again(make_world: Make) -> None:
+    world = running(make_world)
+    lost = Discrepancy(
+        run_id="r", capability="portal", fingerprint="f", key="P2", kind="mechanical", path="", detail={}
+    )
+    [action] = plan(world.around, "portal", [lost, lost])
+    assert (action.kind, action.target, action.version, action.keys) == (Kind.REPROJECT, "policy", 1, ("P2",))
+
+
+def test_one_repair_that_fails_does_not_stop_the_next() -> None:
+    def fail(source: str) -> int:
+        raise Infrastructure("legacy is away")
+
+    loops = Loops(
+        replay_changes=fail,
+        replay_events=lambda projection, version: 3,
+        reproject=lambda projection, version, keys: len(keys),
+        rebuild=lambda projection, version: version,
+    )
+    kinds = (Kind.REPLAY_CHANGES, Kind.REPLAY_EVENTS, Kind.REPROJECT, Kind.REBUILD, Kind.MEND)
+    actions = [
+        Action(kind=kind, target="x", version=7, keys=("a", "b"), why="", command="") for kind in kinds
+    ]
+    done = execute(actions, loops)
+    assert [(one.settled, one.problem) for one in done] == [(0, "legacy is away"), (3, ""), (2, ""), (7, "")]
+
+
+def test_a_guard_that_dies_anywhere_and_runs_again_moves_the_route_back_once(make_world: Make) -> None:
+    world = running(make_world)
+    crashes = 0
+    for after in (False, True):
+        for at_call in range(1, 50):
+            before = len(world.routes.history("portal", 1_000))
+            for step in (Stage.SHADOW, Stage.CANARY, Stage.PROJECTION):
+                world.route(step, 500)
+            world.skew += dt.timedelta(minutes=1)
+            world.evidence.save_run(bad_run(world), [])
+            try:
+                guard(replace(world.around, routes=Fuse(world.routes, at_call, after=after)), "portal")
+            except Blown:
+                crashes += 1
+            else:
+                break
+            finally:
+                guard(world.around, "portal")
+                assert world.routes.get("portal").stage is Stage.SHADOW
+                assert len(world.routes.history("portal", 1_000)) == before + 4
+                world.route(Stage.LEGACY)
+    assert crashes == 10

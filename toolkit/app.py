@@ -1,0 +1,210 @@
+"""The composition root: opens what a project's settings name, each part once and only when it is needed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from adapters.state.evidence import EvidenceStore
+from adapters.state.lease_list import SqlLeaseList
+from adapters.state.routes import SqlRoutes
+from adapters.state.store import State, open_state
+from migrations.upgrade import current, head, upgrade
+from toolkit import registry
+from toolkit.backfill import Backfill
+from toolkit.core.projections import Definition
+from toolkit.facts import Around
+from toolkit.loader import Project, load
+from toolkit.ports import LegacySource, Log, ReadStore
+from toolkit.project import Projector
+from toolkit.read import Observe, Reader
+from toolkit.relay import Relay
+from toolkit.translate import Translation
+from toolkit.verify import code_hash
+
+
+def utc_now() -> dt.datetime:
+    """This machine's clock; everything below takes it as an argument."""
+    return dt.datetime.now(dt.UTC)
+
+
+class App:
+    """A project with its databases and its log. Close it, or use it as a context manager."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.clock = utc_now
+        self._sources: dict[str, LegacySource] = {}
+
+    def legacy(self, name: str) -> LegacySource:
+        """One legacy source, opened on first use."""
+        if name not in self._sources:
+            section = self.project.settings.legacy[name]
+            self._sources[name] = registry.adapter(registry.LEGACY, section.url)(name, section.url, section)
+        return self._sources[name]
+
+    @property
+    def sources(self) -> Mapping[str, LegacySource]:
+        """All legacy sources of the project."""
+        return {name: self.legacy(name) for name in self.project.settings.legacy}
+
+    @cached_property
+    def store(self) -> ReadStore:
+        """The read store."""
+        url = self.project.settings.read_store.url
+        opened: ReadStore = registry.adapter(registry.READ_STORE, url)(url)
+        return opened
+
+    @property
+    def state_url(self) -> str:
+        """Where the toolkit keeps its own tables: in the read store's database unless `[state]` says otherwise."""
+        return self.project.settings.state.url or self.project.settings.read_store.url
+
+    @cached_property
+    def state(self) -> State:
+        """Archive and leases."""
+        return open_state(self.state_url)
+
+    @cached_property
+    def evidence(self) -> EvidenceStore:
+        """Shadow runs, verifications, rehearsals, waivers."""
+        return EvidenceStore(self.state.engine)
+
+    @cached_property
+    def routes(self) -> SqlRoutes:
+        """Routes and their history."""
+        return SqlRoutes(self.state.engine)
+
+    @cached_property
+    def log(self) -> Log:
+        """The event log."""
+        section = self.project.settings.log
+        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
+        return opened
+
+    def translation(self, source: str) -> Translation:
+        """What turns a source's changes into events."""
+        return Translation(
+            self.legacy(source),
+            self.project.translators[source],
+            self.project.catalogue,
+            self.state.archive,
+            groups=[[table.table for table in group] for group in self.project.groups(source)],
+            topic=self.project.topic(source),
+            partitions=self.project.settings.log.partitions,
+            clock=self.clock,
+        )
+
+    def backfill(self, source: str, translation: Translation) -> Backfill:
+        """What reads a source's history."""
+        section = self.project.settings.legacy[source]
+        return Backfill(translation, self.project.groups(source), chunk=section.chunk, pace=section.pace)
+
+    def relay(self, source: str, translation: Translation) -> Relay:
+        """What publishes a source's events. Lead before you step."""
+        topic = self.project.topic(source)
+        return Relay(
+            self.legacy(source),
+            translation.step,
+            self.state.archive,
+            self.state.leases,
+            self.log.publisher(topic),
+            topic=topic,
+            partitions=self.project.settings.log.partitions,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            clock=self.clock,
+        )
+
+    def projector(self, definition: Definition) -> Projector:
+        """What keeps one version of a projection up to date. Start before you advance."""
+        return Projector(
+            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+        )
+
+    def running_versions(self, name: str | None = None) -> list[Definition]:
+        """The versions that are kept up to date: those that serve or are built. A projection that the store does not
+        know begins with its newest version.
+        """
+        names = [name] if name else list(self.project.projections)
+        found = []
+        for one in names:
+            stored = {state.version: state for state in self.store.versions(one)}
+            known = self.project.projections.get(one, {})
+            wanted = [
+                number
+                for number, state in stored.items()
+                if number in known and (state.serving or state.state in ("running", "waiting"))
+            ]
+            found.extend(self.project.definition(one, number) for number in wanted or _newest(known, stored))
+        return found
+
+    @cached_property
+    def around(self) -> Around:
+        """What gates, guard and the three questions are answered from."""
+        return Around(
+            project=self.project,
+            legacy=self.sources,
+            archive=self.state.archive,
+            read_store=self.store,
+            routes=self.routes,
+            evidence=self.evidence,
+            clock=self.clock,
+            code_hash=code_hash,
+            log=self.log,
+            leases=SqlLeaseList(self.state.engine),
+        )
+
+    def setup(self) -> list[str]:
+        """Create or upgrade our tables and the topics; says what was done."""
+        done = []
+        for which, url in (("state", self.state_url), ("read_store", self.project.settings.read_store.url)):
+            was = current(url, which)
+            upgrade(url, which)
+            done.append(f"{which}: {was or 'nothing'} -> {head(which)}")
+        for topic, partitions in self.project.topics.items():
+            self.log.create(topic, partitions)
+            done.append(f"topic {topic}: {partitions} partitions")
+        return done
+
+    def reader(self, observe: Observe | None = None) -> Reader:
+        """A reader that answers capabilities through their routes."""
+        return Reader(
+            self.project,
+            self.sources,
+            self.store,
+            self.routes,
+            self.clock,
+            waivers=self.evidence,
+            observe=observe,
+        )
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        for source in self._sources.values():
+            source.close()
+        for name in ("log", "store", "state"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _newest(known: Mapping[int, Definition], stored: Mapping[int, object]) -> list[int]:
+    return [max(known)] if known and not stored else []
+
+
+def open_project(folder: str | Path = ".") -> App:
+    """Open the project in a folder. Raises ProjectError with every fault of it."""
+    return App(load(Path(folder)))

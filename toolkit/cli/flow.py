@@ -1,0 +1,262 @@
+"""Commands that make events flow: backfill, relay, project, run, log."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.logging import RichHandler
+
+from toolkit.app import App, open_project
+from toolkit.cli.options import SourceOption
+from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, errors, line, progress, table
+from toolkit.cli.stopping import stop_on_signals
+from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.records import Record
+from toolkit.relay import Relay
+from toolkit.supervise import Loop, Supervisor
+from toolkit.translate import Translation
+
+OnceOption = Annotated[
+    bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(backfill)
+    app.command()(relay)
+    app.command()(project)
+    app.command()(run)
+    app.command(name="log")(show_log)
+
+
+def backfill(
+    source: SourceOption = "",
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Read nothing: events begin with the changes from now on.")
+    ] = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Read what the legacy source holds already, in chunks, beside the live stream. Can be stopped; goes on where it was."""
+    with open_project(project) as opened, stop_on_signals() as stop:
+        done = {name: _backfill(opened, name, skip, stop) for name in _sources(opened, source)}
+    emit(done, as_json, _show_backfill)
+    raise typer.Exit(ExitCode.CLEAN if all(one["done"] for one in done.values()) else ExitCode.FINDINGS)
+
+
+def _sources(opened: App, source: str) -> list[str]:
+    known = list(opened.project.settings.legacy)
+    if source and source not in known:
+        raise UsageError(f"there is no [legacy.{source}] in strangler.toml; there are: {', '.join(known)}")
+    return [source] if source else known
+
+
+@contextmanager
+def _leading(opened: App, source: str) -> Iterator[tuple[Translation, Relay]]:
+    """Lead a source for the time of a command; what is parked is tried again first, with the rules as they are now."""
+    translation = opened.translation(source)
+    leader = opened.relay(source, translation)
+    leader.lead()
+    try:
+        yield translation, leader
+    finally:
+        leader.resign()
+
+
+def _backfill(opened: App, source: str, skip: bool, stop: threading.Event) -> dict[str, Any]:
+    with _leading(opened, source) as (translation, leader), progress() as bar:
+        work = opened.backfill(source, translation)
+        if skip:
+            work.skip(leader.epoch)
+            return {"rows": 0, "events": 0, "parked": 0, "done": True}
+        total, rows, events, parked = work.estimate(), 0, 0, 0
+        task = bar.add_task(f"backfill {source}", total=total)
+        while not stop.is_set():
+            leader.keep_leading()
+            step = work.step(leader.epoch)
+            if step is None:
+                break
+            rows, events, parked = rows + step.rows, events + step.events, parked + step.parked
+            bar.update(task, completed=max(0, total - work.estimate()))
+        return {"rows": rows, "events": events, "parked": parked, "done": not stop.is_set()}
+
+
+def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:
+    for name, one in done.items():
+        state = "done" if one["done"] else "stopped; the same command goes on"
+        parked = f", {one['parked']} changes parked (strangler repair show)" if one["parked"] else ""
+        line(f"{name}: {one['rows']:,} rows read, {one['events']:,} events archived{parked}; {state}")
+
+
+def relay(
+    source: SourceOption = "",
+    once: OnceOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Translate what is captured, publish it, and promise how far: until stopped, or once."""
+    _loops(
+        project,
+        as_json,
+        once,
+        lambda opened: _relays(opened, source),
+        lambda opened: _relay_once(opened, source),
+    )
+
+
+def project(
+    name: Annotated[str, typer.Argument(help="A projection; all of them when left out.")] = "",
+    once: OnceOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Apply events to the read models: until stopped, or once."""
+    _loops(
+        project,
+        as_json,
+        once,
+        lambda opened: _projectors(opened, name),
+        lambda opened: _project_once(opened, name),
+    )
+
+
+def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Relay and project everything in one process: until stopped, or once."""
+
+    def both(opened: App) -> Mapping[str, Loop]:
+        return {**_relays(opened, ""), **_projectors(opened, "")}
+
+    def all_once(opened: App) -> dict[str, Any]:
+        return {**_relay_once(opened, ""), **_project_once(opened, "")}
+
+    _loops(project, as_json, once, both, all_once)
+
+
+def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once: Any) -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with open_project(project_folder) as opened, stop_on_signals() as stop:
+        if once:
+            emit(do_once(opened), as_json, _show_done)
+            return
+        supervisor = Supervisor(lambda: wanted(opened))
+        supervisor.run(stop)
+    failures = {name: str(error) for name, error in supervisor.failures.items()}
+    emit({"failed": failures}, as_json, _show_failures)
+    raise typer.Exit(ExitCode.FINDINGS if failures else ExitCode.CLEAN)
+
+
+def _show_failures(done: dict[str, dict[str, str]]) -> None:
+    if done["failed"]:
+        table("stopped by an error", ("loop", "error"), done["failed"].items())
+
+
+def _relays(opened: App, source: str) -> Mapping[str, Loop]:
+    def loop(name: str) -> Loop:
+        def lead(stop: threading.Event) -> None:
+            translation = opened.translation(name)
+            opened.relay(name, translation).run(stop, standby=True, first=translation.replay)
+
+        return lead
+
+    return {f"relay of {name}": loop(name) for name in _sources(opened, source)}
+
+
+def _projectors(opened: App, name: str) -> Mapping[str, Loop]:
+    return {
+        definition.identity: opened.projector(definition).run
+        for definition in opened.running_versions(name or None)
+    }
+
+
+def _relay_once(opened: App, source: str) -> dict[str, Any]:
+    done = {}
+    for name in _sources(opened, source):
+        with _leading(opened, name) as (translation, leader):
+            translation.replay(leader.epoch)
+            total = leader.drain()
+        done[f"relay of {name}"] = {
+            "changes": total.changes,
+            "published": total.published,
+            "as_of": total.watermark,
+        }
+    return done
+
+
+def _project_once(opened: App, name: str) -> dict[str, Any]:
+    done: dict[str, Any] = {}
+    for definition in opened.running_versions(name or None):
+        projector = opened.projector(definition)
+        projector.start()
+        applied = parked = 0
+        try:
+            while (step := projector.advance()).deliveries:
+                applied, parked = applied + step.applied, parked + step.parked
+        finally:
+            projector.close()
+        as_ofs = [one.as_of for one in projector.checkpoints]
+        as_of = None if None in as_ofs else min(one for one in as_ofs if one is not None)
+        done[definition.identity] = {"applied": applied, "parked": parked, "as_of": as_of}
+    return done
+
+
+def _show_done(done: dict[str, dict[str, Any]]) -> None:
+    for name, one in done.items():
+        told = ", ".join(f"{count:,} {what}" for what, count in one.items() if isinstance(count, int))
+        line(f"{name}: {told}; as of {one['as_of'] or 'nothing promised yet'}")
+
+
+def show_log(
+    source: SourceOption = "",
+    limit: Annotated[int, typer.Option("--limit", help="At most so many events a source.", min=1)] = 20,
+    subject: Annotated[str, typer.Option("--subject", help="Only the events of this subject.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events of a subject, or where the log's partitions begin and end."""
+    with open_project(project) as opened:
+        found = [_log(opened, name, subject, limit) for name in _sources(opened, source)]
+    emit_each(found, as_json, _show_log)
+
+
+def _log(opened: App, source: str, subject: str, limit: int) -> dict[str, Any]:
+    topic = opened.project.topic(source)
+    if not subject:
+        bounds = opened.log.bounds(topic)
+        return {"topic": topic, "partitions": {number: list(bound) for number, bound in bounds.items()}}
+    records = opened.state.archive.of_subject(topic, subject)[-limit:]
+    return {"topic": topic, "subject": subject, "events": [_event(one) for one in records]}
+
+
+def _event(record: Record) -> dict[str, Any]:
+    envelope = record.envelope
+    return {
+        "time": envelope.time,
+        "type": envelope.type,
+        "data": record.data.decode(),
+        "at": f"{record.partition}/{record.sequence}",
+        "position": envelope.position,
+    }
+
+
+def _show_log(found: dict[str, Any]) -> None:
+    if "events" in found:
+        rows = [
+            (one["time"], one["type"], one["data"], one["at"], one["position"]) for one in found["events"]
+        ]
+        table(
+            f"{found['topic']}, {found['subject']}",
+            ("time", "event", "data", "partition/sequence", "from"),
+            rows,
+        )
+        return
+    bounds = [(number, first, after) for number, (first, after) in found["partitions"].items()]
+    table(found["topic"], ("partition", "first offset", "next offset"), bounds)

@@ -1,0 +1,157 @@
+"""Commands about versions of projections: list, rebuild, verify, compare, switch, drop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from toolkit.app import App, open_project
+from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table
+from toolkit.cli.stopping import stop_on_signals
+from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.projections import Definition
+from toolkit.facts import serving_versions
+from toolkit.ports import VersionState
+from toolkit.rebuild import Compared, compare_versions
+from toolkit.verify import verify as replay_twice
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(versions)
+    app.command()(rebuild)
+    app.command()(verify)
+    app.command()(compare)
+    app.command()(switch)
+    app.command()(drop)
+
+
+def versions(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """List the versions in the read store and in the code."""
+    with open_project(project) as opened:
+        found = opened.store.versions()
+        stored = {(one.projection, one.version) for one in found}
+        only_code = [
+            one.identity
+            for all_ in opened.project.projections.values()
+            for one in all_.values()
+            if (one.name, one.version) not in stored
+        ]
+    emit({"versions": found, "not_built": only_code}, as_json, lambda _: _show_versions(found, only_code))
+
+
+def _show_versions(found: list[VersionState], only_code: list[str]) -> None:
+    rows = [
+        (f"{one.projection} v{one.version}", one.serving, one.state, one.detail, one.built_at, one.updated_at)
+        for one in found
+    ]
+    table("versions", ("version", "serves", "state", "detail", "built", "last wrote"), rows)
+    if only_code:
+        line(f"in the code, not built: {', '.join(only_code)}")
+
+
+def _wanted(opened: App, projection: str, version: int) -> Definition:
+    known = opened.project.projections.get(projection)
+    return opened.project.definition(projection, version or max(known or [0]))
+
+
+def rebuild(
+    projection: ProjectionArgument,
+    version: VersionOption = 0,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Build a version from the archive, beside the one that serves. Can be stopped; goes on where it was."""
+    with open_project(project) as opened, stop_on_signals() as stop, progress() as bar:
+        definition = _wanted(opened, projection, version)
+        task = bar.add_task(f"rebuild {definition.identity}", total=None)
+
+        def advance(seen: Any) -> None:
+            bar.update(task, total=seen.total, completed=seen.done)
+
+        done = opened.rebuild(definition).run(stop, progress=advance)
+    emit(done, as_json, _show_rebuilt)
+    raise typer.Exit(ExitCode.CLEAN if done.complete else ExitCode.FINDINGS)
+
+
+def _show_rebuilt(done: Any) -> None:
+    state = "complete" if done.complete else "stopped; the same command goes on"
+    parked = f", {done.parked} parked" if done.parked else ""
+    line(f"{done.identity}: {done.events:,} events in {done.seconds:.1f} s{parked}; {state}")
+
+
+def verify(
+    projection: ProjectionArgument,
+    version: VersionOption = 0,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a version's history twice, in different orders and batches, and compare with the live table. Recorded."""
+    with open_project(project) as opened:
+        serving = serving_versions(opened.store, [projection])
+        definition = _wanted(opened, projection, version or serving.get(projection, 0))
+        done = replay_twice(
+            definition, opened.project.catalogue, opened.store, opened.state.archive, opened.clock
+        )
+        opened.evidence.save_verification(done.record)
+    emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))
+    raise typer.Exit(ExitCode.CLEAN if done.record.deterministic else ExitCode.FINDINGS)
+
+
+def compare(
+    projection: ProjectionArgument,
+    old: Annotated[int, typer.Option("--old", help="The one version.")],
+    new: Annotated[int, typer.Option("--new", help="The other version.")],
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions row by row: how many differ, in which columns, with examples. Ends with 1 when some do."""
+    with open_project(project) as opened:
+        done = compare_versions(
+            opened.store,
+            opened.project.definition(projection, old),
+            opened.project.definition(projection, new),
+        )
+    emit(done, as_json, lambda one: _show_compared(one, old, new))
+    raise typer.Exit(ExitCode.CLEAN if done.same else ExitCode.FINDINGS)
+
+
+def _show_compared(done: Compared, old: int, new: int) -> None:
+    line(f"{done.rows:,} rows compared: {done.differing:,} differ")
+    rows = [(one.column, one.count, one.key, one.old, one.new) for one in done.columns]
+    if rows:
+        table("", ("column", "rows", "for example", f"v{old}", f"v{new}"), rows)
+
+
+def switch(
+    projection: ProjectionArgument,
+    version: VersionOption = 0,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Let another version serve, in one transaction. The former one keeps running, for the way back."""
+    with open_project(project) as opened:
+        definition = _wanted(opened, projection, version)
+        opened.store.switch(definition.name, definition.version)
+        found = opened.store.versions(projection)
+    emit(found, as_json, lambda some: _show_versions(some, []))
+
+
+def drop(
+    projection: ProjectionArgument,
+    version: Annotated[int, typer.Option("--version", "-v", help="Which version.")],
+    yes: YesOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a version that does not serve, with its table."""
+    with open_project(project) as opened:
+        known = {one.version for one in opened.store.versions(projection)}
+        if version not in known:
+            raise UsageError(f"the read store has no {projection} v{version}")
+        if not (yes or as_json):
+            confirm(f"Drop {projection} v{version} and its table?")
+        opened.store.drop(projection, version)
+    emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line(f"dropped {one['dropped']}"))

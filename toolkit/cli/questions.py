@@ -1,0 +1,175 @@
+"""The three questions, and all of them on one screen: read, authority, freshness, status."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from toolkit.app import open_project
+from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapability
+from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, span, table, text_of
+from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.routes import ANY_CONSUMER
+from toolkit.overview import Authority, Lag, Status, lagging, status_of_all
+from toolkit.overview import authority as who_is_right
+from toolkit.read import Reading
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(read)
+    app.command()(authority)
+    app.command()(freshness)
+    app.command()(status)
+
+
+def read(
+    capability: CapabilityArgument,
+    key: Annotated[list[str], typer.Argument(help="The key: its value, or COLUMN=VALUE for each column.")],
+    consumer: ConsumerOption = ANY_CONSUMER,
+    today: Annotated[str, typer.Option("--today", help="The business date, e.g. 2026-06-30.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a read through its route, with all that its reader must know to trust it."""
+    with open_project(project) as opened:
+        reading = opened.reader().read(
+            capability, _key(key), consumer=consumer, today=_date(today), parameters=_today(today)
+        )
+    emit(reading, as_json, _show_reading)
+
+
+def _key(given: list[str]) -> str | dict[str, object]:
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    parts = [one.partition("=") for one in given]
+    if not all(equals for _, equals, _ in parts):
+        raise UsageError(f"{' '.join(given)}: write COLUMN=VALUE for each column of the key")
+    return {column: value for column, _, value in parts}
+
+
+def _date(text: str) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise UsageError(f"--today {text}: write it as 2026-06-30") from error
+
+
+def _today(text: str) -> dict[str, object]:
+    return {"today": text} if text else {}
+
+
+def _show_reading(reading: Reading) -> None:
+    for row in reading.rows:
+        table("", ("column", "value"), row.items())
+    if not reading.rows:
+        line("no row")
+    position = ", ".join(
+        f"{topic}[{partition}]@{offset}"
+        for topic, partitions in reading.position.items()
+        for partition, offset in sorted(partitions.items())
+    )
+    versions = ", ".join(f"{name} v{version}" for name, version in reading.versions.items())
+    facts = (
+        ("served by", f"{reading.served_by} ({versions})" if versions else reading.served_by),
+        ("confidence", reading.confidence),
+        ("as of", reading.as_of),
+        ("lag", reading.lag),
+        ("position", position or None),
+        ("context", reading.context),
+        ("read class", reading.read_class),
+        ("stage", reading.stage),
+    )
+    table("", ("this answer", ""), facts)
+    for warning in reading.warnings:
+        line(f"! {warning}", style="yellow")
+
+
+def _each(given: str, known: Iterable[str]) -> list[str]:
+    return [given] if given else list(known)
+
+
+def authority(
+    capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
+) -> None:
+    """What is authoritative here?"""
+    with open_project(project) as opened:
+        names = _each(capability, opened.project.settings.capability)
+        found = [who_is_right(opened.around, name) for name in names]
+    emit_each(found, as_json, _show_authority)
+
+
+def _show_authority(found: Authority) -> None:
+    line(f"{found.capability}: {found.means}", style="bold")
+    facts = [
+        ("system of record", f"{found.record} ({found.record_context})"),
+        ("read class", found.read_class),
+        ("freshness objective", f"{found.objective}; when stale: {found.when_stale}"),
+        *((f"answers for {consumer}", who) for consumer, who in found.answers.items()),
+        *((("stays on legacy", found.stays),) if found.stays else ()),
+    ]
+    table("", ("", ""), facts)
+    for contract in found.contracts:
+        columns = ", ".join(
+            column.name + (f" ({'|'.join(column.vocabulary)})" if column.vocabulary else "")
+            for column in contract.columns
+        )
+        line(f"  {contract.projection} v{contract.version} in {contract.context}: {columns}")
+        line(f"    made from {', '.join(event.name for event in contract.events)}")
+
+
+def freshness(
+    capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
+) -> None:
+    """How far behind is the view I am looking at, and what is it waiting for? Ends with 1 when one is too old."""
+    with open_project(project) as opened:
+        names = _each(capability, opened.project.settings.capability)
+        found = [lagging(opened.around, name) for name in names]
+    emit_each(found, as_json, _show_lag)
+    fresh = all(one.lag is not None and one.lag <= one.objective for one in found)
+    raise typer.Exit(ExitCode.CLEAN if fresh else ExitCode.FINDINGS)
+
+
+def _show_lag(found: Lag) -> None:
+    line(
+        f"{found.capability}: {found.confidence}, {span(found.lag)} behind (objective {span(found.objective)}), "
+        f"as of {text_of(found.as_of)}",
+        style="bold",
+    )
+    rows = [(hop.name, hop.waiting, hop.unit, hop.cause, hop.next) for hop in found.hops]
+    table("", ("hop", "waiting", "", "cause", "next"), rows)
+    for problem in found.problems:
+        line(f"! {problem}", style="yellow")
+
+
+def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Show every capability on one screen."""
+    with open_project(project) as opened:
+        found = status_of_all(opened.around)
+    emit(found, as_json, _show_status)
+
+
+def _show_status(found: list[Status]) -> None:
+    rows = [
+        (
+            one.capability,
+            one.read_class.replace("_", " "),
+            ", ".join(
+                route.label if route.consumer == ANY_CONSUMER else f"{route.consumer}: {route.label}"
+                for route in one.routes
+            ),
+            one.lag.confidence,
+            one.lag.lag,
+            sum(parked.count for parked in one.parked),
+            None if one.judged is None else f"{one.mismatched} of {one.judged}",
+        )
+        for one in found
+    ]
+    table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
+    told = [f"{one.capability}, {part}: {problem}" for one in found for part, problem in one.problems.items()]
+    told += [f"{one.capability}: {cause}" for one in found for cause in one.lag.causes]
+    for warning in dict.fromkeys(told):
+        line(f"! {warning}", style="yellow")

@@ -1,0 +1,130 @@
+"""Commands that repair: show what can be done, replay what is parked, fold a key again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from toolkit.app import App, open_project
+from toolkit.cli.options import OptionalCapability, ProjectionArgument
+from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
+from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
+from toolkit.facts import serving_versions
+from toolkit.repair import Action, plan
+from toolkit.replay import Reprojected, replay_parked, reproject
+
+repair = typer.Typer(help="How do we repair it: show, changes, events, key.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(repair, name="repair")
+
+
+@repair.command()
+def show(
+    capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
+) -> None:
+    """Say what is to be repaired, why, and with which commands. Ends with 1 when there is something."""
+    with open_project(project) as opened:
+        names = [capability] if capability else list(opened.project.settings.capability)
+        found = {name: _actions(opened, name) for name in names}
+    emit(found, as_json, _show_actions)
+    raise typer.Exit(ExitCode.FINDINGS if any(found.values()) else ExitCode.CLEAN)
+
+
+def _actions(opened: App, capability: str) -> list[Action]:
+    opened.project.capability(capability)
+    discrepancies = opened.evidence.open_discrepancies(capability, opened.clock())
+    return plan(opened.around, capability, discrepancies)
+
+
+def _show_actions(found: dict[str, list[Action]]) -> None:
+    for name, actions in found.items():
+        if not actions:
+            line(f"{name}: nothing to repair")
+            continue
+        table(name, ("do", "why", "command"), [(one.kind, one.why, one.command) for one in actions])
+
+
+@repair.command()
+def changes(
+    source: Annotated[str, typer.Argument(help="A legacy source.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Translate the parked changes again, with the translators as they are now. What is mended flows, in order."""
+    with open_project(project) as opened:
+        names = [source] if source else list(opened.project.settings.legacy)
+        done = {name: _replay(opened, name) for name in names}
+    rows = [(name, one["tried"], one["events"], one["parked"]) for name, one in done.items()]
+    emit(done, as_json, lambda _: table("", ("source", "tried again", "events", "still parked"), rows))
+    raise typer.Exit(ExitCode.FINDINGS if any(one["parked"] for one in done.values()) else ExitCode.CLEAN)
+
+
+def _replay(opened: App, source: str) -> dict[str, int]:
+    if source not in opened.project.settings.legacy:
+        raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
+    translation = opened.translation(source)
+    relay = opened.relay(source, translation)
+    try:
+        relay.lead()
+    except LeaseHeld as error:
+        raise Refused(
+            f"a relay leads {source}",
+            [
+                str(error),
+                "restart it with the mended project: it tries what is parked again before anything else",
+            ],
+        ) from error
+    try:
+        done = translation.replay(relay.epoch)
+    finally:
+        relay.resign()
+    return {"tried": done.changes, "events": done.events, "parked": done.parked}
+
+
+@repair.command()
+def events(projection: ProjectionArgument, project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Apply the parked events of the serving version again, with the code as it is now."""
+    with open_project(project) as opened:
+        definition = opened.project.definition(projection, _serving(opened, projection))
+        done = replay_parked(definition, opened.project.catalogue, opened.store, opened.clock)
+    reasons = sorted({one.reason for one in done.waiting if not one.held})
+    summary = {"applied": done.applied, "waiting": len(done.waiting), "reasons": reasons}
+    said = f"{definition.identity}: {done.applied} applied, {len(done.waiting)} still parked"
+    emit(summary, as_json, lambda _: line("\n  ".join([said, *reasons])))
+    raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+
+
+@repair.command()
+def key(
+    projection: ProjectionArgument,
+    value: Annotated[str, typer.Argument(help="The key of the row.")],
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Fold one row of the serving version again, from the archive."""
+    with open_project(project) as opened:
+        definition = opened.project.definition(projection, _serving(opened, projection))
+        done = reproject(
+            definition, opened.project.catalogue, opened.store, opened.state.archive, value, opened.clock
+        )
+    emit(done, as_json, _show_reprojected)
+    raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+
+
+def _show_reprojected(done: Reprojected) -> None:
+    state = "as it was" if done.before == done.after else "changed"
+    line(f"{done.key}: folded again from {done.events} events; the row is {state}")
+    before, after = done.before or {}, done.after or {}
+    rows = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
+    table("", ("column", "before", "after"), [row for row in rows if row[1] != row[2]])
+
+
+def _serving(opened: App, projection: str) -> int:
+    versions = serving_versions(opened.store, [projection])
+    if projection not in versions:
+        raise UsageError(f"no version of {projection} serves: run `strangler project {projection}` first")
+    return versions[projection]

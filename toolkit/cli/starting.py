@@ -1,0 +1,217 @@
+"""Commands to begin with: check the project, set up our tables, install capture, read the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.app import App, open_project
+from toolkit.cli.options import SourceOption, YesOption
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
+from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.events import EventType
+from toolkit.loader import Project, load
+from toolkit.ports import Plan
+from toolkit.purity import impurities
+
+capture = typer.Typer(
+    help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(check)
+    app.command()(setup)
+    app.add_typer(capture, name="capture")
+    app.command()(catalogue)
+
+
+def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Load the project and report every fault, without touching a database."""
+    loaded = load(Path(project))
+    found = [
+        {"projection": definition.identity, "finding": str(one)}
+        for versions in loaded.projections.values()
+        for definition in versions.values()
+        for one in impurities(definition)
+    ]
+    summary = {
+        "project": loaded.settings.project.name,
+        "events": len(loaded.catalogue.types),
+        "projections": [
+            one.identity for versions in loaded.projections.values() for one in versions.values()
+        ],
+        "capabilities": list(loaded.settings.capability),
+        "impure": found,
+    }
+    emit(summary, as_json, lambda _: _show_check(loaded, found))
+    raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
+
+
+def _show_check(loaded: Project, found: list[dict[str, str]]) -> None:
+    versions = [one.identity for all_ in loaded.projections.values() for one in all_.values()]
+    line(f"{loaded.settings.project.name}: no fault in {len(loaded.catalogue.types)} event types")
+    line(f"  projections: {', '.join(versions)}")
+    line(f"  capabilities: {', '.join(loaded.settings.capability) or 'none'}")
+    if found:
+        rows = [(one["projection"], one["finding"]) for one in found]
+        table("handlers that are not pure", ("projection", "finding"), rows)
+
+
+def setup(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Create or upgrade the toolkit's own tables, and the topics. Never touches the legacy database."""
+    with open_project(project) as opened:
+        done = opened.setup()
+    emit_each(done, as_json, line)
+
+
+@capture.command()
+def plan(source: SourceOption = "", project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Print what `install` would do in the legacy database, how `remove` undoes it, and what is guaranteed."""
+    with open_project(project) as opened:
+        plans = {name: _plan(opened, name) for name in _sources(opened, source)}
+    emit(plans, as_json, _show_plans)
+
+
+def _plan(opened: App, source: str) -> Plan:
+    return opened.legacy(source).capture.plan(opened.project.captured(source))
+
+
+def _sources(opened: App, source: str) -> list[str]:
+    known = list(opened.project.settings.legacy)
+    if source and source not in known:
+        raise UsageError(f"there is no [legacy.{source}] in strangler.toml; there are: {', '.join(known)}")
+    return [source] if source else known
+
+
+def _show_plans(plans: dict[str, Plan]) -> None:
+    for name, one in plans.items():
+        line(f"-- capture of {name}: to be installed", style="bold")
+        for statement in one.statements:
+            line(statement.rstrip().rstrip(";") + ";")
+        line(f"-- capture of {name}: to be removed", style="bold")
+        for statement in one.removal:
+            line(statement.rstrip().rstrip(";") + ";")
+        table(f"what capture of {name} guarantees", ("", ""), one.guarantees.items())
+
+
+@capture.command()
+def install(
+    source: SourceOption = "",
+    yes: YesOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Install capture in the legacy database, exactly as `plan` prints it."""
+    with open_project(project) as opened:
+        names = _sources(opened, source)
+        for name in names:
+            planned = _plan(opened, name)
+            count = len(planned.statements)
+            if not (yes or as_json):
+                typer.confirm(
+                    f"Execute {count} statements in {name} (see: strangler capture plan)?", abort=True
+                )
+            opened.legacy(name).capture.install(planned)
+        done = {name: list(opened.legacy(name).capture.installed()) for name in names}
+    emit(done, as_json, _show_installed)
+
+
+def _show_installed(done: dict[str, list[str]]) -> None:
+    for name, tables in done.items():
+        line(f"{name}: capturing {', '.join(tables) or 'nothing'}")
+
+
+@capture.command()
+def remove(
+    source: SourceOption = "",
+    yes: YesOption = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Remove capture from the legacy database without a trace. Changes that were not relayed yet go with it."""
+    with open_project(project) as opened:
+        names = _sources(opened, source)
+        for name in names:
+            planned = _plan(opened, name)
+            if not (yes or as_json):
+                confirm(f"Execute {len(planned.removal)} statements in {name}?")
+            opened.legacy(name).capture.remove(planned)
+        done = {name: list(opened.legacy(name).capture.installed()) for name in names}
+    emit(done, as_json, _show_installed)
+
+
+@capture.command()
+def status(source: SourceOption = "", project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Show what is captured, how much waits, and the holes through which changes can escape."""
+    with open_project(project) as opened:
+        found = {name: _status(opened, name) for name in _sources(opened, source)}
+    emit(found, as_json, _show_status)
+    holes = any(one["holes"] for one in found.values())
+    raise typer.Exit(ExitCode.FINDINGS if holes else ExitCode.CLEAN)
+
+
+def _status(opened: App, source: str) -> dict[str, object]:
+    capturing = opened.legacy(source).capture
+    installed = capturing.installed()
+    return {
+        "installed": installed,
+        "waiting": capturing.behind(capturing.horizon()) if installed else 0,
+        "holes": [{"where": one.where, "what": one.what, "next": one.next} for one in capturing.holes()],
+    }
+
+
+def _show_status(found: dict[str, dict[str, object]]) -> None:
+    for name, one in found.items():
+        line(
+            f"{name}: capturing {one['installed'] or 'nothing'}; {one['waiting']} changes wait for the relay"
+        )
+        holes = one["holes"]
+        assert isinstance(holes, list)
+        if holes:
+            table(
+                "holes",
+                ("where", "what", "next"),
+                [(hole["where"], hole["what"], hole["next"]) for hole in holes],
+            )
+
+
+def catalogue(
+    event: Annotated[str, typer.Argument(help="One event type; all of them when left out.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Show the event types: what each means, and what it does not imply."""
+    loaded = load(Path(project))
+    types = [loaded.catalogue.by_name(event)] if event else list(loaded.catalogue.types.values())
+    emit([_described(one) for one in types], as_json, _show_catalogue)
+
+
+def _described(one: EventType) -> dict[str, object]:
+    return {
+        "event": one.name,
+        "context": one.context,
+        "subject": one.subject,
+        "version": one.version,
+        "meaning": one.meaning,
+        "means": one.means,
+        "not_implied": list(one.not_implied),
+        "fields": {name: str(hint) for name, hint in one.cls.__annotations__.items()},
+    }
+
+
+def _show_catalogue(described: list[dict[str, object]]) -> None:
+    rows = [
+        (
+            one["event"],
+            f"v{one['version']} m{one['meaning']}",
+            one["context"],
+            one["means"],
+            one["not_implied"],
+        )
+        for one in described
+    ]
+    table("catalogue", ("event", "version", "context", "means", "does not imply"), rows)

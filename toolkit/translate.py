@@ -1,0 +1,323 @@
+"""Translate: captured changes become events in the archive, or are parked with their reason; never neither.
+
+The deciding part is pure (`units`, `translate`); `Translation` does it for one source, one step at a time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from toolkit.core.changes import Change, Op
+from toolkit.core.errors import Untranslatable
+from toolkit.core.events import Catalogue, Event
+from toolkit.core.records import Draft, drafts
+from toolkit.core.translators import Scope, Translator, Translators
+from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
+
+HELD = "held back behind an earlier change of the same subject"
+OUTBOX_TYPE = "TYPE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Changes that are translated together or not at all: what one legacy transaction did to one subject.
+
+    All rows that backfill found of a subject are one unit, too. Where the engine gives no transaction id, each
+    change is its own.
+    """
+
+    subject: str
+    changes: tuple[Change, ...]
+
+    @property
+    def number(self) -> int:
+        """Its place among the units of its subject: where it ends. What backfill found comes before all changes."""
+        return self.changes[-1].number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a sequence of changes came to: events in order, and what is parked."""
+
+    drafts: list[Draft]
+    parked: list[ParkedChange]
+
+
+class Translated(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step did. `held` of the `parked` ones wait only for another one of their subject."""
+
+    changes: int = 0
+    events: int = 0
+    parked: int = 0
+    held: int = 0
+
+
+def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
+    """Group changes into units, in the order in which they have to be translated; `tables` orders rows of a backfill.
+
+    A unit's place is its last number. Of two transactions that wrote one row, the second waited for the commit of the
+    first before it drew the number of that change, so it ends later, wherever it began.
+    """
+    rank = {table: at for at, table in enumerate(tables)}
+    grouped: dict[tuple[str, str], list[Change]] = {}
+    for change in changes:
+        together = "snapshot" if change.op is Op.SNAPSHOT else change.transaction or change.position
+        grouped.setdefault((together, change.subject), []).append(change)
+    made = [
+        Unit(
+            subject=subject,
+            changes=tuple(sorted(some, key=lambda one: (one.number, rank.get(one.table, len(rank))))),
+        )
+        for (_, subject), some in grouped.items()
+    ]
+    return sorted(made, key=lambda unit: unit.number)
+
+
+def translate(
+    changes: Iterable[Change],
+    translators: Translators,
+    catalogue: Catalogue,
+    held: Mapping[str, int],
+    now: dt.datetime,
+) -> Outcome:
+    """Translate unit by unit. A unit that cannot be translated is parked, and whatever follows of its subject with it.
+
+    `held` gives, for each subject with something parked, the number of the first such unit: what comes after it
+    waits, what came before it (a step that is done again after a crash) does not.
+    """
+    waiting = dict(held)
+    outcome = Outcome(drafts=[], parked=[])
+    for unit in units(changes, _tables(translators)):
+        if waiting.get(unit.subject, unit.number) < unit.number:
+            outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
+            continue
+        try:
+            outcome.drafts.extend(translate_unit(unit, translators.rules, catalogue))
+        except _Failed as failed:
+            waiting.setdefault(unit.subject, unit.number)
+            for one in unit.changes:
+                own = one is failed.change
+                reason = (
+                    failed.reason if own else f"in the same legacy transaction as {describe(failed.change)}"
+                )
+                outcome.parked.append(_park(one, reason, held=not own, now=now))
+    return outcome
+
+
+def waiting_units(parked: Iterable[ParkedChange], translators: Translators) -> dict[str, int]:
+    """For each subject with something parked, the number of the first such unit: what `translate` wants as `held`."""
+    first: dict[str, int] = {}
+    for unit in units((one.change for one in parked), _tables(translators)):
+        first.setdefault(unit.subject, unit.number)
+    return first
+
+
+def _tables(translators: Translators) -> list[str]:
+    return [table for aggregate in translators.aggregates for table in aggregate.tables]
+
+
+def _park(change: Change, reason: str, *, held: bool, now: dt.datetime) -> ParkedChange:
+    return ParkedChange(source=change.source, change=change, reason=reason, held=held, parked_at=now)
+
+
+class _Failed(Exception):
+    """A change of a unit cannot be translated: which one, and why."""
+
+    def __init__(self, change: Change, reason: str) -> None:
+        super().__init__(reason)
+        self.change, self.reason = change, reason
+
+
+def translate_unit(unit: Unit, rules: Sequence[Translator], catalogue: Catalogue) -> list[Draft]:
+    """All events of a unit, by the change they come from."""
+    given: list[list[Event]] = [[] for _ in unit.changes]
+    spoken = [False for _ in unit.changes]
+    for rule in rules:
+        mine = [at for at, change in enumerate(unit.changes) if _speaks(rule, change)]
+        if not mine:
+            continue
+        for at in mine:
+            spoken[at] = True
+        if rule.scope is Scope.TRANSACTION:
+            given[mine[-1]].extend(_apply(rule, [unit.changes[at] for at in mine]))
+        else:
+            for at in mine:
+                given[at].extend(_apply(rule, [unit.changes[at]]))
+    for change, known in zip(unit.changes, spoken, strict=True):
+        if not known:
+            raise _Failed(change, _unspoken(change))
+    return [
+        draft
+        for change, events in zip(unit.changes, given, strict=True)
+        for draft in _drafts(catalogue, change, events)
+    ]
+
+
+def _speaks(rule: Translator, change: Change) -> bool:
+    if change.table not in rule.tables:
+        return False
+    return rule.scope is not Scope.OUTBOX or str(change.row.get(OUTBOX_TYPE)).rstrip() in rule.types
+
+
+def _unspoken(change: Change) -> str:
+    if OUTBOX_TYPE in change.row:
+        kind = str(change.row[OUTBOX_TYPE]).rstrip()
+        return (
+            f"no translator speaks for the type {kind!r} of outbox {change.table}: "
+            f'write one with @acl.outbox("{change.table}", "{kind}")'
+        )
+    return f'no translator speaks for {change.table}: write one with @acl.table("{change.table}")'
+
+
+def _apply(rule: Translator, changes: list[Change]) -> list[Event]:
+    try:
+        return list(rule.function(changes if rule.scope is Scope.TRANSACTION else changes[0]))
+    except Exception as error:
+        raise _Failed(changes[-1], f"{rule.name} on {describe(changes[-1])}: {_said(error)}") from error
+
+
+def _drafts(catalogue: Catalogue, change: Change, events: list[Event]) -> list[Draft]:
+    try:
+        return drafts(catalogue, change, events)
+    except Exception as error:  # an event may hold what JSON cannot
+        raise _Failed(change, f"{describe(change)}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, Untranslatable):
+        return str(error)
+    return f"{type(error).__name__}: {error.args[0] if isinstance(error, KeyError) and error.args else error}"
+
+
+def describe(change: Change) -> str:
+    """Which row: `POLMAST POL_NO=P000000001`, with its subject where the key columns are not known."""
+    key = ", ".join(f"{column}={change.text(column)}" for column in change.key if column in change.row)
+    return f"{change.table} {key or change.subject} ({change.op})"
+
+
+class Translation:
+    """Translates one source's changes into the archive. Only its leader may; the archive refuses others by epoch."""
+
+    def __init__(
+        self,
+        source: LegacySource,
+        translators: Translators,
+        catalogue: Catalogue,
+        archive: Archive,
+        *,
+        groups: Sequence[Sequence[str]],
+        topic: str,
+        partitions: int,
+        clock: Clock,
+    ) -> None:
+        self.source, self.archive = source, archive
+        self._translators, self._catalogue = translators, catalogue
+        self._groups = [tuple(group) for group in groups]
+        self._topic, self._partitions, self._clock = topic, partitions, clock
+        self._held: tuple[int, dict[str, int]] | None = None
+
+    def cursors(self) -> list[Cursor]:
+        """How far the backfill of each group is; a group that was never begun holds its changes back."""
+        known = {cursor.tables: cursor for cursor in self.archive.cursors(self.source.name)}
+        return [known.get(group, Cursor(tables=group)) for group in self._groups]
+
+    def step(self, epoch: int, limit: int) -> Translated:
+        """Translate what waits, up to about `limit` changes: archive first, then mark in the legacy source.
+
+        A crash in between does the step again: the same ids, which the archive knows already.
+        """
+        self.settle()
+        changes = self.source.capture.pending(limit, self.cursors())
+        if not changes:
+            return Translated()
+        done = self.keep(changes, epoch)
+        self.source.capture.mark([change.number for change in changes])
+        return done
+
+    def settle(self) -> None:
+        """Mark in the legacy source what a backfill absorbed; the archive remembers it until that is done.
+
+        Before anything else is read: once its chunk is archived, an absorbed change would be offered as a new one.
+        """
+        absorbed = self.archive.unmarked(self.source.name)
+        if absorbed:
+            self.source.capture.mark(absorbed)
+            self.archive.forget_unmarked(self.source.name, absorbed)
+
+    def keep(
+        self,
+        changes: Sequence[Change],
+        epoch: int,
+        *,
+        absorbed: Sequence[int] = (),
+        cursors: Sequence[Cursor] = (),
+    ) -> Translated:
+        """Translate these changes and archive what comes of them, in one transaction."""
+        held = self.held(epoch)
+        outcome = translate(changes, self._translators, self._catalogue, held, self._clock())
+        self._held = None  # a transaction that fails may have been committed all the same
+        events = self._append(outcome, epoch, absorbed=absorbed, cursors=cursors)
+        for subject, number in waiting_units(outcome.parked, self._translators).items():
+            held[subject] = min(number, held.get(subject, number))
+        self._held = (epoch, held)
+        return _counted(changes, events, outcome)
+
+    def held(self, epoch: int) -> dict[str, int]:
+        """Subjects with something parked, and where. Read once in an epoch: only the leader parks and releases."""
+        if self._held is None or self._held[0] != epoch:
+            parked = self.archive.parked(self.source.name)
+            self._held = (epoch, waiting_units(parked, self._translators))
+        return self._held[1]
+
+    def replay(self, epoch: int, chosen: Callable[[ParkedChange], bool] = lambda _: True) -> Translated:
+        """Translate parked changes again, in order. What is mended flows, and what it held back follows it.
+
+        Subjects with a chosen change are replayed whole: one change alone would overtake those before it.
+        """
+        self._held = None
+        parked = self.archive.parked(self.source.name)
+        subjects = {one.change.subject for one in parked if chosen(one)}
+        waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
+        changes = [one.change for one in waiting.values()]
+        outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
+        stays = [
+            msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)
+            for one in outcome.parked
+        ]
+        released = waiting.keys() - {one.change.position for one in stays}
+        events = self._append(
+            Outcome(drafts=outcome.drafts, parked=stays),
+            epoch,
+            unparked=[one for position, one in waiting.items() if position in released],
+        )
+        return _counted(changes, events, outcome)
+
+    def _append(
+        self,
+        outcome: Outcome,
+        epoch: int,
+        *,
+        absorbed: Sequence[int] = (),
+        unparked: Sequence[ParkedChange] = (),
+        cursors: Sequence[Cursor] = (),
+    ) -> int:
+        return self.archive.append(
+            self.source.name,
+            self._topic,
+            outcome.drafts,
+            partitions=self._partitions,
+            epoch=epoch,
+            absorbed=absorbed,
+            parked=outcome.parked,
+            unparked=unparked,
+            cursors=cursors,
+        )
+
+
+def _counted(changes: Sequence[Change], events: int, outcome: Outcome) -> Translated:
+    held = sum(one.held for one in outcome.parked)
+    return Translated(changes=len(changes), events=events, parked=len(outcome.parked), held=held)

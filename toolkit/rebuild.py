@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from toolkit import commands, folding
-from toolkit.core.errors import Refused, Unprojectable
+from toolkit.core.errors import Fenced, Refused, Unprojectable
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
@@ -54,6 +54,7 @@ class Rebuilt:
 
 
 Report = Callable[[Progress], None]
+LOOK_EVERY = 0.1
 _STOPPED = "stopped; run it again to go on"
 
 
@@ -187,8 +188,22 @@ class Rebuild:
                         f"no newer watermark of {', '.join(behind)} has come in {self._patience.total_seconds():g} s: "
                         f"does `{commands.RELAY}` run?"
                     )
+        except Fenced:
+            # A projector that runs beside us has taken the version over, now that it can serve: it follows the log.
+            return self._watch(promised, stop)
         finally:
             projector.close()
+        return ""
+
+    def _watch(self, promised: Mapping[str, dt.datetime | None], stop: threading.Event) -> str:
+        """Look on until the version is as far as it has to be. Returns why not, or nothing."""
+        name, version = self._definition.name, self._definition.version
+        end = self._clock() + self._patience
+        while behind := _behind(self._store.checkpoints(name, version), promised):
+            if stop.wait(LOOK_EVERY):
+                return _STOPPED
+            if self._clock() > end:
+                return f"the projector that took it over has seen no newer watermark of {', '.join(behind)}"
         return ""
 
     # --- telling

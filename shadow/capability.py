@@ -26,6 +26,8 @@ from toolkit.settings import duration
 SECRET_VARIABLE = "STRANGLER_REDACTION_KEY"
 RECENT = dt.timedelta(minutes=1)
 POLL = 0.05
+BATCH = 2000
+"""Keys judged together: they share one wait for the projection, and one time of settling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ class Shadowing:
             secret=os.environ.get(SECRET_VARIABLE, "").encode() or secrets.token_bytes(32),
         )
         patience = Patience(catch_up=self.catch_up, settle=duration(section.settle).total_seconds())
-        limits = Limits(keys=keys, patience=patience)
+        limits = Limits(batch=BATCH, keys=keys, patience=patience)
         return shadow_run(asked, self._ports(definitions, progress, stopping), limits, acceptances)
 
     def _ports(

@@ -108,7 +108,9 @@ def _column(
             zone = zone_named(rule.zone)
         except ValueError as error:
             faults.append(Fault(where=f"{where}.zone", what=str(error)))
-    words = set(rule.map.values()).union(*rule.collapse, contract.vocabulary if contract else ())
+    words = set(rule.map.values()).union(
+        *rule.collapse, rule.vocabulary, contract.vocabulary if contract else ()
+    )
     return ColumnRule(
         column=column,
         legacy=(rule.legacy or column).lower(),

@@ -88,7 +88,7 @@ def _text(text: str, kind: ColumnType | None, zone: dt.tzinfo | None) -> object:
         return text if found is None else found
     if kind in (ColumnType.DATE, ColumnType.INSTANT):
         return _iso(text, zone)
-    if kind is ColumnType.JSON:
+    if kind is ColumnType.JSON and text.lstrip().startswith(("{", "[")):
         try:
             return canonical(json.loads(text, parse_float=Decimal), None, zone)
         except (ValueError, RecursionError):
@@ -123,12 +123,12 @@ def _instant(value: dt.datetime, zone: dt.tzinfo | None) -> dt.datetime:
 
 
 def _number(value: int | float | Decimal, kind: ColumnType | None) -> object:  # noqa: PYI041 - they differ here
+    if isinstance(value, Decimal) and not value.is_finite():
+        return str(value)
     if kind is ColumnType.BOOLEAN and value in (0, 1):
         return bool(value)
     if kind is ColumnType.DATE and isinstance(value, int):
         return _iso(str(value), None) if len(str(value)) == 8 else value
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else str(value)
     return _exact(value) if isinstance(value, float) else value
 
 
@@ -138,7 +138,7 @@ def _exact(value: float) -> object:
     The zeros are kept because they are known: 12.5 is not 12.51 rounded.
     """
     if not math.isfinite(value):
-        return str(value)
+        return str(Decimal(value))
     sign, digits, exponent = Decimal(repr(value)).as_tuple()
     padding = max(0, FLOAT_DIGITS - len(digits))
     return Decimal((sign, digits + (0,) * padding, int(exponent) - padding))

@@ -13,7 +13,7 @@ from typing import Self
 
 from adapters.state.evidence import EvidenceStore
 from adapters.state.lease_list import SqlLeaseList
-from adapters.state.routes import RouteStore
+from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
@@ -24,6 +24,7 @@ from toolkit.loader import Project, load
 from toolkit.ports import LegacySource, Log, ReadStore
 from toolkit.project import Projector
 from toolkit.read import Observe, Reader
+from toolkit.rebuild import Rebuild
 from toolkit.relay import Relay
 from toolkit.translate import Translation
 from toolkit.verify import code_hash
@@ -77,15 +78,15 @@ class App:
         return EvidenceStore(self.state.engine)
 
     @cached_property
-    def routes(self) -> RouteStore:
+    def routes(self) -> SqlRoutes:
         """Routes and their history."""
-        return RouteStore(self.state.engine)
+        return SqlRoutes(self.state.engine)
 
     @cached_property
     def log(self) -> Log:
         """The event log."""
         section = self.project.settings.log
-        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state.engine)
+        opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
         return opened
 
     def translation(self, source: str) -> Translation:
@@ -127,12 +128,24 @@ class App:
             definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
         )
 
+    def rebuild(self, definition: Definition) -> Rebuild:
+        """What builds a version from the archive."""
+        return Rebuild(
+            definition,
+            self.project.catalogue,
+            self.store,
+            self.state.archive,
+            self.log,
+            self.project.topics,
+            self.clock,
+        )
+
     def running_versions(self, name: str | None = None) -> list[Definition]:
         """The versions that are kept up to date: those that serve or are built. A projection that the store does not
         know begins with its newest version.
         """
         names = [name] if name else list(self.project.projections)
-        found = []
+        found: list[Definition] = []
         for one in names:
             stored = {state.version: state for state in self.store.versions(one)}
             known = self.project.projections.get(one, {})

@@ -6,7 +6,7 @@ INSTALL_CAPTURE = "strangler capture install"
 BACKFILL = "strangler backfill"
 RELAY = "strangler relay"
 PROJECT = "strangler project"
-DOCTOR = "strangler doctor"
+CAPTURE_STATUS = "strangler capture status"
 
 
 def shadow_run(capability: str) -> str:

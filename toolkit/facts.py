@@ -75,6 +75,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     source = project.legacy_of(section)
     route = around.routes.get(capability, consumer)
     now, config_hash = around.clock(), project.settings.config_hash(capability)
+    history = around.routes.history(capability, HISTORY)
     unknown: dict[str, int] = {}
     versions = attempts.get(
         _SERVING_GATES, lambda: serving_versions(around.read_store, section.projections), unknown
@@ -103,7 +104,8 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
             ("way_back",), lambda: evidence.last_rehearsal(capability, ANY_CONSUMER), None
         ),
         waivers=tuple(attempts.get(("authority",), lambda: evidence.waivers(capability), [])),
-        since=since(around.routes.history(capability, HISTORY), route),
+        since=since(history, route),
+        moved_at=moved_at(history, route),
         others=_others(around.routes.all(), route, consumer),
         legacy_answers=attempts.get((), lambda: _answers(around.legacy[source]), False),
         problems=attempts.problems,
@@ -180,6 +182,14 @@ def since(history: Sequence[Moved], route: Route) -> dt.datetime | None:
         if move.becomes.stage is not route.stage:
             return None
         if move.was.stage is not route.stage:
+            return line.at
+    return None
+
+
+def moved_at(history: Sequence[Moved], route: Route) -> dt.datetime | None:
+    """When the route made its latest move, or None when it never moved."""
+    for line in history:
+        if line.move.becomes == route:
             return line.at
     return None
 

@@ -88,7 +88,10 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that gates and guard decide on. What could not be had is missing, and `problems` says why, by gate."""
+    """All that gates and guard decide on. What could not be had is missing, and `problems` says why, by gate.
+
+    `since` is when the route came to its stage, `moved_at` when it moved last (a canary that grew, too).
+    """
 
     capability: str
     consumer: str
@@ -110,6 +113,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     rehearsal: Rehearsal | None = None
     waivers: tuple[Waiver, ...] = ()
     since: dt.datetime | None = None
+    moved_at: dt.datetime | None = None
     others: tuple[Route, ...] = ()
     legacy_answers: bool = True
     problems: dict[str, str] = {}
@@ -174,7 +178,7 @@ def _capture(facts: Facts, _target: Target) -> Gate:
         return _gate("capture", Outcome.FAILED, missing, commands.INSTALL_CAPTURE)
     if facts.holes:
         said = "; ".join(f"{hole.where}: {hole.what}" for hole in facts.holes)
-        return _gate("capture", Outcome.FAILED, said, facts.holes[0].next or commands.DOCTOR)
+        return _gate("capture", Outcome.FAILED, said, facts.holes[0].next or commands.CAPTURE_STATUS)
     return _gate("capture", Outcome.PASSED, "every table is captured, without a hole", age=dt.timedelta())
 
 

@@ -75,10 +75,14 @@ def _back(facts: Facts, route: Route, reasons: tuple[str, ...]) -> Move:
 
 
 def _counts(facts: Facts) -> bool:
-    """Does the latest run speak of what serves now, at this stage? An older one was judged by the gates, or forced."""
+    """Does the latest run speak of what serves now? One from before the latest move was judged by its gates, or by
+    whoever forced it.
+    """
     run = facts.run
     return (
-        run is not None and run.versions == facts.versions and (not facts.since or run.ended_at > facts.since)
+        run is not None
+        and run.versions == facts.versions
+        and (facts.moved_at is None or run.ended_at > facts.moved_at)
     )
 
 

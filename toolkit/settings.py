@@ -76,7 +76,7 @@ class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `legacy` is the column's name in the legacy answer when it differs; `map` the code table; `scale` multiplies the
     legacy number; `tolerance` is a duration or a number; `collapse` declares states that count as one;
-    `ignore` needs a reason.
+    `vocabulary` are the words a coded column speaks, so that a report can tell them apart; `ignore` needs a reason.
     """
 
     legacy: str = ""
@@ -84,6 +84,7 @@ class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     scale: str = ""
     tolerance: str = ""
     collapse: list[list[str]] = []
+    vocabulary: list[str] = []
     zone: str = ""
     case: bool = True
     ignore: str = ""

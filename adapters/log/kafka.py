@@ -31,6 +31,10 @@ from toolkit.core.records import Coordinates, Delivery, Record, Watermark
 from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")
+# What the driver says of itself: it retries most of what it warns of, and our errors tell the rest.
+_driver_log = logging.getLogger("strangler.log.kafka")
+_driver_log.setLevel(logging.CRITICAL)
+_PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 ANSWER = dt.timedelta(seconds=30)
 """How long a request may take, and how long a record may wait for its acknowledgement."""
@@ -166,9 +170,10 @@ class KafkaPublisher:
             **settings,
             "acks": "all",
             "enable.idempotence": True,
-            # A record that cannot be delivered stops all behind it, so a partition has no holes to fill later.
+            # A record that is refused stops all behind it, and none runs out of time before those behind it
+            # (we give up on all at once), so a partition has no hole that would be filled out of order.
             "enable.gapless.guarantee": True,
-            "message.timeout.ms": int(answer * 1000),
+            "message.timeout.ms": 0,
             "linger.ms": 1,
         }
         self._topic = topic
@@ -221,11 +226,13 @@ class KafkaPublisher:
 
         def report(number: int) -> Any:
             def delivered(error: KafkaError | None, message: Message) -> None:
+                if error and error.code() in _PURGED:
+                    return
                 outcomes[number] = error.str() if error else message.offset() or 0
 
             return delivered
 
-        deadline = time.monotonic() + self._answer + 5
+        deadline = time.monotonic() + self._answer
         refused: dict[int, str] = {}
         for number, message in enumerate(messages):
             if message[0] not in refused and (why := self._produce(message, report(number), deadline)):
@@ -364,8 +371,8 @@ class KafkaConsumer:
 
 
 def _quiet(settings: Mapping[str, Any], note: Any = None) -> dict[str, Any]:
-    """The driver's own log lines go to ours, so that they appear where the user looks, or not at all."""
-    return {**settings, "logger": _log, "error_cb": note or (lambda error: _log.debug("%s", error))}
+    """The driver's own log lines go to a logger that is silent until somebody turns it on."""
+    return {**settings, "logger": _driver_log, "error_cb": note or (lambda error: _log.debug("%s", error))}
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def other_partitions(topic: str, found: int, asked: int) -> ProjectError:
                 where="log.partitions",
                 what=f"the project asks for {asked}, but topic {topic} has {found}",
                 next=f"set it to {found}: another number would move subjects to other partitions and break their "
-                "order; for more partitions start a new topic under another project.name",
+                "order; for more partitions begin anew under another project.name and state.url",
             )
         ]
     )

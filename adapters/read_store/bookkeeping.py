@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, case, delete, select, update
 
 from adapters.read_store.engine import EngineOfRows
 from migrations.schema.read_store import checkpoint, parked_event, projection
@@ -215,13 +215,51 @@ def parked(connection: Connection, name: str, number: int) -> list[ParkedEvent]:
     ]
 
 
+_HELD = (
+    select(
+        parked_event.c.key,
+        # The records, which are long, are only looked at where they alone know the subject.
+        case((parked_event.c.key.is_(None), parked_event.c.record)).label("record"),
+    )
+    .distinct()
+    .where(
+        parked_event.c.projection == bindparam("of_projection"),
+        parked_event.c.version == bindparam("of_version"),
+    )
+)
+
+
 def held_keys(connection: Connection, name: str, number: int) -> list[str]:
     """Keys with a parked event; where its key is not known, its subject."""
-    found = connection.execute(
-        select(parked_event.c.key, parked_event.c.record).distinct().where(of(parked_event, name, number))
+    found = connection.execute(_HELD, {"of_projection": name, "of_version": number})
+    return sorted(
+        {row.key if row.key is not None else _RECORD.decode(row.record).envelope.subject for row in found}
     )
-    keys = {row.key if row.key is not None else _RECORD.decode(row.record).envelope.subject for row in found}
-    return sorted(keys)
+
+
+_STANDING = (
+    select(projection.c.serving, checkpoint)
+    .join(
+        projection,
+        and_(
+            projection.c.projection == checkpoint.c.projection, projection.c.version == checkpoint.c.version
+        ),
+    )
+    .where(checkpoint.c.projection.in_(bindparam("names", expanding=True)))
+    .order_by(checkpoint.c.topic, checkpoint.c.partition)
+)
+
+
+def standing(
+    connection: Connection, names: Sequence[str], chosen: Mapping[str, int]
+) -> dict[str, tuple[int, list[Checkpoint]]]:
+    """By projection, the version that answers (the chosen one, else the serving one) and how far it has come."""
+    found: dict[str, tuple[int, list[Checkpoint]]] = {}
+    for row in connection.execute(_STANDING, {"names": list(names)}):
+        wanted = row.serving if row.projection not in chosen else row.version == chosen[row.projection]
+        if wanted:
+            found.setdefault(row.projection, (row.version, []))[1].append(_checkpoint(row))
+    return found
 
 
 def forget(connection: Connection, name: str, number: int) -> None:

@@ -191,16 +191,19 @@ class SqlReadStore:
         """Read through the views, with the positions and held keys of the same instant."""
         given = {name: self._rows.parameter(value) for name, value in parameters.items()}
         with self._reading() as connection, self._explained(sql, timeout):
-            wanted = self._prepare(connection, projections, versions or {}, timeout)
-            positions = {
-                name: bookkeeping.checkpoints(connection, name, version) for name, version in wanted.items()
-            }
+            standing = self._prepare(connection, projections, versions or {}, timeout)
             held = {
-                name: bookkeeping.held_keys(connection, name, version) for name, version in wanted.items()
+                name: bookkeeping.held_keys(connection, name, version)
+                for name, (version, _) in standing.items()
             }
             with self._rows.limited(connection, timeout):
                 rows = _answer(connection, sql, given)
-        return ViewAnswer(rows=rows, checkpoints=positions, versions=wanted, held=held)
+        return ViewAnswer(
+            rows=rows,
+            checkpoints={name: checkpoints for name, (_, checkpoints) in standing.items()},
+            versions={name: version for name, (version, _) in standing.items()},
+            held=held,
+        )
 
     def _prepare(
         self,
@@ -208,16 +211,15 @@ class SqlReadStore:
         projections: Sequence[str],
         versions: Mapping[str, int],
         timeout: dt.timedelta,
-    ) -> dict[str, int]:
+    ) -> dict[str, tuple[int, list[Checkpoint]]]:
         self._rows.hold(connection, [name for name in projections if name not in versions], timeout)
         for name, version in versions.items():
             self._rows.shadow(connection, name, self._select(connection, f"{name}__v{version}"))
-        serving = {one.projection: one.version for one in bookkeeping.versions(connection) if one.serving}
-        wanted = serving | dict(versions)
-        missing = [name for name in projections if name not in wanted]
+        standing = bookkeeping.standing(connection, projections, versions)
+        missing = [name for name in projections if name not in standing]
         if missing:
             raise UsageError(_not_there(", ".join(missing)))
-        return {name: wanted[name] for name in projections}
+        return {name: standing[name] for name in projections}
 
     @contextmanager
     def _explained(self, sql: str, timeout: dt.timedelta) -> Iterator[None]:

@@ -15,6 +15,7 @@ from adapters.state.leases import fence
 from adapters.state.queries import chunks, query, remove, replace
 from migrations.schema import state
 from toolkit.core.changes import Change
+from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
 from toolkit.ports import Cursor, ParkedChange
 from toolkit.relay import lease_name
@@ -51,7 +52,7 @@ class SqlArchive:
         """Store what one step gave, in one transaction. Returns how many events are new. Raises Fenced."""
         with writing(self._engine) as connection:
             fence(connection, lease_name(source), epoch)
-            fresh = _unknown(connection, drafts)
+            fresh = _unknown(connection, topic, drafts)
             if fresh:
                 bulk_insert(connection, _event, _rows(connection, topic, fresh, partitions))
             remove(
@@ -180,6 +181,16 @@ class SqlArchive:
                 found.extend(_delivery(row) for row in rows)
         return found
 
+    def of_subject(self, topic: str, subject: str) -> list[Record]:
+        """All published records of one subject, by (partition, sequence)."""
+        found = (
+            select(_event)
+            .where(_event.c.topic == topic, _event.c.subject == subject, _event.c.offset.is_not(None))
+            .order_by(_event.c.partition, _event.c.sequence)
+        )
+        with reading(self._engine) as connection:
+            return [_record(row) for row in connection.execute(found)]
+
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
         found = select(_event.c.subject).distinct().where(_event.c.topic == topic, _event.c.time >= since)
@@ -187,13 +198,29 @@ class SqlArchive:
             return set(connection.scalars(found))
 
 
-def _unknown(connection: Connection, drafts: Sequence[Draft]) -> list[Draft]:
+def _unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts that are not archived yet, each once: a second run of a step adds nothing."""
     by_id = {draft.envelope.id: draft for draft in drafts}
     for ids in chunks(by_id):
-        for known in list(connection.scalars(select(_event.c.id).where(_event.c.id.in_(ids)))):
-            del by_id[known]
+        known = connection.execute(select(_event.c.id, _event.c.topic).where(_event.c.id.in_(ids))).all()
+        for row in known:
+            if row.topic != topic:
+                raise _other_topic(row.id, row.topic, topic)
+            del by_id[row.id]
     return list(by_id.values())
+
+
+def _other_topic(event: str, archived: str, topic: str) -> ProjectError:
+    """Skipping it as known would leave the new topic without it, in silence."""
+    return ProjectError(
+        [
+            Fault(
+                where="project.name",
+                what=f"event {event} is for topic {topic}, but was archived for {archived}",
+                next="a new topic needs a state database of its own: set state.url, or take the old name back",
+            )
+        ]
+    )
 
 
 def _rows(

@@ -215,3 +215,20 @@ def test_creating_again_is_harmless_and_another_number_of_partitions_is_refused(
 def test_a_topic_that_does_not_exist_is_named(log: Log, topic_name: str) -> None:
     with pytest.raises(UsageError, match=topic_name):
         log.partitions(topic_name)
+
+
+def test_a_consumer_that_lags_under_steady_load_still_gets_watermarks(log: Log, topic_name: str) -> None:
+    log.create(topic_name, 1)
+    publisher = log.publisher(topic_name)
+    consumer = log.consumer()
+    consumer.assign({(topic_name, 0): 0})
+    given = records(range(90), 1)
+    came: list[Watermark] = []
+    for batch in range(30):
+        publisher.publish(given[batch * 3 : batch * 3 + 3])
+        publisher.watermark({0: Watermark(as_of=START + batch * SECOND, sequence=batch * 3 + 3)})
+        came.extend(one.content for one in consumer.poll(2, LONG) if isinstance(one.content, Watermark))
+    assert len(came) >= 3
+    assert [mark.as_of for mark in came] == sorted({mark.as_of for mark in came})
+    publisher.close()
+    consumer.close()

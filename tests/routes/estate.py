@@ -42,6 +42,21 @@ freshness = "30s"
 when_stale = "{when_stale}"
 means = "Is the customer covered?"
 parameters = {{ tongue = "en" }}
+[capability.book]
+projection = "policy"
+legacy_sql = "book.sql"
+read_sql = "book.sql"
+keys_sql = "keys.sql"
+key = ["status"]
+rows = ["policy_no"]
+read_class = "informational"
+[capability.total]
+projection = "policy"
+legacy_sql = "total.sql"
+read_sql = "total.sql"
+keys_sql = "keys.sql"
+key = ["status"]
+read_class = "informational"
 """
 
 MODEL = """
@@ -76,6 +91,8 @@ FILES = {
     "model.py": MODEL,
     "legacy.sql": "SELECT policy_no, status, :today AS today, :tongue AS tongue FROM legacy_policy WHERE policy_no = :policy_no",
     "read.sql": "SELECT policy_no, status, :today AS today, :tongue AS tongue FROM policy WHERE policy_no = :policy_no",
+    "book.sql": "SELECT policy_no, status FROM policy WHERE status = :status",
+    "total.sql": "SELECT COUNT(*) AS policies FROM policy WHERE status = :status",
     "keys.sql": "SELECT policy_no FROM legacy_policy ORDER BY 1",
 }
 
@@ -221,8 +238,8 @@ class Estate:
     def waivers(self, capability: str | None = None) -> list[Waiver]:
         return self.granted
 
-    def route(self, stage: Stage, share: int = 0, consumer: str = "*") -> None:
-        was = self.routes.get("portal", consumer)
+    def route(self, stage: Stage, share: int = 0, consumer: str = "*", capability: str = "portal") -> None:
+        was = self.routes.get(capability, consumer)
         becomes = moved(was, consumer, stage, share)
         self.routes.apply(Move(action=Action.FORWARD, was=was, becomes=becomes, who="t", why="t"), NOW)
 

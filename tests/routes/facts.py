@@ -69,6 +69,7 @@ def facts(**changes: Any) -> Facts:
         code_hashes={"policy": "c0de"},
         rehearsal=rehearsal(),
         since=NOW - HOUR,
+        moved_at=NOW - HOUR,
     )
     return msgspec.structs.replace(good, **changes)
 

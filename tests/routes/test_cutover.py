@@ -42,6 +42,7 @@ from toolkit.cutover import (
     rollback,
     rollback_everyone,
 )
+from toolkit.facts import moved_at, since
 from toolkit.gates import evaluate
 
 FORCE = Force(owner="grace", reason="the auditors are waiting")
@@ -136,6 +137,18 @@ def test_a_checklist_of_another_stage_does_not_open_this_one(routes: SqlRoutes) 
     checklist = evaluate(facts(route=routes.get("portal")), Stage.SHADOW)
     with pytest.raises(UsageError, match="another"):
         plan(routes.get("portal"), Stage.CANARY, 100, checklist, consumer="*", who="ada", why="")
+
+
+def test_history_tells_when_a_stage_began_and_when_the_canary_grew_last(routes: SqlRoutes) -> None:
+    for hours, (stage, share) in enumerate(
+        [TO_SHADOW, TO_CANARY, (Stage.CANARY, 2_000), (Stage.CANARY, 5_000)]
+    ):
+        apply(planned(routes, stage, share), routes, NOW + hours * HOUR / 60)
+    advance(routes, TO_PROJECTION, consumer="web")
+    history, route = routes.history("portal"), routes.get("portal")
+    assert since(history, route) == NOW + HOUR / 60
+    assert moved_at(history, route) == NOW + 3 * HOUR / 60
+    assert since(history, default_route("portal")) is None
 
 
 # --- the way back -------------------------------------------------------------------------------

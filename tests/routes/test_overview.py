@@ -2,11 +2,12 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import pytest
 
-from tests.routes.facts import HOUR
+from tests.routes.facts import HOUR, Blown, Fuse
 from tests.routes.now import NOW
 from tests.routes.world import World
 from toolkit.core.errors import Infrastructure
@@ -302,3 +303,27 @@ def test_one_repair_that_fails_does_not_stop_the_next() -> None:
     ]
     done = execute(actions, loops)
     assert [(one.settled, one.problem) for one in done] == [(0, "legacy is away"), (3, ""), (2, ""), (7, "")]
+
+
+def test_a_guard_that_dies_anywhere_and_runs_again_moves_the_route_back_once(make_world: Make) -> None:
+    world = running(make_world)
+    crashes = 0
+    for after in (False, True):
+        for at_call in range(1, 50):
+            before = len(world.routes.history("portal", 1_000))
+            for step in (Stage.SHADOW, Stage.CANARY, Stage.PROJECTION):
+                world.route(step, 500)
+            world.skew += dt.timedelta(minutes=1)
+            world.evidence.save_run(bad_run(world), [])
+            try:
+                guard(replace(world.around, routes=Fuse(world.routes, at_call, after=after)), "portal")
+            except Blown:
+                crashes += 1
+            else:
+                break
+            finally:
+                guard(world.around, "portal")
+                assert world.routes.get("portal").stage is Stage.SHADOW
+                assert len(world.routes.history("portal", 1_000)) == before + 4
+                world.route(Stage.LEGACY)
+    assert crashes == 10

@@ -146,6 +146,37 @@ def test_a_held_subject_is_unknown_and_treated_like_stale_and_the_others_are_fre
     assert at.read("P2").confidence is Confidence.FRESH
 
 
+def test_a_list_is_doubtful_when_one_of_its_rows_is_held_and_only_then(estate: Make) -> None:
+    at = estate()
+    at.route(Stage.PROJECTION, capability="book")
+    at.views.held = ["P99"]
+    assert at.reader.read("book", "in_force").confidence is Confidence.FRESH
+    at.views.held = ["P99", "P7"]
+    reading = at.reader.read("book", "in_force")
+    assert (reading.confidence, reading.held) == (Confidence.UNKNOWN, ("P7",))
+
+
+def test_an_empty_answer_is_doubtful_while_anything_is_held(estate: Make) -> None:
+    at = estate()
+    at.route(Stage.PROJECTION, capability="book")
+    at.views.held = ["P99"]
+    reading = at.reader.read("book", "cancelled")
+    assert (reading.rows, reading.confidence) == ([], Confidence.UNKNOWN)
+
+
+def test_a_total_over_held_keys_warns_but_one_poisoned_event_does_not_make_all_totals_doubtful(
+    estate: Make,
+) -> None:
+    at = estate()
+    at.route(Stage.PROJECTION, capability="total")
+    at.views.held = ["P99"]
+    reading = at.reader.read("total", "in_force")
+    assert reading.confidence is Confidence.FRESH
+    assert reading.warnings == (
+        "1 key of policy held back by parked events: this answer may lack their effect",
+    )
+
+
 # --- when a side fails --------------------------------------------------------------------------
 
 

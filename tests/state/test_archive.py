@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.state.store import State
 from tests.support.state import SECOND, SOURCE, START, draft
 from toolkit.core.changes import Change, Op
-from toolkit.core.errors import Fenced
+from toolkit.core.errors import Fenced, ProjectError
 from toolkit.core.records import Coordinates, Record, partition_of
 from toolkit.ports import Cursor, ParkedChange
 from toolkit.relay import lease_name
@@ -96,6 +96,12 @@ def test_an_event_comes_back_as_it_was_given(state: State, epoch: int) -> None:
     state.archive.append(SOURCE, TOPIC, [given], partitions=PARTITIONS, epoch=epoch)
     (found,) = state.archive.unpublished(TOPIC, 10)
     assert (found.envelope, found.data) == (given.envelope, given.data)
+
+
+def test_an_event_of_another_topic_is_not_taken_for_known(state: State, epoch: int) -> None:
+    fill(state, epoch, range(3))
+    with pytest.raises(ProjectError, match=r"was archived for insurer.policy_admin.*state.url"):
+        state.archive.append(SOURCE, "renamed", [draft(1, "P-1")], partitions=PARTITIONS, epoch=epoch)
 
 
 def test_topics_are_numbered_independently(state: State, epoch: int) -> None:

@@ -80,7 +80,7 @@ class PolicyView(Projection, version=1, context="service", key="policy_no"):
     ends_on: dt.date | None = None
     open: bool = True
     changes: int = 0
-    history: list[str] = []
+    history: list[str] = []  # noqa: RUF012 - a column with its default; the toolkit copies it
     changed_at: dt.datetime | None = None
 
     @on(PolicyIssued, creates=True)

@@ -33,13 +33,13 @@ def state(state_url: str) -> Iterator[State]:
     opened.close()
 
 
-def draft(number: int, subject: str = "P-1", *, time: dt.datetime = START) -> Draft:
+def draft(number: int, subject: str = "P-1", *, time: dt.datetime = START, source: str = SOURCE) -> Draft:
     """The event that the legacy change of this number gives."""
     position = f"POLMAST:{number}"
     return Draft(
         envelope=Envelope(
-            id=event_id(SOURCE, position, "PolicyIssued", 0),
-            source=SOURCE,
+            id=event_id(source, position, "PolicyIssued", 0),
+            source=source,
             type="PolicyIssued",
             subject=subject,
             time=time,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 import toolkit
@@ -43,16 +42,14 @@ def root(
 def run(arguments: list[str]) -> int:
     """Run a command; turn our errors into a message and an exit code, never a traceback."""
     try:
-        return app(arguments, standalone_mode=False) or ExitCode.CLEAN
+        app(arguments)
     except StranglerError as error:
         return fail(error, "--json" in arguments)
-    except click.Abort:
-        return ExitCode.USAGE
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     except KeyboardInterrupt:
         return ExitCode.INFRASTRUCTURE
+    return ExitCode.CLEAN
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from toolkit.core.errors import ExitCode, ProjectError, Refused, StranglerError
+from toolkit.core.errors import ExitCode, ProjectError, Refused, StranglerError, UsageError
 
 T = TypeVar("T")
 
@@ -50,6 +50,12 @@ def _builtin(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
     return str(value)
+
+
+def confirm(question: str) -> None:
+    """Ask before something that cannot be undone lightly. Raises UsageError unless the answer is yes."""
+    if not typer.confirm(question):
+        raise UsageError("nothing was done: say yes, or give --yes")
 
 
 def line(text: str = "", style: str = "") -> None:

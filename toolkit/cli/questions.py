@@ -156,34 +156,20 @@ def _show_status(found: list[Status]) -> None:
     rows = [
         (
             one.capability,
-            one.read_class,
+            one.read_class.replace("_", " "),
             ", ".join(
                 route.label if route.consumer == ANY_CONSUMER else f"{route.consumer}: {route.label}"
                 for route in one.routes
             ),
-            ", ".join(f"{name} v{version}" for name, version in one.versions.items()) or None,
             one.lag.confidence,
             one.lag.lag,
-            sum(parked.count for parked in one.parked) or 0,
+            sum(parked.count for parked in one.parked),
             None if one.judged is None else f"{one.mismatched} of {one.judged}",
-            one.compared_at,
         )
         for one in found
     ]
-    columns = (
-        "capability",
-        "read class",
-        "route",
-        "versions",
-        "confidence",
-        "lag",
-        "parked",
-        "differ",
-        "compared",
-    )
-    table("", columns, rows)
-    for one in found:
-        for part, problem in one.problems.items():
-            line(f"! {one.capability}, {part}: {problem}", style="yellow")
-        for cause in one.lag.causes:
-            line(f"! {one.capability}: {cause}", style="yellow")
+    table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
+    told = [f"{one.capability}, {part}: {problem}" for one in found for part, problem in one.problems.items()]
+    told += [f"{one.capability}: {cause}" for one in found for cause in one.lag.causes]
+    for warning in dict.fromkeys(told):
+        line(f"! {warning}", style="yellow")

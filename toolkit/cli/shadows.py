@@ -148,33 +148,38 @@ def show_run(found: dict[str, Any]) -> None:
         f"  {judged['judged']} pairs judged, {judged['mismatched']} differ: at 95 % the mismatch rate is below "
         f"{judged['mismatch_rate_below']:.2%} ({judged['proven']})"
     )
-    if found["lines"]:
-        table(
-            "",
-            ("kind", "fingerprint", "what", "keys", "example", "legacy", "projection", "lasted"),
-            map(_row, found["lines"]),
-        )
+    for one in found["lines"]:
+        _show_line(one)
 
 
-def _row(found: dict[str, Any]) -> tuple[object, ...]:
-    example = (found["examples"] or [{}])[0]
-    lasted = found["lasted_seconds"]
-    accepted = " (accepted)" if found["accepted"] else "" if found["finding"] else " (told)"
-    return (
-        found["kind"] + accepted,
-        found["fingerprint"],
-        found["title"],
-        found["keys"],
-        example.get("key"),
-        _short(example.get("legacy")),
-        _short(example.get("projection")),
-        span(dt.timedelta(seconds=lasted)) if lasted else None,
+def _show_line(found: dict[str, Any]) -> None:
+    """One fingerprint: what it is, how often, and the first example with both values."""
+    status = "accepted" if found["accepted"] else "" if found["finding"] else "told only"
+    head = f"  {found['kind']:<16} {found['fingerprint']}  {found['title']}"
+    line(
+        f"{head}  ({found['keys']} keys{', ' + status if status else ''})",
+        style="bold red" if not status else "",
     )
+    for example in found["examples"][:1]:
+        line(f"{'':19}e.g. {example['key']}: {_values(found, example)}")
+    if found["kind"] == "temporal":
+        seen, healed = (
+            dt.timedelta(seconds=found[name]) for name in ("lasted_seconds", "healed_within_seconds")
+        )
+        line(f"{'':19}seen for {span(seen)}, gone within {span(healed)} at the longest")
+    if found["lost_at"]:
+        line(f"{'':19}lost at the stage: {found['lost_at']}")
+
+
+def _values(found: dict[str, Any], example: dict[str, Any]) -> str:
+    if example.get("legacy") is None and example.get("projection") is None:
+        return found["title"]
+    return f"legacy {_short(example.get('legacy'))}, projection {_short(example.get('projection'))}"
 
 
 def _short(value: object) -> str:
     text = text_of(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 @shadow.command()

@@ -9,7 +9,7 @@ import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, YesOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, table
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.events import EventType
 from toolkit.loader import Project, load
@@ -138,7 +138,7 @@ def remove(
         for name in names:
             planned = _plan(opened, name)
             if not (yes or as_json):
-                typer.confirm(f"Execute {len(planned.removal)} statements in {name}?", abort=True)
+                confirm(f"Execute {len(planned.removal)} statements in {name}?")
             opened.legacy(name).capture.remove(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
     emit(done, as_json, _show_installed)

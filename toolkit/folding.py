@@ -1,0 +1,237 @@
+"""What deliveries do to a projection: pure, and the same when live, in a rebuild, in a replay and in `verify`.
+
+Three steps: `arrange` decides by sequence which events are due, `read` decodes them, `fold` applies them to rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from toolkit.core.errors import Unprojectable
+from toolkit.core.events import Catalogue, Event
+from toolkit.core.projections import Definition
+from toolkit.core.records import Delivery, Malformed, Record, Watermark
+from toolkit.ports import Checkpoint, ParkedEvent
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+def places(checkpoints: Iterable[Checkpoint]) -> dict[Place, Checkpoint]:
+    """The checkpoints by where they stand."""
+    return {(one.topic, one.partition): one for one in checkpoints}
+
+
+# --- which events are due
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arranged:
+    """What is due of some deliveries, and the checkpoints after it.
+
+    `seen` is the highest sequence per partition that is known to exist: above the checkpoint's, events are missing.
+    """
+
+    due: list[tuple[str, Record]]
+    checkpoints: dict[Place, Checkpoint]
+    seen: dict[Place, int]
+    duplicates: int
+    early: int
+    malformed: int
+
+    @property
+    def missing(self) -> dict[Place, int]:
+        """The next sequence of each partition that waits for it, although later ones have come."""
+        return {
+            place: self.checkpoints[place].sequence + 1
+            for place, highest in self.seen.items()
+            if highest > self.checkpoints[place].sequence
+        }
+
+
+def arrange(
+    checkpoints: Mapping[Place, Checkpoint], seen: Mapping[Place, int], deliveries: Sequence[Delivery]
+) -> Arranged:
+    """Take exactly the event after the last one, per partition, whatever the log delivers (R4).
+
+    An event that came before is a duplicate. One that comes too early is left, not applied and not forgotten:
+    the relay publishes the missing ones again, in order and with all that follow them, later in the log. So the
+    position moves with every delivery, and the sequence with every event.
+    """
+    after, highest = dict(checkpoints), dict(seen)
+    due: list[tuple[str, Record]] = []
+    duplicates = early = malformed = 0
+    for delivery in deliveries:
+        place, content = (delivery.at.topic, delivery.at.partition), delivery.content
+        now = after[place]
+        sequence, as_of = now.sequence, now.as_of
+        if isinstance(content, Record):
+            highest[place] = max(highest.get(place, 0), content.sequence)
+            if content.sequence == sequence + 1:
+                due.append((delivery.at.topic, content))
+                sequence = content.sequence
+            elif content.sequence <= sequence:
+                duplicates += 1
+            else:
+                early += 1
+        elif isinstance(content, Watermark):
+            highest[place] = max(highest.get(place, 0), content.sequence)
+            as_of = _as_of(now, content)
+        elif isinstance(content, Malformed):
+            malformed += 1
+        offset = max(now.next_offset, delivery.at.offset + 1)
+        after[place] = msgspec.structs.replace(now, next_offset=offset, sequence=sequence, as_of=as_of)
+    return Arranged(
+        due=due, checkpoints=after, seen=highest, duplicates=duplicates, early=early, malformed=malformed
+    )
+
+
+def _as_of(now: Checkpoint, mark: Watermark) -> dt.datetime | None:
+    """A watermark promises only what is in the view already, and a promise is never taken back."""
+    if now.sequence < mark.sequence:
+        return now.as_of
+    return mark.as_of if now.as_of is None else max(now.as_of, mark.as_of)
+
+
+# --- what they say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An event that a projection handles, read for it; or why it cannot be read (`key` is None then)."""
+
+    topic: str
+    record: Record
+    event: Event | None = None
+    key: object = None
+    fault: str = ""
+
+
+def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
+    """Decode the events that the projection handles; the others are not its business."""
+    handled = definition.handlers
+    return [
+        _step(definition, catalogue, topic, record)
+        for topic, record in due
+        if record.envelope.type in handled
+    ]
+
+
+def _step(definition: Definition, catalogue: Catalogue, topic: str, record: Record) -> Step:
+    try:
+        event_type = catalogue.by_name(record.envelope.type)
+        event = event_type.current(record.data, record.envelope.version)
+        return Step(topic=topic, record=record, event=event, key=definition.key_of(event))
+    except Unprojectable as error:
+        return Step(topic=topic, record=record, fault=str(error))
+    except Exception as error:  # noqa: BLE001 - an upcaster is a user's code and may fail in any way; the event is parked
+        return Step(topic=topic, record=record, fault=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+# --- what they do
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held back: row keys with a parked event, and subjects whose parked event told no key."""
+
+    keys: frozenset[str] = frozenset()
+    subjects: frozenset[tuple[str, str]] = frozenset()
+
+    @staticmethod
+    def by(parked: Iterable[ParkedEvent]) -> Held:
+        """What these parked events hold back."""
+        events = list(parked)
+        return Held(
+            keys=frozenset(one.key for one in events if one.key is not None),
+            subjects=frozenset((one.topic, one.record.envelope.subject) for one in events if one.key is None),
+        )
+
+    def __or__(self, other: Held) -> Held:
+        """Both."""
+        return Held(self.keys | other.keys, self.subjects | other.subjects)
+
+
+@dataclass(slots=True)
+class Folded:
+    """What a fold makes of rows: the changed ones (None: to be deleted) and the events that it could not apply."""
+
+    changed: dict[object, dict[str, object] | None] = field(default_factory=dict)
+    parked: list[ParkedEvent] = field(default_factory=list)
+    applied: int = 0
+
+    @property
+    def upserts(self) -> list[dict[str, object]]:
+        """Rows to write."""
+        return [row for row in self.changed.values() if row is not None]
+
+    @property
+    def deletes(self) -> list[object]:
+        """Keys to delete."""
+        return [key for key, row in self.changed.items() if row is None]
+
+
+def keys(steps: Iterable[Step]) -> list[object]:
+    """The keys of the rows that the steps are about, each once."""
+    return list(dict.fromkeys(step.key for step in steps if step.key is not None))
+
+
+def fold(
+    definition: Definition,
+    steps: Iterable[Step],
+    rows: Mapping[object, Mapping[str, object]],
+    held: Held,
+    now: dt.datetime,
+) -> Folded:
+    """Apply events in their order to the rows as they were.
+
+    What cannot be applied is parked with its reason; whatever comes later for the same row (or, where the event
+    does not tell the row, from the same subject) is parked behind it, so that order stays true (R6).
+    """
+    folded = Folded()
+    held_keys, held_subjects = set(held.keys), set(held.subjects)
+    for step in steps:
+        subject = (step.topic, step.record.envelope.subject)
+        name = None if step.key is None else str(step.key)
+        behind = name in held_keys or subject in held_subjects
+        reason = _BEHIND if behind else _apply(definition, step, rows, folded)
+        if not reason:
+            folded.applied += 1
+            continue
+        if name is None:
+            held_subjects.add(subject)
+        else:
+            held_keys.add(name)
+        folded.parked.append(
+            ParkedEvent(
+                record=step.record, topic=step.topic, key=name, reason=reason, held=behind, parked_at=now
+            )
+        )
+    return folded
+
+
+_BEHIND = "an earlier event of the same row is parked"
+
+
+def _apply(
+    definition: Definition, step: Step, rows: Mapping[object, Mapping[str, object]], folded: Folded
+) -> str:
+    """Apply one event; returns why it cannot be, or nothing."""
+    if step.event is None:
+        return step.fault
+    row = folded.changed[step.key] if step.key in folded.changed else rows.get(step.key)
+    try:
+        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope)
+    except Unprojectable as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
+        return _reason(error)
+    return ""

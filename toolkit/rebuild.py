@@ -1,0 +1,389 @@
+"""Rebuild: a version beside the serving one, from the archive, caught up, compared, and only then switched to.
+
+The archive gives the events by sequence; the log goes on behind the last one of them. Checkpoints carry both, so
+a rebuild that was stopped goes on where it was, and a projector takes over where the rebuild ends.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from toolkit import commands, folding
+from toolkit.core.errors import Fenced, Refused, Unprojectable
+from toolkit.core.events import Catalogue
+from toolkit.core.projections import Definition
+from toolkit.core.records import Delivery, Record
+from toolkit.folding import Held, Place
+from toolkit.ports import Archive, Batch, Checkpoint, Clock, Log, ReadStore
+from toolkit.project import Pace, Projector
+
+BATCH = 5_000
+BEHIND = dt.timedelta(seconds=10)
+"""How far a version may stand behind the serving one when reads are switched to it."""
+PATIENCE = dt.timedelta(seconds=60)
+"""How long a rebuild waits for a watermark before it says that none comes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a rebuild is. `rate` is events per second since it began, `left` what is to be expected at that rate."""
+
+    phase: str
+    """archive | log"""
+    done: int
+    total: int
+    rate: float
+    left: dt.timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild came to. Not `complete`: it was stopped, or no watermark came; run it again to go on."""
+
+    projection: str
+    version: int
+    events: int
+    parked: int
+    as_of: dt.datetime | None
+    took: dt.timedelta
+    complete: bool
+    detail: str = ""
+
+
+Report = Callable[[Progress], None]
+LOOK_EVERY = 0.1
+_STOPPED = "stopped; run it again to go on"
+
+
+class Rebuild:
+    """Builds one version. What it cannot read stops it; what it cannot apply is parked, counted and shown."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        catalogue: Catalogue,
+        store: ReadStore,
+        archive: Archive,
+        log: Log,
+        topics: Mapping[str, int],
+        clock: Clock,
+        *,
+        batch: int = BATCH,
+        patience: dt.timedelta = PATIENCE,
+    ) -> None:
+        self._definition, self._catalogue = definition, catalogue
+        self._store, self._archive, self._log = store, archive, log
+        self._topics, self._clock = topics, clock
+        self._batch, self._patience = batch, patience
+        self._began = clock()
+        self._first = self._total = 0
+        self._report: Report = lambda _: None
+
+    def run(self, stop: threading.Event | None = None, report: Report = lambda _: None) -> Rebuilt:
+        """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
+        stop, self._report, self._began = stop or threading.Event(), report, self._clock()
+        promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
+        epoch = self._take()
+        self._total = sum(sum(self._archive.last_sequences(topic).values()) for topic in self._topics)
+        try:
+            if not self._from_archive(epoch, stop):
+                return self._rebuilt(_STOPPED)
+        except Refused as error:
+            self._tell("failed", str(error), epoch)
+            raise
+        return self._rebuilt(self._from_log(promised, stop))
+
+    def _take(self) -> int:
+        name, version = self._definition.name, self._definition.version
+        state = self._store.create(self._definition, self._topics, self._clock())
+        if state.serving and state.built_at is not None:
+            raise Refused(
+                f"{self._definition.identity} serves reads: raise version= in the code and rebuild that one beside it"
+            )
+        epoch = self._store.seize(name, version)
+        self._tell("building", "", epoch)
+        self._first = _done(self._store.checkpoints(name, version))
+        return epoch
+
+    def _tell(self, state: str, detail: str, epoch: int) -> None:
+        name, version = self._definition.name, self._definition.version
+        self._store.set_state(name, version, state, detail, epoch=epoch, now=self._clock())
+
+    # --- from the archive
+
+    def _from_archive(self, epoch: int, stop: threading.Event) -> bool:
+        """Apply all that is archived and published. False when it was stopped before."""
+        name, version = self._definition.name, self._definition.version
+        at = folding.places(self._store.checkpoints(name, version))
+        held = Held.by(self._store.parked(name, version))
+        for topic in self._topics:
+            while deliveries := self._page(topic, at):
+                if stop.is_set():
+                    return False
+                arranged = folding.arrange(at, {}, deliveries)
+                if not arranged.due:
+                    break  # a hole in what is published: the log will give the missing events, or say that it waits
+                held |= self._apply(arranged, at, held, epoch)
+                at = arranged.checkpoints
+                self._say("archive", at)
+        return True
+
+    def _page(self, topic: str, at: Mapping[Place, Checkpoint]) -> list[Delivery]:
+        after = {partition: one.sequence for (name, partition), one in at.items() if name == topic}
+        return self._archive.scan(topic, after, self._batch)
+
+    def _apply(
+        self, arranged: folding.Arranged, at: Mapping[Place, Checkpoint], held: Held, epoch: int
+    ) -> Held:
+        self._known_types(arranged.due)
+        steps = folding.read(self._definition, self._catalogue, arranged.due)
+        self._readable(steps)
+        rows = self._store.load(self._definition, folding.keys(steps))
+        folded = folding.fold(self._definition, steps, rows, held, self._clock())
+        moved = [one for place, one in arranged.checkpoints.items() if one != at[place]]
+        batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
+        self._store.commit(self._definition, batch, epoch=epoch, now=self._clock())
+        return Held.by(folded.parked)
+
+    def _known_types(self, due: list[tuple[str, Record]]) -> None:
+        for topic, record in due:
+            try:
+                self._catalogue.by_name(record.envelope.type)
+            except Unprojectable as error:
+                raise self._stop_at(topic, record, str(error)) from error
+
+    def _readable(self, steps: list[folding.Step]) -> None:
+        for step in steps:
+            if step.fault:
+                raise self._stop_at(step.topic, step.record, step.fault)
+
+    def _stop_at(self, topic: str, record: Record, reason: str) -> Refused:
+        where = f"{topic}[{record.partition}] event {record.sequence}, {record.envelope.type} of {record.envelope.subject}"
+        again = commands.rebuild(self._definition.name, self._definition.version)
+        return Refused(
+            f"{self._definition.identity} cannot be rebuilt: {where} ({record.envelope.id}) cannot be read",
+            [reason, f"mend the code, then run `{again}` again: it goes on from there"],
+        )
+
+    # --- from the log
+
+    def _from_log(self, promised: Mapping[str, dt.datetime | None], stop: threading.Event) -> str:
+        """Follow the log until every topic has a watermark newer than the rebuild. Returns why not, or nothing."""
+        projector = Projector(
+            self._definition, self._catalogue, self._store, self._log, self._topics, self._clock, Pace()
+        )
+        try:
+            projector.start()
+            end = self._clock() + self._patience
+            while behind := _behind(projector.checkpoints, promised):
+                if stop.is_set():
+                    return _STOPPED
+                if projector.advance().deliveries:
+                    self._say("log", folding.places(projector.checkpoints))
+                elif self._clock() > end:
+                    return (
+                        f"no newer watermark of {', '.join(behind)} has come in {self._patience.total_seconds():g} s: "
+                        f"does `{commands.RELAY}` run?"
+                    )
+        except Fenced:
+            # A projector that runs beside us has taken the version over, now that it can serve: it follows the log.
+            return self._watch(promised, stop)
+        finally:
+            projector.close()
+        return ""
+
+    def _watch(self, promised: Mapping[str, dt.datetime | None], stop: threading.Event) -> str:
+        """Look on until the version is as far as it has to be. Returns why not, or nothing."""
+        name, version = self._definition.name, self._definition.version
+        end = self._clock() + self._patience
+        while behind := _behind(self._store.checkpoints(name, version), promised):
+            if stop.wait(LOOK_EVERY):
+                return _STOPPED
+            if self._clock() > end:
+                return f"the projector that took it over has seen no newer watermark of {', '.join(behind)}"
+        return ""
+
+    # --- telling
+
+    def _say(self, phase: str, at: Mapping[Place, Checkpoint]) -> None:
+        done, seconds = _done(at.values()), (self._clock() - self._began).total_seconds()
+        total = max(self._total, done)
+        rate = (done - self._first) / seconds if seconds > 0 else 0.0
+        left = dt.timedelta(seconds=(total - done) / rate) if rate > 0 else None
+        self._report(Progress(phase=phase, done=done, total=total, rate=rate, left=left))
+
+    def _rebuilt(self, detail: str) -> Rebuilt:
+        name, version = self._definition.name, self._definition.version
+        checkpoints = self._store.checkpoints(name, version)
+        instants = [one.as_of for one in checkpoints]
+        known = [instant for instant in instants if instant is not None]
+        return Rebuilt(
+            projection=name,
+            version=version,
+            events=_done(checkpoints) - self._first,
+            parked=len(self._store.parked(name, version)),
+            as_of=min(known) if known and len(known) == len(instants) else None,
+            took=self._clock() - self._began,
+            complete=not detail,
+            detail=detail,
+        )
+
+
+def _done(checkpoints: Iterable[Checkpoint]) -> int:
+    return sum(one.sequence for one in checkpoints)
+
+
+def _behind(checkpoints: list[Checkpoint], promised: Mapping[str, dt.datetime | None]) -> list[str]:
+    """Topics whose view does not yet go beyond the last watermark from before the rebuild.
+
+    Instants of one topic are compared with each other only: both come from its source's clock.
+    """
+    behind = []
+    for topic, before in promised.items():
+        instants = [one.as_of for one in checkpoints if one.topic == topic]
+        if any(instant is None or (before is not None and instant <= before) for instant in instants):
+            behind.append(topic)
+    return behind
+
+
+# --- old and new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One value that two versions do not share."""
+
+    key: object
+    column: str
+    old: object
+    new: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionComparison:
+    """Two versions, row by row. `examples` are the first few differences of each column, and the first missing rows."""
+
+    old: int
+    new: int
+    same: int = 0
+    different: int = 0
+    only_old: int = 0
+    only_new: int = 0
+    by_column: Mapping[str, int]
+    examples: tuple[Difference, ...] = ()
+    missing: tuple[object, ...] = ()
+    """keys of the first rows that only the old version has"""
+    extra: tuple[object, ...] = ()
+    """keys of the first rows that only the new version has"""
+    columns_gone: tuple[str, ...] = ()
+    columns_new: tuple[str, ...] = ()
+
+
+def compare_versions(
+    store: ReadStore, old: Definition, new: Definition, *, examples: int = 5, page: int = BATCH
+) -> VersionComparison:
+    """Walk through both versions in key order. Differences are what the change is for: people judge them, not we."""
+    shared = [column.name for column in old.columns if column.name in {one.name for one in new.columns}]
+    counts: dict[str, int] = {}
+    found: list[Difference] = []
+    missing: list[object] = []
+    extra: list[object] = []
+    tally = {"same": 0, "different": 0, "only_old": 0, "only_new": 0}
+    for key, before, after in _merged(store, old, new, page):
+        if before is None or after is None:
+            tally["only_new" if before is None else "only_old"] += 1
+            keys = extra if before is None else missing
+            if len(keys) < examples:
+                keys.append(key)
+            continue
+        differing = [name for name in shared if before[name] != after[name]]
+        tally["different" if differing else "same"] += 1
+        for name in differing:
+            counts[name] = counts.get(name, 0) + 1
+            if counts[name] <= examples:
+                found.append(Difference(key=key, column=name, old=before[name], new=after[name]))
+    return VersionComparison(
+        old=old.version,
+        new=new.version,
+        **tally,
+        by_column=counts,
+        examples=tuple(found),
+        missing=tuple(missing),
+        extra=tuple(extra),
+        columns_gone=tuple(column.name for column in old.columns if column.name not in shared),
+        columns_new=tuple(column.name for column in new.columns if column.name not in shared),
+    )
+
+
+Row = dict[str, object]
+
+
+def _merged(
+    store: ReadStore, old: Definition, new: Definition, page: int
+) -> Iterator[tuple[object, Row | None, Row | None]]:
+    """Both versions' rows side by side, by key. Keys sort in Python as they do in the store."""
+    left, right = _all(store, old, page), _all(store, new, page)
+    before, after = next(left, None), next(right, None)
+    while before is not None or after is not None:
+        first: list[object] = [row[one.key] for row, one in ((before, old), (after, new)) if row is not None]
+        key = min(first)  # type: ignore[type-var]
+        mine = before if before is not None and before[old.key] == key else None
+        theirs = after if after is not None and after[new.key] == key else None
+        yield key, mine, theirs
+        before = next(left, None) if mine is not None else before
+        after = next(right, None) if theirs is not None else after
+
+
+def _all(store: ReadStore, definition: Definition, page: int) -> Iterator[Row]:
+    after: object | None = None
+    while rows := store.rows(definition, after, page):
+        yield from rows
+        after = rows[-1][definition.key]
+
+
+# --- switching
+
+
+def switch(store: ReadStore, projection: str, version: int, *, behind: dt.timedelta = BEHIND) -> int | None:
+    """Let reads go to this version. Returns the one that served before, which keeps running for the way back.
+
+    Raises Refused when the version was never complete, has failed, or is further behind the serving one than `behind`.
+    """
+    known = {one.version: one for one in store.versions(projection)}
+    again = commands.rebuild(projection, version)
+    if version not in known:
+        raise Refused(f"the read store has no {projection} v{version}", [f"run `{again}`"])
+    serving = next((one.version for one in known.values() if one.serving), None)
+    if serving == version:
+        return None
+    reasons = []
+    if known[version].built_at is None:
+        reasons.append(f"it is {known[version].state} and was never complete: run `{again}`")
+    elif known[version].state != "running":
+        reasons.append(f"it is {known[version].state}: {known[version].detail or 'see `strangler status`'}")
+    if serving is not None and not reasons:
+        reasons += _stands_behind(store, projection, serving, version, behind)
+    if reasons:
+        raise Refused(f"{projection} v{version} cannot serve", reasons)
+    store.switch(projection, version)
+    return serving
+
+
+def _stands_behind(
+    store: ReadStore, projection: str, serving: int, version: int, behind: dt.timedelta
+) -> list[str]:
+    """A reader would see time run backwards."""
+    old = folding.places(store.checkpoints(projection, serving))
+    new = folding.places(store.checkpoints(projection, version))
+    reasons = []
+    for place, one in old.items():
+        mine = new[place].as_of if place in new else None
+        if one.as_of is not None and (mine is None or mine + behind < one.as_of):
+            reasons.append(
+                f"{place[0]}[{place[1]}]: it is as of {mine or 'nothing'}, v{serving} as of {one.as_of}: "
+                f"let `{commands.PROJECT}` run until it has caught up"
+            )
+    return reasons

@@ -1,0 +1,141 @@
+"""Mend a projection's rows: apply parked events again, or fold one row anew from the archive.
+
+Both take the version over, so that a projector that runs meanwhile is fenced, and goes on once it is started again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from toolkit import folding
+from toolkit.core.errors import UsageError
+from toolkit.core.events import Catalogue
+from toolkit.core.projections import ColumnType, Definition
+from toolkit.core.records import Record
+from toolkit.folding import Held, Step
+from toolkit.ports import Archive, Batch, Clock, ParkedEvent, ReadStore
+
+PAGE = 5_000
+"""Records read at once when one row's events have to be looked for in the whole archive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What came of applying parked events again; `waiting` still cannot be applied, each with its new reason."""
+
+    applied: int
+    waiting: tuple[ParkedEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reprojected:
+    """One row before and after it was folded anew (None: there is none), from how many events."""
+
+    key: object
+    before: dict[str, object] | None
+    after: dict[str, object] | None
+    events: int
+    waiting: tuple[ParkedEvent, ...]
+
+
+def replay_parked(definition: Definition, catalogue: Catalogue, store: ReadStore, clock: Clock) -> Replayed:
+    """Apply a version's parked events again, in their order; what still fails keeps its place (R6)."""
+    name, version = definition.name, definition.version
+    epoch = store.seize(name, version)
+    parked = store.parked(name, version)
+    steps = folding.read(definition, catalogue, ((one.topic, one.record) for one in parked))
+    rows = store.load(definition, folding.keys(steps))
+    folded = folding.fold(definition, steps, rows, Held(), clock())
+    waiting = {one.record.envelope.id for one in folded.parked}
+    released = [one.record.envelope.id for one in parked if one.record.envelope.id not in waiting]
+    batch = Batch(upserts=folded.upserts, deletes=folded.deletes, parked=folded.parked, unparked=released)
+    store.commit(definition, batch, epoch=epoch, now=clock())
+    return Replayed(applied=folded.applied, waiting=tuple(folded.parked))
+
+
+def reproject(
+    definition: Definition,
+    catalogue: Catalogue,
+    store: ReadStore,
+    archive: Archive,
+    key: object,
+    clock: Clock,
+) -> Reprojected:
+    """Fold one row anew from all events up to where the version stands, and put it in the place of the old one."""
+    name, version = definition.name, definition.version
+    wanted = _key(definition, key)
+    epoch = store.seize(name, version)
+    steps = _steps(definition, catalogue, store, archive, wanted)
+    folded = folding.fold(definition, steps, {}, Held(), clock())
+    after = folded.changed.get(wanted)
+    waiting = {one.record.envelope.id for one in folded.parked}
+    before = store.load(definition, [wanted]).get(wanted)
+    batch = Batch(
+        upserts=[] if after is None else [after],
+        deletes=[wanted] if after is None else [],
+        parked=folded.parked,
+        unparked=[id_ for step in steps if (id_ := step.record.envelope.id) not in waiting],
+    )
+    store.commit(definition, batch, epoch=epoch, now=clock())
+    return Reprojected(
+        key=wanted, before=before, after=after, events=folded.applied, waiting=tuple(folded.parked)
+    )
+
+
+def _key(definition: Definition, given: object) -> object:
+    """The key as the rows have it; a command gives it as text."""
+    column = definition.key_column
+    try:
+        if isinstance(given, str):
+            match column.type:
+                case ColumnType.INTEGER:
+                    given = int(given)
+                case ColumnType.DATE:
+                    given = dt.date.fromisoformat(given)
+                case ColumnType.INSTANT:
+                    given = dt.datetime.fromisoformat(given)
+                case _:
+                    pass
+        return column.normal(given)
+    except ValueError as error:
+        raise UsageError(f"{definition.identity}: {given!r} is no {definition.key}: {error}") from error
+
+
+def _steps(
+    definition: Definition, catalogue: Catalogue, store: ReadStore, archive: Archive, key: object
+) -> list[Step]:
+    """The events of one row that the version has passed, and those that tell no row (they hold back theirs)."""
+    passed = folding.places(store.checkpoints(definition.name, definition.version))
+    steps: list[Step] = []
+    for topic in sorted({topic for topic, _ in passed}):
+        if _key_is_subject(definition, catalogue):
+            records: Iterator[Record] = iter(archive.of_subject(topic, str(key)))
+        else:
+            records = _all(archive, topic)
+        due = [
+            (topic, record)
+            for record in records
+            if record.sequence <= passed[topic, record.partition].sequence
+        ]
+        steps.extend(
+            step for step in folding.read(definition, catalogue, due) if step.key is None or step.key == key
+        )
+    return steps
+
+
+def _key_is_subject(definition: Definition, catalogue: Catalogue) -> bool:
+    return all(
+        handler.key == catalogue.by_name(name).subject for name, handler in definition.handlers.items()
+    )
+
+
+def _all(archive: Archive, topic: str) -> Iterator[Record]:
+    """Every record of a topic, by (partition, sequence)."""
+    after: dict[int, int] = {}
+    while page := archive.scan(topic, after, PAGE):
+        for delivery in page:
+            if isinstance(delivery.content, Record):
+                after[delivery.at.partition] = delivery.content.sequence
+                yield delivery.content

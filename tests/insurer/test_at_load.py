@@ -13,9 +13,9 @@ import pytest
 from examples.insurer.estate.writer import LiveWriter
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
-from tests.support import wait_until
+from tests.support.flowing import prepare, reach_now
 from tests.support.folds import differences_from_fold
-from tests.support.insurer import SOURCE, Insurer, make_insurer, opened, prepare
+from tests.support.insurer import SOURCE, Insurer, make_insurer, opened
 from toolkit.app import App
 from toolkit.cli.shadows import run_one
 
@@ -42,20 +42,6 @@ def insurer(
         yield made
 
 
-def as_of_reaches_now(app: App) -> None:
-    """Wait until every projection contains what is committed now."""
-    now = app.legacy(SOURCE).clock()
-
-    def reached() -> bool:
-        for definition in app.running_versions():
-            checkpoints = app.store.checkpoints(definition.name, definition.version)
-            if not checkpoints or any(one.as_of is None or one.as_of < now for one in checkpoints):
-                return False
-        return True
-
-    wait_until(reached, timeout=120, what="every view to contain what is committed now")
-
-
 def confirmed(app: App, capability: str, keys: int = 0) -> tuple[list[str], int]:
     """Findings of a shadow run, and how many pairs it judged."""
     result = run_one(app, capability, keys=keys)
@@ -68,7 +54,7 @@ def confirmed(app: App, capability: str, keys: int = 0) -> tuple[list[str], int]
 
 def test_no_false_alarm_while_200_transactions_a_second_commit(insurer: Insurer) -> None:
     with insurer.running("relay"), insurer.running("project"), opened(insurer) as app:
-        as_of_reaches_now(app)
+        reach_now(app)
         with LiveWriter(insurer.legacy, seed=3, rate=200, confirm_lag=1.0) as writer:
             started = time.monotonic()
             found = {name: confirmed(app, name, keys=SIZE) for name in CAPABILITIES}
@@ -91,7 +77,7 @@ def test_relay_and_projector_killed_in_mid_stream_lose_nothing_and_double_nothin
                     child.kill()
     assert writer.total > 0
     with insurer.running("relay"), insurer.running("project"), opened(insurer) as app:
-        as_of_reaches_now(app)
+        reach_now(app)
         assert differences_from_fold(app, app.project.topic(SOURCE)) == {}
         found = {name: confirmed(app, name)[0] for name in (*CAPABILITIES, "broker-portfolio")}
         assert found == {name: [] for name in found}

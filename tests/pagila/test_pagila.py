@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.postgres import PostgresServer
+from tests.support.flowing import following, prepare
 from toolkit.app import App, open_project
 from toolkit.cli.shadows import run_one
 
@@ -36,55 +37,9 @@ def load(url: str) -> None:
     assert b"ERROR" not in done.stderr, done.stderr[-2000:]
 
 
-def follow(app: App) -> None:
-    """Relay and project everything that is committed."""
-    translation = app.translation("pagila")
-    relay = app.relay("pagila", translation)
-    relay.lead()
-    backfill = app.backfill("pagila", translation)
-    while backfill.step(relay.epoch) is not None:
-        pass
-    relay.drain()
-    for definition in app.running_versions():
-        projector = app.projector(definition)
-        projector.start()
-        while projector.advance().deliveries:
-            pass
-        projector.close()
-    relay.resign()
-
-
-def install(app: App) -> None:
-    app.setup()
-    capture = app.legacy("pagila").capture
-    capture.install(capture.plan(app.project.captured("pagila")))
-
-
-class Following:
-    """Keeps relaying and projecting in the background of a comparison, which waits for a younger as-of."""
-
-    def __init__(self, app: App) -> None:
-        import threading
-
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(app,), daemon=True)
-
-    def _work(self, app: App) -> None:
-        while not self._stop.wait(0.2):
-            follow(app)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
 def test_the_shipped_view_calls_15_customers_active_who_may_not_rent(pagila: App) -> None:
-    install(pagila)
-    follow(pagila)
-    with Following(pagila):
+    prepare(pagila)
+    with following(pagila):
         found = run_one(pagila, "customer-list")
     assert found.known == 599
     assert [(line.kind.value, line.path, line.keys) for line in found.lines if line.finding] == [
@@ -96,8 +51,7 @@ def test_the_shipped_view_calls_15_customers_active_who_may_not_rent(pagila: App
 def test_the_rental_read_is_the_same_on_both_sides_also_after_changes(
     pagila: App, postgres_server: PostgresServer
 ) -> None:
-    install(pagila)
-    follow(pagila)
+    prepare(pagila)
     database = os.environ["LEGACY_URL"].rsplit("/", 1)[1].split("?")[0]
     postgres_server.sql(
         "UPDATE rental SET return_date = now() WHERE rental_id IN (SELECT rental_id FROM rental WHERE return_date IS NULL LIMIT 20)",
@@ -106,7 +60,7 @@ def test_the_rental_read_is_the_same_on_both_sides_also_after_changes(
     postgres_server.sql(
         "DELETE FROM payment WHERE rental_id = 2; DELETE FROM rental WHERE rental_id = 2", database
     )
-    with Following(pagila):
+    with following(pagila):
         found = run_one(pagila, "rentals-at-home")
     assert [line.title for line in found.lines if line.finding] == []
     assert found.counts.get("match") == 599
@@ -122,8 +76,8 @@ def test_removing_capture_leaves_no_trace(pagila: App, postgres_server: Postgres
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname NOT LIKE 'pg_%' ORDER BY 1, 2"
     )
     before = postgres_server.sql(objects, database)
-    install(pagila)
     capture = pagila.legacy("pagila").capture
+    capture.install(capture.plan(pagila.project.captured("pagila")))
     assert postgres_server.sql(objects, database) != before
     capture.remove(capture.plan(pagila.project.captured("pagila")))
     assert postgres_server.sql(objects, database) == before

@@ -68,18 +68,3 @@ def opened(insurer: Insurer) -> Iterator[App]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def prepare(app: App) -> None:
-    """Set up, install capture, backfill."""
-    app.setup()
-    source = app.legacy(SOURCE)
-    source.capture.install(source.capture.plan(app.project.captured(SOURCE)))
-    translation = app.translation(SOURCE)
-    relay = app.relay(SOURCE, translation)
-    relay.lead()
-    backfill = app.backfill(SOURCE, translation)
-    while backfill.step(relay.epoch) is not None:
-        relay.keep_leading()
-    relay.drain()
-    relay.resign()

@@ -105,7 +105,7 @@ def relay(
         project,
         as_json,
         once,
-        lambda opened: _relays(opened, source),
+        lambda opened: relays(opened, source),
         lambda opened: _relay_once(opened, source),
     )
 
@@ -121,7 +121,7 @@ def project(
         project,
         as_json,
         once,
-        lambda opened: _projectors(opened, name),
+        lambda opened: projectors(opened, name),
         lambda opened: _project_once(opened, name),
     )
 
@@ -130,7 +130,7 @@ def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOpt
     """Relay and project everything in one process: until stopped, or once."""
 
     def both(opened: App) -> Mapping[str, Loop]:
-        return {**_relays(opened, ""), **_projectors(opened, "")}
+        return {**relays(opened, ""), **projectors(opened, "")}
 
     def all_once(opened: App) -> dict[str, Any]:
         return {**_relay_once(opened, ""), **_project_once(opened, "")}
@@ -159,7 +159,9 @@ def _show_failures(done: dict[str, dict[str, str]]) -> None:
         table("stopped by an error", ("loop", "error"), done["failed"].items())
 
 
-def _relays(opened: App, source: str) -> Mapping[str, Loop]:
+def relays(opened: App, source: str) -> Mapping[str, Loop]:
+    """A loop for each source: lead it, try what is parked again, and relay."""
+
     def loop(name: str) -> Loop:
         def lead(stop: threading.Event) -> None:
             translation = opened.translation(name)
@@ -170,7 +172,8 @@ def _relays(opened: App, source: str) -> Mapping[str, Loop]:
     return {f"relay of {name}": loop(name) for name in _sources(opened, source)}
 
 
-def _projectors(opened: App, name: str) -> Mapping[str, Loop]:
+def projectors(opened: App, name: str) -> Mapping[str, Loop]:
+    """A loop for each version that is kept up to date."""
     return {
         definition.identity: opened.projector(definition).run
         for definition in opened.running_versions(name or None)

@@ -24,6 +24,7 @@ from toolkit.loader import Project, load
 from toolkit.ports import LegacySource, Log, ReadStore
 from toolkit.project import Projector
 from toolkit.read import Observe, Reader
+from toolkit.rebuild import Rebuild
 from toolkit.relay import Relay
 from toolkit.translate import Translation
 from toolkit.verify import code_hash
@@ -125,6 +126,18 @@ class App:
         """What keeps one version of a projection up to date. Start before you advance."""
         return Projector(
             definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+        )
+
+    def rebuild(self, definition: Definition) -> Rebuild:
+        """What builds a version from the archive, beside the serving one."""
+        return Rebuild(
+            definition,
+            self.project.catalogue,
+            self.store,
+            self.state.archive,
+            self.log,
+            self.project.topics,
+            self.clock,
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:

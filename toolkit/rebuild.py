@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit import commands, folding
 from toolkit.core.errors import Refused, Unprojectable
@@ -43,12 +43,11 @@ class Progress:
 class Rebuilt:
     """What a rebuild came to. Not `complete`: it was stopped, or no watermark came; run it again to go on."""
 
-    projection: str
-    version: int
+    identity: str
     events: int
     parked: int
     as_of: dt.datetime | None
-    took: dt.timedelta
+    seconds: float
     complete: bool
     detail: str = ""
 
@@ -81,9 +80,9 @@ class Rebuild:
         self._first = self._total = 0
         self._report: Report = lambda _: None
 
-    def run(self, stop: threading.Event | None = None, report: Report = lambda _: None) -> Rebuilt:
+    def run(self, stop: threading.Event | None = None, *, progress: Report = lambda _: None) -> Rebuilt:
         """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
-        stop, self._report, self._began = stop or threading.Event(), report, self._clock()
+        stop, self._report, self._began = stop or threading.Event(), progress, self._clock()
         promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
         epoch = self._take()
         self._total = sum(sum(self._archive.last_sequences(topic).values()) for topic in self._topics)
@@ -206,12 +205,11 @@ class Rebuild:
         instants = [one.as_of for one in checkpoints]
         known = [instant for instant in instants if instant is not None]
         return Rebuilt(
-            projection=name,
-            version=version,
+            identity=self._definition.identity,
             events=_done(checkpoints) - self._first,
             parked=len(self._store.parked(name, version)),
             as_of=min(known) if known and len(known) == len(instants) else None,
-            took=self._clock() - self._began,
+            seconds=(self._clock() - self._began).total_seconds(),
             complete=not detail,
             detail=detail,
         )
@@ -238,66 +236,72 @@ def _behind(checkpoints: list[Checkpoint], promised: Mapping[str, dt.datetime | 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One value that two versions do not share."""
+class ColumnDifference:
+    """A column that two versions do not share everywhere: in how many rows, and one of them as an example."""
 
-    key: object
     column: str
+    count: int
+    key: object
     old: object
     new: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VersionComparison:
-    """Two versions, row by row. `examples` are the first few differences of each column, and the first missing rows."""
+class Compared:
+    """Two versions, row by row."""
 
     old: int
     new: int
-    same: int = 0
-    different: int = 0
-    only_old: int = 0
-    only_new: int = 0
-    by_column: Mapping[str, int]
-    examples: tuple[Difference, ...] = ()
-    missing: tuple[object, ...] = ()
+    rows: int
+    """keys that at least one of them has"""
+    differing: int
+    """of them with another value in a column that both versions have"""
+    columns: tuple[ColumnDifference, ...]
+    only_old: int
+    only_new: int
+    missing: tuple[object, ...]
     """keys of the first rows that only the old version has"""
-    extra: tuple[object, ...] = ()
+    extra: tuple[object, ...]
     """keys of the first rows that only the new version has"""
-    columns_gone: tuple[str, ...] = ()
-    columns_new: tuple[str, ...] = ()
+    columns_gone: tuple[str, ...]
+    columns_new: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Do both have the same rows, as far as both have the columns?"""
+        return not (self.differing or self.only_old or self.only_new)
 
 
 def compare_versions(
     store: ReadStore, old: Definition, new: Definition, *, examples: int = 5, page: int = BATCH
-) -> VersionComparison:
-    """Walk through both versions in key order. Differences are what the change is for: people judge them, not we."""
+) -> Compared:
+    """Walk through both versions in key order. Differences are what a change is for: people judge them, not we."""
     shared = [column.name for column in old.columns if column.name in {one.name for one in new.columns}]
-    counts: dict[str, int] = {}
-    found: list[Difference] = []
+    found: dict[str, ColumnDifference] = {}
+    rows = differing = 0
     missing: list[object] = []
     extra: list[object] = []
-    tally = {"same": 0, "different": 0, "only_old": 0, "only_new": 0}
     for key, before, after in _merged(store, old, new, page):
+        rows += 1
         if before is None or after is None:
-            tally["only_new" if before is None else "only_old"] += 1
-            keys = extra if before is None else missing
-            if len(keys) < examples:
-                keys.append(key)
+            (extra if before is None else missing).append(key)
             continue
-        differing = [name for name in shared if before[name] != after[name]]
-        tally["different" if differing else "same"] += 1
-        for name in differing:
-            counts[name] = counts.get(name, 0) + 1
-            if counts[name] <= examples:
-                found.append(Difference(key=key, column=name, old=before[name], new=after[name]))
-    return VersionComparison(
+        names = [name for name in shared if before[name] != after[name]]
+        differing += bool(names)
+        for name in names:
+            new_one = ColumnDifference(column=name, count=0, key=key, old=before[name], new=after[name])
+            known = found.get(name, new_one)
+            found[name] = replace(known, count=known.count + 1)
+    return Compared(
         old=old.version,
         new=new.version,
-        **tally,
-        by_column=counts,
-        examples=tuple(found),
-        missing=tuple(missing),
-        extra=tuple(extra),
+        rows=rows,
+        differing=differing,
+        columns=tuple(found[name] for name in shared if name in found),
+        only_old=len(missing),
+        only_new=len(extra),
+        missing=tuple(missing[:examples]),
+        extra=tuple(extra[:examples]),
         columns_gone=tuple(column.name for column in old.columns if column.name not in shared),
         columns_new=tuple(column.name for column in new.columns if column.name not in shared),
     )

@@ -129,7 +129,7 @@ class App:
         )
 
     def rebuild(self, definition: Definition) -> Rebuild:
-        """What builds a version from the archive, beside the serving one."""
+        """What builds a version from the archive."""
         return Rebuild(
             definition,
             self.project.catalogue,
@@ -145,7 +145,7 @@ class App:
         know begins with its newest version.
         """
         names = [name] if name else list(self.project.projections)
-        found = []
+        found: list[Definition] = []
         for one in names:
             stored = {state.version: state for state in self.store.versions(one)}
             known = self.project.projections.get(one, {})

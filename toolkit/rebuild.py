@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from toolkit import commands, folding
-from toolkit.core.errors import Refused, Unprojectable
+from toolkit.core.errors import Fenced, Refused, Unprojectable
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
@@ -43,16 +43,18 @@ class Progress:
 class Rebuilt:
     """What a rebuild came to. Not `complete`: it was stopped, or no watermark came; run it again to go on."""
 
-    identity: str
+    projection: str
+    version: int
     events: int
     parked: int
     as_of: dt.datetime | None
-    seconds: float
+    took: dt.timedelta
     complete: bool
     detail: str = ""
 
 
 Report = Callable[[Progress], None]
+LOOK_EVERY = 0.1
 _STOPPED = "stopped; run it again to go on"
 
 
@@ -80,9 +82,9 @@ class Rebuild:
         self._first = self._total = 0
         self._report: Report = lambda _: None
 
-    def run(self, stop: threading.Event | None = None, *, progress: Report = lambda _: None) -> Rebuilt:
+    def run(self, stop: threading.Event | None = None, report: Report = lambda _: None) -> Rebuilt:
         """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
-        stop, self._report, self._began = stop or threading.Event(), progress, self._clock()
+        stop, self._report, self._began = stop or threading.Event(), report, self._clock()
         promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
         epoch = self._take()
         self._total = sum(sum(self._archive.last_sequences(topic).values()) for topic in self._topics)
@@ -186,8 +188,22 @@ class Rebuild:
                         f"no newer watermark of {', '.join(behind)} has come in {self._patience.total_seconds():g} s: "
                         f"does `{commands.RELAY}` run?"
                     )
+        except Fenced:
+            # A projector that runs beside us has taken the version over, now that it can serve: it follows the log.
+            return self._watch(promised, stop)
         finally:
             projector.close()
+        return ""
+
+    def _watch(self, promised: Mapping[str, dt.datetime | None], stop: threading.Event) -> str:
+        """Look on until the version is as far as it has to be. Returns why not, or nothing."""
+        name, version = self._definition.name, self._definition.version
+        end = self._clock() + self._patience
+        while behind := _behind(self._store.checkpoints(name, version), promised):
+            if stop.wait(LOOK_EVERY):
+                return _STOPPED
+            if self._clock() > end:
+                return f"the projector that took it over has seen no newer watermark of {', '.join(behind)}"
         return ""
 
     # --- telling
@@ -205,11 +221,12 @@ class Rebuild:
         instants = [one.as_of for one in checkpoints]
         known = [instant for instant in instants if instant is not None]
         return Rebuilt(
-            identity=self._definition.identity,
+            projection=name,
+            version=version,
             events=_done(checkpoints) - self._first,
             parked=len(self._store.parked(name, version)),
             as_of=min(known) if known and len(known) == len(instants) else None,
-            seconds=(self._clock() - self._began).total_seconds(),
+            took=self._clock() - self._began,
             complete=not detail,
             detail=detail,
         )
@@ -236,72 +253,66 @@ def _behind(checkpoints: list[Checkpoint], promised: Mapping[str, dt.datetime | 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnDifference:
-    """A column that two versions do not share everywhere: in how many rows, and one of them as an example."""
+class Difference:
+    """One value that two versions do not share."""
 
-    column: str
-    count: int
     key: object
+    column: str
     old: object
     new: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """Two versions, row by row."""
+class VersionComparison:
+    """Two versions, row by row. `examples` are the first few differences of each column, and the first missing rows."""
 
     old: int
     new: int
-    rows: int
-    """keys that at least one of them has"""
-    differing: int
-    """of them with another value in a column that both versions have"""
-    columns: tuple[ColumnDifference, ...]
-    only_old: int
-    only_new: int
-    missing: tuple[object, ...]
+    same: int = 0
+    different: int = 0
+    only_old: int = 0
+    only_new: int = 0
+    by_column: Mapping[str, int]
+    examples: tuple[Difference, ...] = ()
+    missing: tuple[object, ...] = ()
     """keys of the first rows that only the old version has"""
-    extra: tuple[object, ...]
+    extra: tuple[object, ...] = ()
     """keys of the first rows that only the new version has"""
-    columns_gone: tuple[str, ...]
-    columns_new: tuple[str, ...]
-
-    @property
-    def same(self) -> bool:
-        """Do both have the same rows, as far as both have the columns?"""
-        return not (self.differing or self.only_old or self.only_new)
+    columns_gone: tuple[str, ...] = ()
+    columns_new: tuple[str, ...] = ()
 
 
 def compare_versions(
     store: ReadStore, old: Definition, new: Definition, *, examples: int = 5, page: int = BATCH
-) -> Compared:
-    """Walk through both versions in key order. Differences are what a change is for: people judge them, not we."""
+) -> VersionComparison:
+    """Walk through both versions in key order. Differences are what the change is for: people judge them, not we."""
     shared = [column.name for column in old.columns if column.name in {one.name for one in new.columns}]
-    found: dict[str, ColumnDifference] = {}
-    rows = differing = 0
+    counts: dict[str, int] = {}
+    found: list[Difference] = []
     missing: list[object] = []
     extra: list[object] = []
+    tally = {"same": 0, "different": 0, "only_old": 0, "only_new": 0}
     for key, before, after in _merged(store, old, new, page):
-        rows += 1
         if before is None or after is None:
-            (extra if before is None else missing).append(key)
+            tally["only_new" if before is None else "only_old"] += 1
+            keys = extra if before is None else missing
+            if len(keys) < examples:
+                keys.append(key)
             continue
-        names = [name for name in shared if before[name] != after[name]]
-        differing += bool(names)
-        for name in names:
-            new_one = ColumnDifference(column=name, count=0, key=key, old=before[name], new=after[name])
-            known = found.get(name, new_one)
-            found[name] = replace(known, count=known.count + 1)
-    return Compared(
+        differing = [name for name in shared if before[name] != after[name]]
+        tally["different" if differing else "same"] += 1
+        for name in differing:
+            counts[name] = counts.get(name, 0) + 1
+            if counts[name] <= examples:
+                found.append(Difference(key=key, column=name, old=before[name], new=after[name]))
+    return VersionComparison(
         old=old.version,
         new=new.version,
-        rows=rows,
-        differing=differing,
-        columns=tuple(found[name] for name in shared if name in found),
-        only_old=len(missing),
-        only_new=len(extra),
-        missing=tuple(missing[:examples]),
-        extra=tuple(extra[:examples]),
+        **tally,
+        by_column=counts,
+        examples=tuple(found),
+        missing=tuple(missing),
+        extra=tuple(extra),
         columns_gone=tuple(column.name for column in old.columns if column.name not in shared),
         columns_new=tuple(column.name for column in new.columns if column.name not in shared),
     )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
-from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
+from toolkit.core.errors import Infrastructure, ReadTimeout, StranglerError, UsageError
 
 CAPTURE_TIMEOUT = dt.timedelta(seconds=60)
 """Limit of one statement of capture itself; it reads in chunks, so that reaching it means trouble."""
@@ -44,11 +44,21 @@ def judged(name: str, timeout: dt.timedelta, cancelled: Callable[[DBAPIError], b
     try:
         yield
     except StatementError as error:
-        cause = str(getattr(error, "orig", None) or error).strip()
-        if isinstance(error, DBAPIError) and cancelled(error):
-            raise ReadTimeout(
-                f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}"
-            ) from error
-        if isinstance(error, OperationalError | InterfaceError):
-            raise Infrastructure(f"legacy source {name} cannot be read: {cause}") from error
-        raise UsageError(f"legacy source {name} refuses the statement: {cause}") from error
+        raise _ours(name, timeout, cancelled, error) from error
+    except (
+        Infrastructure
+    ) as error:  # `adapters.engines` says what is not there, but not whose read it was, or its limit
+        if not isinstance(error.__cause__, StatementError):
+            raise
+        raise _ours(name, timeout, cancelled, error.__cause__) from error
+
+
+def _ours(
+    name: str, timeout: dt.timedelta, cancelled: Callable[[DBAPIError], bool], error: StatementError
+) -> StranglerError:
+    cause = str(getattr(error, "orig", None) or error).strip()
+    if isinstance(error, DBAPIError) and cancelled(error):
+        return ReadTimeout(f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}")
+    if isinstance(error, OperationalError | InterfaceError):
+        return Infrastructure(f"legacy source {name} cannot be read: {cause}")
+    return UsageError(f"legacy source {name} refuses the statement: {cause}")

@@ -124,6 +124,9 @@ class _Values:
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(_column(table), low, high)
 
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:  # noqa: ARG002 - `rows` is the index's own
+        return ""
+
     def changes(self, *, low: bool, high: bool) -> str:
         return self._range(self._cast("nullif(c.subject, '')"), low, high)
 
@@ -156,7 +159,7 @@ class _Texts:
         subject = self._subject(self._first)
         where = condition(
             f"{subject} <> ''",
-            self._near(self._first, low=low, high=False),
+            self.near(self._first, low=low, high=False),
             f"{subject} > :low" if low else "",
         )
         by = f"{column} COLLATE {self._collation}" if self._is_text(self._first) else subject
@@ -167,8 +170,7 @@ class _Texts:
         return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
-        near = self._near(table, low=low, high=high) if high else ""
-        return condition(near, self._range(self._subject(table), low, high))
+        return self._range(self._subject(table), low, high)
 
     def changes(self, *, low: bool, high: bool) -> str:
         return self._range(f"c.subject COLLATE {self._collation}", low, high)
@@ -182,7 +184,7 @@ class _Texts:
             return condition(f"{subject} <> ''", above, f"{subject} <= :high")
         return f"({above} OR coalesce({subject}, '') = '')" if low else "true"
 
-    def _near(self, table: Captured, *, low: bool, high: bool) -> str:
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:
         if not self._is_text(table):
             return ""
         column = f"{_column(table)} COLLATE {self._collation}"

@@ -48,6 +48,9 @@ class _Numbers:
         column = _column(table)
         return self._range(column, _is_number(column), low, high)
 
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:  # noqa: ARG002 - `rows` is the index's own
+        return ""
+
     def changes(self, *, low: bool, high: bool) -> str:
         return self._range(self._number, self._comparable, low, high)
 
@@ -76,7 +79,7 @@ class _Texts:
         subject = f"rtrim({column})"
         where = condition(
             f"{subject} <> ''",
-            self._near(self._first, low=low, high=False),
+            self.near(self._first, low=low, high=False),
             f"{subject} > :low" if low else "",
         )
         by = f"{column} COLLATE {affinity.collation}" if self._indexed(affinity) else subject
@@ -87,8 +90,7 @@ class _Texts:
         return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
-        near = self._near(table, low=low, high=high) if high else ""
-        return condition(near, _text_range(f"rtrim({_column(table)})", low, high))
+        return _text_range(f"rtrim({_column(table)})", low, high)
 
     def changes(self, *, low: bool, high: bool) -> str:
         return _text_range("c.subject", low, high)
@@ -96,7 +98,7 @@ class _Texts:
     def established(self, low: str) -> str:
         return f"(c.subject <> '' AND c.subject <= {low})"
 
-    def _near(self, table: Captured, *, low: bool, high: bool) -> str:
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:
         affinity = self._affinities[table.table]
         if not self._indexed(affinity):
             return ""

@@ -16,7 +16,7 @@ FIRST_NUMBER = (
     # Numbers begin at the microseconds of the installation: installed anew, capture never gives a number twice,
     # so that no later event gets the id of an earlier one.
     "INSERT INTO sqlite_sequence (name, seq)"
-    " VALUES ('strangler_change', CAST(strftime('%s', 'now') AS INTEGER) * 1000000)"
+    " VALUES ('strangler_change', CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000)"
 )
 
 

@@ -25,6 +25,9 @@ class SubjectOrder(Protocol):
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         """Condition on the rows (alias `t`) of a table that are in the range."""
 
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:
+        """Condition that an index can answer and that no row in the range fails; empty where `rows` is one itself."""
+
     def changes(self, *, low: bool, high: bool) -> str:
         """Condition on captured changes (alias `c`) whose subject is in the range."""
 

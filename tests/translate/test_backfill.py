@@ -107,9 +107,7 @@ def test_a_change_that_the_rows_contain_is_absorbed(world: World) -> None:
     assert world.translation().step(world.epoch, 100).changes == 0
     backfill.step(world.epoch)
     world.drain()
-    assert world.events("P0001") == [
-        ("PolicyStated", {"policy_no": "P0001", "status": "C", "premium": "100.00"})
-    ] or (world.legacy.sqlite and world.types("P0001") == ["PolicyStated"])
+    assert [(name, data["status"]) for name, data in world.events("P0001")] == [("PolicyStated", "C")]
     assert world.capture.pending(10, []) == []
 
 
@@ -204,7 +202,7 @@ def test_a_second_backfill_of_the_same_rows_gives_no_second_event(world: World) 
     while world.backfill(9).step(world.epoch):
         pass
     events = world.events()
-    cursors = [one for one in world.archive.cursors("policy_admin")]
+    cursors = world.archive.cursors("policy_admin")
     world.archive.append(
         "policy_admin",
         "again",

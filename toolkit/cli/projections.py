@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
-from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.facts import serving_versions
 from toolkit.ports import VersionState
-from toolkit.rebuild import Compared, compare_versions
+from toolkit.rebuild import Progress, Rebuilt, VersionComparison, compare_versions
+from toolkit.rebuild import switch as switch_to
 from toolkit.verify import verify as replay_twice
 
 
@@ -68,18 +69,21 @@ def rebuild(
         definition = _wanted(opened, projection, version)
         task = bar.add_task(f"rebuild {definition.identity}", total=None)
 
-        def advance(seen: Any) -> None:
+        def advance(seen: Progress) -> None:
             bar.update(task, total=seen.total, completed=seen.done)
 
-        done = opened.rebuild(definition).run(stop, progress=advance)
+        done = opened.rebuild(definition).run(stop, advance)
     emit(done, as_json, _show_rebuilt)
     raise typer.Exit(ExitCode.CLEAN if done.complete else ExitCode.FINDINGS)
 
 
-def _show_rebuilt(done: Any) -> None:
-    state = "complete" if done.complete else "stopped; the same command goes on"
+def _show_rebuilt(done: Rebuilt) -> None:
     parked = f", {done.parked} parked" if done.parked else ""
-    line(f"{done.identity}: {done.events:,} events in {done.seconds:.1f} s{parked}; {state}")
+    seconds = done.took.total_seconds()
+    line(
+        f"{done.projection} v{done.version}: {done.events:,} events in {seconds:.1f} s{parked}; as of {text_of(done.as_of)}"
+    )
+    line("complete" if done.complete else done.detail)
 
 
 def verify(
@@ -114,15 +118,23 @@ def compare(
             opened.project.definition(projection, old),
             opened.project.definition(projection, new),
         )
-    emit(done, as_json, lambda one: _show_compared(one, old, new))
-    raise typer.Exit(ExitCode.CLEAN if done.same else ExitCode.FINDINGS)
+    emit(done, as_json, _show_compared)
+    differ = done.different or done.only_old or done.only_new
+    raise typer.Exit(ExitCode.FINDINGS if differ else ExitCode.CLEAN)
 
 
-def _show_compared(done: Compared, old: int, new: int) -> None:
-    line(f"{done.rows:,} rows compared: {done.differing:,} differ")
-    rows = [(one.column, one.count, one.key, one.old, one.new) for one in done.columns]
-    if rows:
-        table("", ("column", "rows", "for example", f"v{old}", f"v{new}"), rows)
+def _show_compared(done: VersionComparison) -> None:
+    line(
+        f"{done.same:,} rows are the same, {done.different:,} differ, "
+        f"{done.only_old:,} only in v{done.old}, {done.only_new:,} only in v{done.new}"
+    )
+    for column, count in done.by_column.items():
+        one = next(example for example in done.examples if example.column == column)
+        was, becomes = text_of(one.old), text_of(one.new)
+        line(f"  {column}: {count:,} rows, e.g. {one.key}: v{done.old} {was}, v{done.new} {becomes}")
+    for what, columns in (("gone", done.columns_gone), ("new", done.columns_new)):
+        if columns:
+            line(f"columns {what}: {', '.join(columns)}")
 
 
 def switch(
@@ -134,7 +146,7 @@ def switch(
     """Let another version serve, in one transaction. The former one keeps running, for the way back."""
     with open_project(project) as opened:
         definition = _wanted(opened, projection, version)
-        opened.store.switch(definition.name, definition.version)
+        switch_to(opened.store, definition.name, definition.version)
         found = opened.store.versions(projection)
     emit(found, as_json, lambda some: _show_versions(some, []))
 

@@ -12,10 +12,10 @@ from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.read_store import (
     BOOK,
     CATALOGUE,
+    PARTITIONS,
     POLICY,
     START,
     TOPIC,
-    TOPICS,
     PolicyIssued,
     PremiumAgreed,
     Story,
@@ -31,11 +31,12 @@ def clock() -> dt.datetime:
 
 
 class World:
-    def __init__(self, store: SqlReadStore, definition: Definition) -> None:
-        self.store, self.definition, self.story = store, definition, Story()
-        self.log = ListLog(TOPICS)
+    def __init__(self, store: SqlReadStore, definition: Definition, partitions: int = PARTITIONS) -> None:
+        self.store, self.definition, self.story = store, definition, Story(partitions)
+        topics = {TOPIC: partitions}
+        self.log = ListLog(topics)
         self.projector = Projector(
-            definition, CATALOGUE, store, as_log(self.log), TOPICS, clock, Pace(patience=0.0)
+            definition, CATALOGUE, store, as_log(self.log), topics, clock, Pace(patience=0.0)
         )
         self.projector.start()
 
@@ -125,7 +126,10 @@ def test_an_event_in_the_table_that_the_code_cannot_apply_any_more_is_named(read
     assert code_hash(Stricter.definition) != code_hash(BOOK)
 
 
-def test_dependence_on_the_order_of_different_subjects_shows(read_store: SqlReadStore) -> None:
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_dependence_on_the_order_of_different_subjects_shows(
+    read_store: SqlReadStore, partitions: int
+) -> None:
     class LastPolicy(Projection, version=1, context="sales", key="broker", name="last_policy"):
         broker: str
         policy_no: str = ""
@@ -134,7 +138,7 @@ def test_dependence_on_the_order_of_different_subjects_shows(read_store: SqlRead
         def issued(self, event: PolicyIssued) -> None:
             self.policy_no = event.policy_no
 
-    world = World(read_store, LastPolicy.definition)
+    world = World(read_store, LastPolicy.definition, partitions)
     world.happen(*history(40))
     done = world.verify()
     assert not done.record.deterministic

@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 
 from adapters.read_store.sql import SqlReadStore
-from adapters.state.archive import lease_name
 from adapters.state.store import State
 from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.read_store import (
@@ -28,7 +27,8 @@ from toolkit.core.projections import Definition, Projection, on
 from toolkit.core.records import Coordinates, Draft, Envelope
 from toolkit.ports import Batch
 from toolkit.project import Pace, Projector
-from toolkit.repair import replay_parked, reproject
+from toolkit.relay import lease_name
+from toolkit.replay import replay_parked, reproject
 
 __all__ = ["state", "state_url"]
 

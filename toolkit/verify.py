@@ -1,0 +1,253 @@
+"""Verify: replay a version's history twice, in different orders and batches, and compare with what it serves (R5).
+
+Order is promised per subject only. So the second replay keeps that and nothing else: other batches, partitions taken
+in turns, subjects of a batch shuffled. A projection that depends on more gives another digest.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from toolkit import folding
+from toolkit.core.events import Catalogue
+from toolkit.core.evidence import Verification
+from toolkit.core.projections import Definition, row_json
+from toolkit.core.records import Record
+from toolkit.folding import Held, Place
+from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
+from toolkit.purity import code_of, data_of, impurities, source_of
+from toolkit.watching import Watch
+
+FIRST_BATCH, SECOND_BATCH = 1000, 137
+WINDOW = 5000
+"""Events of a partition whose subjects are shuffled: far more than a batch, or what is rare would stay in its order."""
+EXAMPLES = 3
+_ALL = 2**62
+
+Rows = dict[object, dict[str, object]]
+Due = tuple[str, Record]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """The record to keep, and everything that was found, one line each."""
+
+    record: Verification
+    rows: int
+    events: int
+    findings: tuple[str, ...]
+
+
+def verify(
+    definition: Definition,
+    catalogue: Catalogue,
+    store: ReadStore,
+    archive: Archive,
+    clock: Clock,
+    *,
+    batches: tuple[int, int] = (FIRST_BATCH, SECOND_BATCH),
+) -> Verified:
+    """Replay twice up to where the live table stands, and compare. Changes nothing.
+
+    Events that are parked live are left out: their effect is not in the table either.
+    """
+    live = store.digest(definition)
+    positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
+    history = _History(archive, positions, frozenset(live.parked))
+    first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
+    with Watch(definition) as watch:
+        second = _replay(definition, catalogue, history.interleaved(batches[1]), clock)
+    findings = [
+        *map(str, impurities(definition)),
+        *watch.seen,
+        *_unlike("replayed twice", definition, first.rows, second.rows),
+        *_failed(first.parked),
+        *_against_live(definition, store, live, first),
+    ]
+    record = Verification(
+        projection=definition.name,
+        version=definition.version,
+        at=clock(),
+        deterministic=not findings,
+        code_hash=code_hash(definition),
+        upcaster_hash=upcaster_hash(definition, catalogue),
+        positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
+        digest=first.digest(),
+        detail=_summary(first, findings),
+    )
+    return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
+
+
+# --- the history
+
+
+class _History:
+    """The events that made the live table, in one order or another."""
+
+    def __init__(self, archive: Archive, positions: Mapping[Place, int], left_out: frozenset[str]) -> None:
+        self._archive, self._positions, self._left_out = archive, positions, left_out
+
+    def in_order(self, size: int) -> Iterator[list[Due]]:
+        """Partition after partition."""
+        for place in self._positions:
+            yield from self._batches(place, size)
+
+    def interleaved(self, size: int) -> Iterator[list[Due]]:
+        """The partitions in turns, the last one first; within a window by subject, in no order that means anything."""
+        turns = [self._shuffled(place, size) for place in reversed(list(self._positions))]
+        while turns:
+            for turn in list(turns):
+                batch = next(turn, None)
+                if batch is None:
+                    turns.remove(turn)
+                else:
+                    yield batch
+
+    def _shuffled(self, place: Place, size: int) -> Iterator[list[Due]]:
+        for window in self._batches(place, WINDOW):
+            window.sort(key=lambda due: zlib.crc32(due[1].envelope.subject[::-1].encode()))
+            yield from (window[at : at + size] for at in range(0, len(window), size))
+
+    def _batches(self, place: Place, size: int) -> Iterator[list[Due]]:
+        (topic, partition), end = place, self._positions[place]
+        others = {number: _ALL for name, number in self._positions if name == topic}
+        at = 0
+        while at < end:
+            page = self._archive.scan(topic, {**others, partition: at}, min(size, end - at))
+            records = [one.content for one in page if isinstance(one.content, Record)]
+            if not records:
+                return
+            at = records[-1].sequence
+            yield [(topic, one) for one in records if one.envelope.id not in self._left_out]
+
+
+# --- a replay
+
+
+@dataclass(slots=True, kw_only=True)
+class _Replay:
+    rows: Rows
+    parked: list[ParkedEvent]
+    events: int = 0
+
+    def digest(self) -> str:
+        """As the read store takes it: the rows' canonical JSON in key order."""
+        found = hashlib.sha256()
+        for key in sorted(self.rows):  # type: ignore[type-var]
+            found.update(row_json(self.rows[key]) + b"\n")
+        return found.hexdigest()
+
+
+def _replay(
+    definition: Definition, catalogue: Catalogue, batches: Iterator[list[Due]], clock: Clock
+) -> _Replay:
+    """Fold in memory as a projector folds into a store: rows are loaded, changed and kept, batch by batch."""
+    done, held = _Replay(rows={}, parked=[]), Held()
+    for batch in batches:
+        steps = folding.read(definition, catalogue, batch)
+        loaded = {key: copy.deepcopy(done.rows[key]) for key in folding.keys(steps) if key in done.rows}
+        folded = folding.fold(definition, steps, loaded, held, clock())
+        for key, row in folded.changed.items():
+            if row is None:
+                done.rows.pop(key, None)
+            else:
+                done.rows[key] = row
+        held |= Held.by(folded.parked)
+        done.parked += folded.parked
+        done.events += len(batch)
+    return done
+
+
+# --- what it says
+
+
+def _unlike(how: str, definition: Definition, one: Rows, other: Rows) -> list[str]:
+    """The rows in which two outcomes differ, the first few of them with what differs."""
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    told = [
+        f"{how}: {definition.key} {key!r}: {_values(one.get(key), other.get(key))}" for key in keys[:EXAMPLES]
+    ]
+    if len(keys) > EXAMPLES:
+        told.append(f"{how}: {len(keys) - EXAMPLES} more rows differ")
+    return told
+
+
+def _values(one: Mapping[str, object] | None, other: Mapping[str, object] | None) -> str:
+    if one is None or other is None:
+        return f"{'no row' if one is None else 'a row'} and {'no row' if other is None else 'a row'}"
+    return ", ".join(f"{name} {one[name]!r} and {other[name]!r}" for name in one if one[name] != other[name])
+
+
+def _failed(parked: list[ParkedEvent]) -> list[str]:
+    """Events that went through live and cannot be applied now: the code is another one."""
+    failing = [one for one in parked if not one.held]
+    told = [
+        f"event {one.record.sequence} of {one.topic}[{one.record.partition}] is in the table, "
+        f"but cannot be applied again: {one.reason}"
+        for one in failing[:EXAMPLES]
+    ]
+    if len(failing) > EXAMPLES:
+        told.append(f"{len(failing) - EXAMPLES} more events cannot be applied again")
+    return told
+
+
+def _against_live(definition: Definition, store: ReadStore, live: Digest, replay: _Replay) -> list[str]:
+    if replay.digest() == live.digest:
+        return []
+    rows: Rows = {}
+    after: object | None = None
+    while page := store.rows(definition, after, FIRST_BATCH):
+        rows.update((row[definition.key], row) for row in page)
+        after = page[-1][definition.key]
+    if store.checkpoints(definition.name, definition.version) == live.checkpoints:
+        told = _unlike("replayed and live", definition, replay.rows, rows)
+        if told:
+            return told
+    return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
+
+
+def _summary(replay: _Replay, findings: list[str]) -> str:
+    if not findings:
+        return f"{replay.events} events replayed twice: the same {len(replay.rows)} rows, and the live table has them"
+    more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
+    return "; ".join(findings[:EXAMPLES]) + more
+
+
+# --- which code it was
+
+
+def code_hash(definition: Definition) -> str:
+    """Hash of what decides a row: columns, defaults, handlers, the functions they call and the tables they look into."""
+    columns = [(one.name, one.type, one.nullable, one.vocabulary) for one in definition.columns]
+    handlers = sorted((name, one.creates, one.key) for name, one in definition.handlers.items())
+    known = [
+        definition.name,
+        definition.version,
+        definition.key,
+        columns,
+        dict(definition.defaults),
+        handlers,
+    ]
+    codes = code_of(definition)
+    return _hash([known, [one.text for one in codes], [data_of(definition, one) for one in codes]])
+
+
+def upcaster_hash(definition: Definition, catalogue: Catalogue) -> str:
+    """Hash of how the events it handles are read: their versions, meanings, fields and upcasters."""
+    known = []
+    for name in sorted(definition.handlers):
+        kind = catalogue.by_name(name)
+        fields = [(one.name, str(one.type), one.required) for one in msgspec.structs.fields(kind.cls)]
+        upcasters = [(step, source_of(one)) for step, one in sorted(kind.upcasters.items())]
+        known.append((name, kind.version, kind.meaning, fields, upcasters))
+    return _hash(known)
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()

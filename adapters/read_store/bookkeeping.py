@@ -37,7 +37,7 @@ def version(connection: Connection, name: str, number: int) -> VersionState:
             return one
     there = ", ".join(f"v{one.version}" for one in known) or "none"
     raise UsageError(
-        f"the read store has no {name} v{number} (it has: {there}): run `strangler project run` or `rebuild` first"
+        f"the read store has no {name} v{number} (it has: {there}): run `strangler project` or `strangler rebuild` first"
     )
 
 

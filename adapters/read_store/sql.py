@@ -115,7 +115,7 @@ class SqlReadStore:
     def _select(self, connection: Connection, table: str) -> str:
         columns = self._rows.columns(connection, table)
         if not columns:
-            raise UsageError(f"the read store has no table {table}: run `strangler project rebuild` first")
+            raise UsageError(f"the read store has no table {table}: run `strangler rebuild` first")
         shown = ", ".join(self._rows.shown(name, declared) for name, declared in columns)
         return f"SELECT {shown} FROM {quoted(table)}"
 
@@ -303,7 +303,7 @@ def _answer(connection: Connection, sql: str, parameters: Mapping[str, object]) 
 
 
 def _not_there(what: str) -> str:
-    return f"the read store does not have what is asked for ({what}): run `strangler project run` first"
+    return f"the read store does not have what is asked for ({what}): run `strangler project` first"
 
 
 def _other_columns(

@@ -277,7 +277,7 @@ def test_a_serving_version_is_not_dropped_and_another_leaves_nothing(writer: Wri
 @pytest.mark.parametrize(
     ("sql", "parameters", "says"),
     [
-        ("SELECT * FROM nothing_here", {}, "strangler project run"),
+        ("SELECT * FROM nothing_here", {}, "strangler project"),
         ("SELECT nowhere FROM policy_view", {}, "nowhere"),
         ("SELEC 1", {}, "cannot be run"),
         ("SELECT 1 AS a FROM policy_view WHERE policy_no = :key", {}, "key"),
@@ -296,7 +296,7 @@ def test_a_read_that_cannot_work_says_why(
 
 
 def test_a_projection_that_never_ran_says_so(read_store: SqlReadStore) -> None:
-    with pytest.raises(UsageError, match="strangler project run"):
+    with pytest.raises(UsageError, match="strangler project"):
         ask(read_store, "SELECT 1 AS one")
 
 

@@ -100,9 +100,7 @@ class Step:
     parked: int = 0
 
 
-def translating(
-    ledger: Any, archive: Archive, topic: str, partitions: int
-) -> Callable[[int, int], Step]:
+def translating(ledger: Any, archive: Archive, topic: str, partitions: int) -> Callable[[int, int], Step]:
     """One event a change; archived first, marked afterwards, as the real step does it."""
 
     def step(epoch: int, limit: int) -> Step:

@@ -129,9 +129,9 @@ def _show_compared(done: VersionComparison) -> None:
         f"{done.only_old:,} only in v{done.old}, {done.only_new:,} only in v{done.new}"
     )
     for column, count in done.by_column.items():
-        examples = [one for one in done.examples if one.column == column]
-        rows = [(one.key, one.old, one.new) for one in examples]
-        table(f"{column}: {count:,} rows, for example", ("key", f"v{done.old}", f"v{done.new}"), rows)
+        one = next(example for example in done.examples if example.column == column)
+        was, becomes = text_of(one.old), text_of(one.new)
+        line(f"  {column}: {count:,} rows, e.g. {one.key}: v{done.old} {was}, v{done.new} {becomes}")
     for what, columns in (("gone", done.columns_gone), ("new", done.columns_new)):
         if columns:
             line(f"columns {what}: {', '.join(columns)}")

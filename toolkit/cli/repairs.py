@@ -11,6 +11,7 @@ from toolkit.cli.options import OptionalCapability, ProjectionArgument
 from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
 from toolkit.facts import serving_versions
+from toolkit.parked import ParkedReason, parked_of
 from toolkit.repair import Action, plan
 from toolkit.replay import Reprojected, replay_parked, reproject
 
@@ -46,6 +47,28 @@ def _show_actions(found: dict[str, list[Action]]) -> None:
             line(f"{name}: nothing to repair")
             continue
         table(name, ("do", "why", "command"), [(one.kind, one.why, one.command) for one in actions])
+
+
+@repair.command()
+def parked(
+    capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
+) -> None:
+    """List what is parked, by reason: how much, how much is held back behind it, and the first row in full."""
+    with open_project(project) as opened:
+        names = [capability] if capability else list(opened.project.settings.capability)
+        found = parked_of(opened.around, names)
+    emit(found, as_json, _show_parked)
+    raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
+
+
+def _show_parked(found: list[ParkedReason]) -> None:
+    if not found:
+        line("nothing is parked")
+    for one in found:
+        line(f"{one.where}: {one.count} parked, {one.held} held back behind them", style="bold")
+        line(f"  reason  {one.reason}")
+        line(f"  row     {one.what} of {one.subject}: {one.row}")
+        line(f"  next    mend the rule, then {one.command}")
 
 
 @repair.command()

@@ -161,7 +161,9 @@ def _show_line(found: dict[str, Any]) -> None:
         style="bold red" if not status else "",
     )
     for example in found["examples"][:1]:
-        line(f"{'':19}e.g. {example['key']}: {_values(found, example)}")
+        line(f"{'':19}e.g. {example['key']}{_values(example)}")
+    if found["kind"] == "parked":
+        line(f"{'':19}reason and row: strangler repair parked")
     if found["kind"] == "temporal":
         seen, healed = (
             dt.timedelta(seconds=found[name]) for name in ("lasted_seconds", "healed_within_seconds")
@@ -171,10 +173,11 @@ def _show_line(found: dict[str, Any]) -> None:
         line(f"{'':19}lost at the stage: {found['lost_at']}")
 
 
-def _values(found: dict[str, Any], example: dict[str, Any]) -> str:
-    if example.get("legacy") is None and example.get("projection") is None:
-        return found["title"]
-    return f"legacy {_short(example.get('legacy'))}, projection {_short(example.get('projection'))}"
+def _values(example: dict[str, Any]) -> str:
+    legacy, projection = example.get("legacy"), example.get("projection")
+    if legacy in (None, "") and projection in (None, ""):
+        return ""
+    return f": legacy {_short(legacy)}, projection {_short(projection)}"
 
 
 def _short(value: object) -> str:

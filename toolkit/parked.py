@@ -1,0 +1,83 @@
+"""What is parked, gathered by reason: one line for a person, however many rows share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from toolkit import commands
+from toolkit.facts import Around, serving_versions
+from toolkit.ports import ParkedChange, ParkedEvent
+
+T = TypeVar("T")
+
+
+class ParkedReason(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason in one place: how many things are parked for it, how many wait behind, and the first row."""
+
+    where: str
+    reason: str
+    count: int
+    held: int
+    what: str
+    subject: str
+    row: str
+    command: str
+
+
+def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]:
+    """Everything that is parked on the way to these capabilities, in each place once."""
+    project = around.project
+    sections = [project.capability(name) for name in capabilities]
+    found: list[ParkedReason] = []
+    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
+        found.extend(_changes(source, around.archive.parked(source)))
+    projections = dict.fromkeys(name for section in sections for name in section.projections)
+    for name, version in serving_versions(around.read_store, list(projections)).items():
+        found.extend(_events(name, version, around.read_store.parked(name, version)))
+    return found
+
+
+def _changes(source: str, parked: Iterable[ParkedChange]) -> list[ParkedReason]:
+    parked = list(parked)
+    roots = {one.change.subject: one.reason for one in parked if not one.held}
+    return [
+        ParkedReason(
+            where=f"changes of {source}",
+            reason=reason,
+            count=sum(not one.held and one.reason == reason for one in parked),
+            held=sum(one.held and roots.get(one.change.subject) == reason for one in parked),
+            what=f"{first.change.table} {first.change.op}",
+            subject=first.change.subject,
+            row=msgspec.json.encode(dict(first.change.row)).decode(),
+            command=commands.replay_changes(source),
+        )
+        for reason, first in _first_by_reason((one.reason, one) for one in parked if not one.held)
+    ]
+
+
+def _events(projection: str, version: int, parked: Iterable[ParkedEvent]) -> list[ParkedReason]:
+    parked = list(parked)
+    roots = {one.key: one.reason for one in parked if not one.held}
+    return [
+        ParkedReason(
+            where=f"events of {projection} v{version}",
+            reason=reason,
+            count=sum(not one.held and one.reason == reason for one in parked),
+            held=sum(one.held and roots.get(one.key) == reason for one in parked),
+            what=first.record.envelope.type,
+            subject=first.record.envelope.subject,
+            row=first.record.data.decode(),
+            command=commands.replay_events(projection),
+        )
+        for reason, first in _first_by_reason((one.reason, one) for one in parked if not one.held)
+    ]
+
+
+def _first_by_reason(found: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
+    first: dict[str, T] = {}
+    for reason, one in found:
+        first.setdefault(reason, one)
+    return list(first.items())

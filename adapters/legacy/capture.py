@@ -18,7 +18,7 @@ from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
-_MARKED_AT_ONCE = 500
+_MARKED_AT_ONCE = 1000
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
 ChangeRow = Row[tuple[object, ...]]
 

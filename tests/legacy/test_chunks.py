@@ -205,3 +205,18 @@ def test_whatever_the_keys_every_row_is_read_once_and_subjects_stay_whole(
         if not chunk.cursor.done:
             offered = {one.subject for one in captured.source.capture.pending(100, [chunk.cursor])}
             assert offered == {subject for subject, place in where.items() if place <= at}
+
+
+def test_a_chunk_is_found_by_the_tables_indexes(captured: Legacy) -> None:
+    """Else each of a thousand chunks reads the whole table, and the legacy system feels it."""
+    capture = captured.source.capture
+    with captured.engine.begin() as connection:
+        if not captured.sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        order = capture._order_of(connection, ("POLMAST", "POLHOLD"))  # type: ignore[attr-defined]
+        for table in capture._needed(connection, ("POLMAST", "POLHOLD")):  # type: ignore[attr-defined]
+            near = order.near(table, low=True, high=True)
+            explain = "EXPLAIN QUERY PLAN" if captured.sqlite else "EXPLAIN"
+            sql = f"{explain} SELECT * FROM {table.relation} t WHERE {near}"
+            plan = connection.execute(text(sql), {"low": "P0001", "high": "P0002"}).all()
+            assert any("SEARCH" in str(line) or "Index Cond" in str(line) for line in plan)

@@ -244,7 +244,7 @@ def ending(story: Story) -> None:
     seconds = time.monotonic() - story.started
     console.print(f"\n[bold]Done in {seconds:.0f} s.[/] What to look at next:")
     for line in (
-        f"  {story.project.relative_to(Path.cwd())}   the project of this story, with its databases: every command above works on it",
+        f"  {os.path.relpath(story.project)}   the project of this story, with its databases: every command above works on it",
         "  examples/insurer/project    the project as it was; examples/insurer/mended: what was changed",
         "  README.md                   how to start on your own database",
     ):

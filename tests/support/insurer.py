@@ -49,9 +49,16 @@ def make_insurer(
         settings.write_text(
             text.replace('"projections"]', '"projections", "customer_policy_v2"]'), encoding="utf-8"
         )
+    _settle_quickly(folder / "strangler.toml")
     legacy = environment.get("LEGACY_URL", f"sqlite:///{folder / 'legacy.db'}")
     generate(legacy, size=size)
     return Insurer(folder=folder, legacy=legacy, environment=environment)
+
+
+def _settle_quickly(settings: Path) -> None:
+    """What differs by mistake does so for good: a short settling tells it from what heals as surely as a long one."""
+    text = settings.read_text(encoding="utf-8").replace('settle = "5s"\n', "")
+    settings.write_text(text.replace("\nfreshness = ", '\nsettle = "2s"\nfreshness = '), encoding="utf-8")
 
 
 @contextmanager

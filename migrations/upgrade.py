@@ -11,9 +11,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from migrations.environment import ENVIRONMENTS, Environment
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import Infrastructure, UsageError
 
 HEAD = "head"
 BASE = "base"
@@ -99,6 +100,9 @@ def _connection(target: Engine | Connection | str) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
+    except (OperationalError, InterfaceError) as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise Infrastructure(f"{where} cannot be used: {str(error.orig).strip()}") from error
     finally:
         if isinstance(target, str):
             engine.dispose()

@@ -173,13 +173,20 @@ class App:
             leases=SqlLeaseList(self.state.engine),
         )
 
+    @property
+    def _databases(self) -> dict[str, str]:
+        return {"state": self.state_url, "read_store": self.project.settings.read_store.url}
+
+    def revisions(self) -> dict[str, tuple[str | None, str]]:
+        """By set of tables, the revision that its database is at, and the one that this version needs."""
+        return {which: (current(url, which), head(which)) for which, url in self._databases.items()}
+
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
         done = []
-        for which, url in (("state", self.state_url), ("read_store", self.project.settings.read_store.url)):
-            was = current(url, which)
-            upgrade(url, which)
-            done.append(f"{which}: {was or 'nothing'} -> {head(which)}")
+        for which, (was, wanted) in self.revisions().items():
+            upgrade(self._databases[which], which)
+            done.append(f"{which}: {was or 'nothing'} -> {wanted}")
         for topic, partitions in self.project.topics.items():
             self.log.create(topic, partitions)
             done.append(f"topic {topic}: {partitions} partitions")

@@ -90,11 +90,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".demo"))
     parser.add_argument("--size", type=int, default=2000, help="policies in the estate")
-    parser.add_argument("--rate", type=float, default=20, help="business transactions a second")
+    parser.add_argument("--rate", type=float, default=25, help="business transactions a second")
     given = parser.parse_args()
     story = Story(given.folder.resolve())
     legacy = prepare(story, given.size)
-    writer = ("examples.insurer.estate.writer", legacy, "--rate", str(given.rate), "--confirm-lag", "3")
+    writer = ("examples.insurer.estate.writer", legacy, "--rate", str(given.rate), "--confirm-lag", "4")
     install(story)
     with story.background(*writer, "--seconds", "600"):
         with story.background("toolkit.cli.app", "run"):

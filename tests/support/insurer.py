@@ -57,7 +57,7 @@ def make_insurer(
 
 def _settle_quickly(settings: Path) -> None:
     """What differs by mistake does so for good: a short settling tells it from what heals as surely as a long one."""
-    text = settings.read_text(encoding="utf-8").replace('settle = "5s"\n', "")
+    text = settings.read_text(encoding="utf-8").replace('settle = "7s"\n', "")
     settings.write_text(text.replace("\nfreshness = ", '\nsettle = "2s"\nfreshness = '), encoding="utf-8")
 
 

@@ -1,0 +1,191 @@
+"""The command line: exit codes, JSON that parses, errors that say what, where and what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.flowing import following, prepare
+from tests.support.insurer import Insurer, make_insurer, opened
+from toolkit.cli.app import run
+
+
+@pytest.fixture(scope="module")
+def flowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Insurer]:
+    """A mended insurer on SQLite whose events have flowed and go on flowing."""
+    insurer = make_insurer(tmp_path_factory.mktemp("insurer") / "project", {}, size=60)
+    with opened(insurer) as app:
+        prepare(app)
+        with following(app):
+            yield insurer
+
+
+class Said:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def strangler(flowing: Insurer, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: str, project: Path | None = None) -> Said:
+        code = run([*arguments, "--project", str(project or flowing.folder)])
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return call
+
+
+READING = [
+    ("check",),
+    ("doctor",),
+    ("catalogue",),
+    ("catalogue", "PolicyIssued"),
+    ("capture", "plan"),
+    ("capture", "status"),
+    ("versions",),
+    ("status",),
+    ("authority",),
+    ("authority", "portal-policy"),
+    ("freshness", "portal-policy"),
+    ("repair", "show"),
+    ("repair", "parked"),
+    ("route", "show"),
+    ("route", "history", "portal-policy"),
+    ("log",),
+    ("log", "--subject", "P000000001"),
+    ("read", "portal-policy", "P000000001"),
+    ("read", "portal-policy", "policy_no=P000000001"),
+    ("read", "broker-portfolio", "BR0001"),
+    ("shadow", "report", "portal-policy"),
+]
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_a_command_that_reads_ends_clean_and_prints_for_people_and_machines(
+    strangler: Any, command: tuple[str, ...]
+) -> None:
+    told = strangler(*command)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.strip()
+    machine = strangler(*command, "--json")
+    assert machine.code == 0
+    assert machine.json is not None
+    assert machine.out.count("\n") == 1
+
+
+def test_an_answer_carries_what_it_is_worth(strangler: Any) -> None:
+    reading = strangler("read", "portal-policy", "P000000001", "--json").json
+    assert reading["rows"][0]["policy_no"] == "P000000001"
+    for name in ("as_of", "lag", "position", "context", "read_class", "confidence", "served_by", "stage"):
+        assert name in reading
+    assert (reading["served_by"], reading["confidence"]) == ("legacy", "authoritative")
+
+
+def test_a_shadow_run_ends_with_one_while_too_little_is_judged_and_writes_junit(
+    strangler: Any, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.xml"
+    said = strangler("shadow", "run", "portal-policy", "--json", "--junit", str(report))
+    assert said.code == 1
+    (found,) = said.json
+    assert (found["verdict"], found["evidence"]["mismatched"]) == ("insufficient", 0)
+    assert found["keys"]["asked"] == found["keys"]["known"] == 60
+    assert "<testsuites" in report.read_text()
+
+
+def test_the_checklist_refuses_without_evidence_and_names_the_next_command(strangler: Any) -> None:
+    said = strangler("checklist", "agent-case", "--to", "canary", "--json")
+    assert said.code == 1
+    gates = {gate["name"]: gate for gate in said.json["gates"]}
+    assert gates["shadow"]["outcome"] == "insufficient"
+    assert gates["shadow"]["next"] == "strangler shadow run agent-case"
+
+
+def test_a_refused_move_ends_with_one_and_says_every_reason(strangler: Any) -> None:
+    said = strangler("route", "apply", "claim-cover", "shadow")
+    assert said.code == 1
+    assert "authoritative" in said.err
+    assert strangler("route", "apply", "claim-cover", "shadow", "--json").json["reasons"]
+
+
+def test_verify_and_rehearse_are_evidence(strangler: Any) -> None:
+    assert strangler("verify", "customer_policy").code == 0
+    assert strangler("route", "rehearse", "portal-policy").code == 0
+    gates = {
+        one["name"]: one["outcome"]
+        for one in strangler("checklist", "portal-policy", "--to", "canary", "--json").json["gates"]
+    }
+    assert gates["way_back"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            ("read", "portal", "P1"),
+            "there is no capability 'portal' in strangler.toml; there are: portal-policy",
+        ),
+        (("read", "portal-policy", "number=1"), "is asked with policy_no"),
+        (("rebuild", "customer_policies"), "there is no projection customer_policies"),
+        (("verify", "customer_policy", "--version", "9"), "there is no projection customer_policy v9"),
+        (("backfill", "--source", "core"), "there is no [legacy.core]"),
+        (("shadow", "run", "portal-policy", "--version", "two"), "write PROJECTION=N"),
+        (("route", "apply", "portal-policy", "canary", "--share", "200"), "not between 0 and 100"),
+        (("read", "portal-policy", "P1", "--today", "tomorrow"), "write it as 2026-06-30"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_wrong_question_ends_with_two_and_says_what_is_known(
+    strangler: Any, command: tuple[str, ...], words: str
+) -> None:
+    said = strangler(*command)
+    assert said.code == 2
+    assert words in said.err.replace("\n", " ")
+
+
+def test_every_fault_of_the_settings_is_told_at_once(strangler: Any, tmp_path: Path) -> None:
+    (tmp_path / "strangler.toml").write_text('[project]\nnam = "x"\n[legacy.a]\nurl = "${NOT_SET}"\n')
+    said = strangler("check", "--json", project=tmp_path)
+    assert said.code == 2
+    where = [fault["where"] for fault in said.json["faults"]]
+    assert {"project.nam", "project.name", "legacy.a.url", "legacy.a.context", "read_store"} <= set(where)
+
+
+def with_read_store(flowing: Insurer, folder: Path, url: str) -> Path:
+    """The same project and legacy database, with another read store."""
+    for file in flowing.folder.glob("*.py"):
+        (folder / file.name).write_text(file.read_text())
+    text = (flowing.folder / "strangler.toml").read_text()
+    for was, becomes in (
+        ("${READ_STORE_URL:-sqlite:///read.db}", url),
+        ("${LEGACY_URL:-sqlite:///legacy.db}", flowing.legacy),
+        ('"sql/', f'"{flowing.folder}/sql/'),
+    ):
+        assert was in text
+        text = text.replace(was, becomes)
+    (folder / "strangler.toml").write_text(text)
+    return folder
+
+
+def test_a_server_that_is_not_there_ends_with_three(flowing: Insurer, strangler: Any, tmp_path: Path) -> None:
+    project = with_read_store(flowing, tmp_path, "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    said = strangler("status", project=project)
+    assert said.code == 3
+    assert "127.0.0.1" in said.err
+
+
+def test_no_password_is_ever_printed(flowing: Insurer, strangler: Any, tmp_path: Path) -> None:
+    project = with_read_store(flowing, tmp_path, "postgresql+psycopg://nobody:hunter2@127.0.0.1:1/none")
+    for command in (("status",), ("setup",), ("doctor",), ("read", "portal-policy", "P000000001")):
+        said = strangler(*command, project=project)
+        assert "hunter2" not in said.out + said.err

@@ -168,7 +168,8 @@ def _show_line(found: dict[str, Any]) -> None:
         seen, healed = (
             dt.timedelta(seconds=found[name]) for name in ("lasted_seconds", "healed_within_seconds")
         )
-        line(f"{'':19}seen for {span(seen)}, gone within {span(healed)} at the longest")
+        longest = f"lasted at least {span(seen)}, " if seen else ""
+        line(f"{'':19}{longest}gone within {span(healed)}")
     if found["lost_at"]:
         line(f"{'':19}lost at the stage: {found['lost_at']}")
 

@@ -15,6 +15,8 @@ from toolkit.purity import BUILTINS, METHODS, MODULES, reason_against, short
 
 _EXCUSED = frozenset(("_strptime",))
 """Modules of the standard library that ask the machine, but whose answer does not depend on it as they are used."""
+_CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events"))
+"""Where the toolkit calls handlers and upcasters; what else runs meanwhile (a clock, a driver) is not theirs."""
 
 
 class Watch:
@@ -55,19 +57,21 @@ class Watch:
             self._note(caller, name, reason, direct)
 
     def _note(self, frame: FrameType, name: str, reason: str, direct: bool) -> None:
-        """Note it if the user's code is behind it; `direct`: only if it made the call itself."""
+        """Note it if a handler or an upcaster is behind it; `direct`: only if the user's code made the call itself."""
         at: FrameType | None = frame
+        where = ""
         while at is not None:
             module = _module(at)
             root = module.split(".")[0]
-            if root == "toolkit" or module in _EXCUSED:
+            if module in _EXCUSED:
+                return
+            if root == "toolkit":
+                if where and module in _CALLERS:
+                    self._told.setdefault(f"{where}: called {name}: {reason}")
                 return
             if root == self._package:
-                self._told.setdefault(
-                    f"{short(at.f_code.co_filename)}:{at.f_lineno}: called {name}: {reason}"
-                )
-                return
-            if direct:
+                where = where or f"{short(at.f_code.co_filename)}:{at.f_lineno}"
+            elif direct and not where:
                 return
             at = at.f_back
 

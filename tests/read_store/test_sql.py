@@ -1,6 +1,7 @@
 """What a read store promises, on every engine."""
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -259,6 +260,27 @@ def test_the_first_version_serves_until_another_is_switched_to(writer: Writer) -
         (2, False),
     ]
     assert len(ask(writer.store, sql).rows[0]) == 9
+
+
+def test_a_read_during_a_switch_has_rows_and_positions_of_one_version(writer: Writer) -> None:
+    writer.write(row(premium=Decimal(1)))
+    Writer(writer.store, version_two()).write({"policy_no": "P-1", "premium": Decimal(2)})
+    stop = threading.Event()
+
+    def switch_to_and_fro() -> None:
+        while not stop.is_set():
+            writer.store.switch("policy_view", 2)
+            writer.store.switch("policy_view", 1)
+
+    switching = threading.Thread(target=switch_to_and_fro)
+    switching.start()
+    try:
+        answers = [ask(writer.store, "SELECT premium FROM policy_view") for _ in range(150)]
+    finally:
+        stop.set()
+        switching.join()
+    seen = {(answer.versions["policy_view"], answer.rows[0]["premium"]) for answer in answers}
+    assert seen == {(1, Decimal(1)), (2, Decimal(2))}
 
 
 def test_a_serving_version_is_not_dropped_and_another_leaves_nothing(writer: Writer) -> None:

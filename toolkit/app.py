@@ -19,11 +19,12 @@ from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.backfill import Backfill
 from toolkit.core.projections import Definition
+from toolkit.core.routes import ANY_CONSUMER
 from toolkit.facts import Around
 from toolkit.loader import Project, load
 from toolkit.ports import LegacySource, Log, ReadStore
 from toolkit.project import Projector
-from toolkit.read import Observe, Reader
+from toolkit.read import Observe, Reader, Reading
 from toolkit.rebuild import Rebuild
 from toolkit.relay import Relay
 from toolkit.translate import Translation
@@ -203,6 +204,22 @@ class App:
             waivers=self.evidence,
             observe=observe,
         )
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return self.reader()
+
+    def read(
+        self,
+        capability: str,
+        key: Mapping[str, object] | str | int,
+        *,
+        consumer: str = ANY_CONSUMER,
+        parameters: Mapping[str, object] | None = None,
+        today: dt.date | None = None,
+    ) -> Reading:
+        """Answer a capability through its route; what can be raised is said at `Reader.read`."""
+        return self._reader.read(capability, key, consumer=consumer, parameters=parameters, today=today)
 
     def close(self) -> None:
         """Give back what was opened."""

@@ -67,18 +67,29 @@ def test_no_false_alarm_while_200_transactions_a_second_commit(insurer: Insurer)
     print(f"{committed} transactions in {seconds:.1f} s; judged {[judged for _, judged in found.values()]}")  # noqa: T201
 
 
-def test_relay_and_projector_killed_in_mid_stream_lose_nothing_and_double_nothing(insurer: Insurer) -> None:
+def kill_and_compare(insurer: Insurer, *, kills: int, rate: float, pauses: tuple[float, float]) -> int:
+    """Kill relay and projector in mid-stream, again and again; then compare everything. Returns the transactions."""
     chance = random.Random(11)
-    with LiveWriter(insurer.legacy, seed=5, rate=100, confirm_lag=0.5) as writer:
-        for _ in range(4):
+    with LiveWriter(insurer.legacy, seed=5, rate=rate, confirm_lag=0.5) as writer:
+        for _ in range(kills // 2):
             with ExitStack() as stack:
                 children = [stack.enter_context(insurer.running(name)) for name in ("relay", "project")]
-                time.sleep(chance.uniform(2.0, 4.0))
+                time.sleep(chance.uniform(*pauses))
                 for child in chance.sample(children, len(children)):
                     child.kill()
-    assert writer.total > 0
     with insurer.running("relay"), insurer.running("project"), opened(insurer) as app:
-        reach_now(app)
+        reach_now(app, timeout=600)
         assert differences_from_fold(app, app.project.topic(SOURCE)) == {}
         found = {name: alarms(app, name)[0] for name in (*CAPABILITIES, "broker-portfolio")}
         assert found == {name: [] for name in found}
+    return writer.total
+
+
+def test_relay_and_projector_killed_in_mid_stream_lose_nothing_and_double_nothing(insurer: Insurer) -> None:
+    assert kill_and_compare(insurer, kills=8, rate=100, pauses=(2.0, 4.0)) > 0
+
+
+@pytest.mark.soak
+def test_a_hundred_kills_lose_nothing_and_double_nothing(insurer: Insurer) -> None:
+    transactions = kill_and_compare(insurer, kills=100, rate=200, pauses=(1.5, 6.0))
+    print(f"100 kills in {transactions} transactions: nothing lost, nothing doubled")  # noqa: T201

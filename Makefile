@@ -18,7 +18,7 @@ find_python = set -e; \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR: # half an environment is made anew
-.PHONY: help setup venv demo test lint format types imports unit servers soak bench test-pythons clean
+.PHONY: help setup venv demo test lint format types imports unit servers soak docs bench test-pythons clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ servers: $(VENV)/.installed-dev ## the tests that need PostgreSQL, Kafka or Mari
 
 soak: $(VENV)/.installed-dev ## minutes of load and crashes
 	$(PYTEST) -m soak --timeout=3600
+
+docs: $(VENV)/.installed-dev ## write docs/commands.md from the commands
+	$(BIN)/python -m tests.docs.commands
 
 bench: $(VENV)/.installed-dev ## measure, and print the figures
 	$(BIN)/python -m benchmarks

@@ -29,14 +29,14 @@ def prepare(app: App) -> None:
 
 
 @contextmanager
-def following(app: App) -> Iterator[None]:
+def following(app: App, timeout: float = 120) -> Iterator[None]:
     """Relay and project in threads of this process, caught up before the test goes on."""
     stop = threading.Event()
     supervisor = Supervisor(lambda: {**relays(app, ""), **projectors(app, "")}, look_every=0.1)
     thread = threading.Thread(target=supervisor.run, args=(stop,), daemon=True)
     thread.start()
     try:
-        reach_now(app)
+        reach_now(app, timeout)
         yield
     finally:
         stop.set()

@@ -28,7 +28,7 @@ def test_the_story_is_told_to_its_end(tmp_path: Path) -> None:
         "an event of the key is parked",
         "last_change_reason may not be empty",
         "the move is refused",
-        "customer_policy v2: deterministic",
+        "events replayed twice: the same",
         "portal-policy: clean",
         "the move may be made",
         "canary 10 % -> projection",

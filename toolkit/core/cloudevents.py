@@ -198,7 +198,7 @@ def read_json(raw: bytes, partition: int) -> Record | Watermark | Malformed:
 def _own(raw: bytes, partition: int) -> Record | None:
     """A record of ours in one pass; None for whatever else, which is read, or refused with its reason, the long way.
 
-    Every projector decodes every record of the embedded log: the long way was half of all its work.
+    Every projector decodes every record of the embedded log, and the long way takes four times as long.
     """
     try:
         found = _own_json.decode(raw)

@@ -30,7 +30,7 @@ BATCH = 1000
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS naive_row (what TEXT, subject TEXT, body TEXT, PRIMARY KEY (what, subject))",
-    "CREATE TABLE IF NOT EXISTS naive_position (only INTEGER PRIMARY KEY, number BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS naive_position (one INTEGER PRIMARY KEY, number BIGINT NOT NULL)",
     "INSERT INTO naive_position VALUES (1, 0) ON CONFLICT DO NOTHING",
 )
 _UPSERT = text(

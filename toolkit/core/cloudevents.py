@@ -10,7 +10,7 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -29,6 +29,26 @@ _watermark_data = msgspec.json.Decoder(Watermark)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 Headers = list[tuple[str, bytes]]
+
+
+class _OwnJson(msgspec.Struct, frozen=True):
+    """A record in the JSON format exactly as `of_record` and `to_json` write it."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    time: _Instant
+    partitionsequence: str
+    schemaversion: str
+    meaningversion: str
+    data: msgspec.Raw
+    subject: str = ""
+    legacyposition: str = ""
+    legacytransaction: str | None = None
+
+
+_own_json = msgspec.json.Decoder(_OwnJson)
 
 
 class NotOurs(ValueError):
@@ -166,10 +186,42 @@ def read_message(
 
 def read_json(raw: bytes, partition: int) -> Record | Watermark | Malformed:
     """What a structured CloudEvent carries, or why it cannot be read."""
+    record = _own(raw, partition)
+    if record is not None:
+        return record
     try:
         return content(of_json(raw), partition)
     except NotOurs as error:
         return Malformed(reason=str(error), raw=raw)
+
+
+def _own(raw: bytes, partition: int) -> Record | None:
+    """A record of ours in one pass; None for whatever else, which is read, or refused with its reason, the long way.
+
+    Every projector decodes every record of the embedded log, and the long way takes four times as long.
+    """
+    try:
+        found = _own_json.decode(raw)
+        if not (found.id and found.source and found.type) or found.type == WATERMARK_TYPE:
+            return None
+        return Record(
+            envelope=Envelope(
+                id=found.id,
+                source=unquote(found.source.removeprefix("/")),
+                type=found.type,
+                subject=found.subject,
+                time=found.time,
+                version=int(found.schemaversion),
+                meaning=int(found.meaningversion),
+                position=found.legacyposition,
+                transaction=found.legacytransaction,
+            ),
+            data=bytes(found.data),
+            partition=partition,
+            sequence=int(found.partitionsequence),
+        )
+    except ValueError:
+        return None
 
 
 def _time(instant: dt.datetime) -> str:

@@ -65,7 +65,7 @@ class Shadowing:
             run_id=str(uuid.uuid4()),
             capability=self.capability,
             section=section,
-            config_hash=self.project.settings.config_hash(self.capability),
+            config_hash=self.project.config_hash(self.capability),
             rules=compile_rules(self.capability, section, columns),
             secret=os.environ.get(SECRET_VARIABLE, "").encode() or secrets.token_bytes(32),
         )

@@ -18,6 +18,7 @@ from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.backfill import Backfill
+from toolkit.core.errors import UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.facts import Around
@@ -145,6 +146,10 @@ class App:
         """The versions that are kept up to date: those that serve or are built. A projection that the store does not
         know begins with its newest version.
         """
+        if name and name not in self.project.projections:
+            raise UsageError(
+                f"there is no projection {name} in this project; there are {', '.join(self.project.projections)}"
+            )
         names = [name] if name else list(self.project.projections)
         found: list[Definition] = []
         for one in names:

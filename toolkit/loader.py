@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.events import Catalogue, Context, storage_names
 from toolkit.core.projections import Definition, Projection
@@ -82,6 +84,17 @@ class Project:
             raise UsageError(
                 f"there is no capability {name!r} in strangler.toml; there are: {known}"
             ) from None
+
+    def config_hash(self, capability: str) -> str:
+        """Hash of what decides a capability's comparison: its settings and its SQL.
+
+        Evidence that was gathered under another configuration opens no gate.
+        """
+        section = self.capability(capability)
+        digest = hashlib.sha256(msgspec.json.encode(section, order="deterministic"))
+        for file in (section.legacy_sql, section.read_sql, section.keys_sql):
+            digest.update((self.folder / file).read_bytes() + b"\0")
+        return digest.hexdigest()[:16]
 
     def legacy_of(self, capability: CapabilitySection) -> str:
         """The legacy source that a capability's legacy read path asks."""

@@ -124,7 +124,8 @@ class ReadPaths:
         for row in rows[:1]:
             if missing := [column for column in columns if column not in row]:
                 raise UsageError(f"{self.section.keys_sql} does not return {', '.join(missing)}")
-        return [{column: row[column] for column in columns} for row in rows]
+        # Asked as a consumer asks, who does not know how wide a column is.
+        return [{column: _bare(row[column]) for column in columns} for row in rows]
 
     def _held(self, asked: Asked, answer: ViewAnswer) -> tuple[tuple[str, ...], dict[str, int]]:
         """The held keys that this answer depends on, and per projection how many it may depend on.
@@ -153,6 +154,10 @@ class ReadPaths:
     def _key_column(self, projection: str, answer: ViewAnswer) -> str:
         definition = self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
         return definition.key if definition is not None else ""
+
+
+def _bare(value: object) -> object:
+    return value.rstrip(" ") if isinstance(value, str) else value
 
 
 def oldest_by_topic(checkpoints: Sequence[Checkpoint]) -> dict[str, dt.datetime | None]:

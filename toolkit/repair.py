@@ -153,7 +153,7 @@ def _unverified(facts: Facts) -> list[Action]:
             target=name,
             version=facts.versions[name],
             why=f"replayed, it came out otherwise: {one.detail}",
-            command=commands.rebuild(name, facts.versions[name]),
+            command=f"raise its version in the code, then {commands.rebuild(name, facts.versions[name] + 1)}",
         )
         for name, one in facts.verifications.items()
         if not one.deterministic and name in facts.versions

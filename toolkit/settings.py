@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
 import re
 import tomllib
@@ -144,11 +143,6 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogSection = LogSection()
     state: StateSection = StateSection()
     capability: dict[str, CapabilitySection] = {}
-
-    def config_hash(self, capability: str) -> str:
-        """Hash of what decides a capability's comparison: evidence from another configuration does not count."""
-        section = msgspec.json.encode(self.capability[capability], order="deterministic")
-        return hashlib.sha256(section).hexdigest()[:16]
 
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
@@ -328,6 +322,8 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
         )
     if legacy.chunk < 1:
         faults.append(Fault(where=f"{path}.chunk", what="must be 1 or more"))
+    if not 0 < legacy.pace <= 1:
+        faults.append(Fault(where=f"{path}.pace", what="must be above 0 and at most 1: a share of time"))
     if legacy.max_reads < 1:
         faults.append(Fault(where=f"{path}.max_reads", what="must be 1 or more"))
     _check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)

@@ -7,7 +7,7 @@ from toolkit.core.errors import Fault, ProjectError, UsageError
 
 def no_topic(topic: str) -> UsageError:
     """There is no such topic."""
-    return UsageError(f"there is no topic {topic} in the log: start the relay once, it creates the topic")
+    return UsageError(f"there is no topic {topic} in the log: run `strangler setup`")
 
 
 def other_partitions(topic: str, found: int, asked: int) -> ProjectError:

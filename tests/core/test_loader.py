@@ -139,3 +139,30 @@ def test_two_classes_for_one_version_are_a_fault(tmp_path: Path) -> None:
 def test_a_projection_that_does_not_exist_lists_those_that_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are customer_policy v1"):
         load(write(tmp_path)).definition("customer_policy", 7)
+
+
+CAPABILITY = """
+[capability.portal]
+projection = "customer_policy"
+legacy_sql = "old.sql"
+read_sql = "new.sql"
+keys_sql = "keys.sql"
+key = ["policy_no"]
+read_class = "operational"
+"""
+
+
+def config_hash(folder: Path, toml: str, read_sql: str = "select 1") -> str:
+    for name, text in (("old", "select 1"), ("new", read_sql), ("keys", "select 1")):
+        (folder / f"{name}.sql").write_text(text)
+    return load(write(folder, toml=toml)).config_hash("portal")
+
+
+def test_the_configuration_hash_changes_with_what_is_compared_and_with_nothing_else(tmp_path: Path) -> None:
+    one = config_hash(tmp_path, TOML + CAPABILITY)
+    assert config_hash(tmp_path, TOML + CAPABILITY + "[log]\npartitions = 8\n") == one
+    assert (
+        config_hash(tmp_path, TOML + CAPABILITY + "[capability.portal.compare]\na = { scale = '0.1' }\n")
+        != one
+    )
+    assert config_hash(tmp_path, TOML + CAPABILITY, read_sql="select 2") != one

@@ -103,14 +103,6 @@ def test_broken_toml_is_a_fault_with_its_place(tmp_path: Path) -> None:
     assert "not TOML" in faults(tmp_path, "[project\n")[0]
 
 
-def test_the_configuration_hash_changes_with_a_compare_rule_and_with_nothing_else(tmp_path: Path) -> None:
-    environment = {"LEGACY_URL": "sqlite:///x"}
-    one = read_settings(project(tmp_path, GOOD), environment).config_hash("portal-policy")
-    same = read_settings(project(tmp_path, GOOD + "\n[log]\npartitions = 8\n"), environment)
-    other = read_settings(project(tmp_path, GOOD.replace('"0.01"', '"0.1"')), environment)
-    assert same.config_hash("portal-policy") == one != other.config_hash("portal-policy")
-
-
 @pytest.mark.parametrize(
     ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600), ("7d", 604800)]
 )

@@ -226,7 +226,7 @@ def bad_run(world: World) -> ShadowRun:
     return ShadowRun(
         id="run-9",
         capability="portal",
-        config_hash=world.project.settings.config_hash("portal"),
+        config_hash=world.project.config_hash("portal"),
         versions={"policy": 1},
         started_at=world.clock(),
         ended_at=world.clock(),

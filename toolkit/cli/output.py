@@ -54,7 +54,7 @@ def _builtin(value: Any) -> Any:
 
 def confirm(question: str) -> None:
     """Ask before something that cannot be undone lightly. Raises UsageError unless the answer is yes."""
-    if not typer.confirm(question):
+    if not sys.stdin.isatty() or not typer.confirm(question, err=True):
         raise UsageError("nothing was done: say yes, or give --yes")
 
 

@@ -18,6 +18,8 @@ from toolkit.rebuild import Progress, Rebuilt, VersionComparison, compare_versio
 from toolkit.rebuild import switch as switch_to
 from toolkit.verify import verify as replay_twice
 
+ServingOption = Annotated[int, typer.Option("--version", "-v", help="Which version; 0: the one that serves.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
@@ -55,7 +57,10 @@ def _show_versions(found: list[VersionState], only_code: list[str]) -> None:
 
 def _wanted(opened: App, projection: str, version: int) -> Definition:
     known = opened.project.projections.get(projection)
-    return opened.project.definition(projection, version or max(known or [0]))
+    if known is None:
+        there = ", ".join(opened.project.projections)
+        raise UsageError(f"there is no projection {projection} in this project; there are {there}")
+    return opened.project.definition(projection, version or max(known))
 
 
 def rebuild(
@@ -88,7 +93,7 @@ def _show_rebuilt(done: Rebuilt) -> None:
 
 def verify(
     projection: ProjectionArgument,
-    version: VersionOption = 0,
+    version: ServingOption = 0,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
@@ -163,7 +168,7 @@ def drop(
         known = {one.version for one in opened.store.versions(projection)}
         if version not in known:
             raise UsageError(f"the read store has no {projection} v{version}")
-        if not (yes or as_json):
+        if not yes:
             confirm(f"Drop {projection} v{version} and its table?")
         opened.store.drop(projection, version)
     emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line(f"dropped {one['dropped']}"))

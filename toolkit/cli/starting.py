@@ -128,10 +128,8 @@ def install(
         for name in names:
             planned = _plan(opened, name)
             count = len(planned.statements)
-            if not (yes or as_json):
-                typer.confirm(
-                    f"Execute {count} statements in {name} (see: strangler capture plan)?", abort=True
-                )
+            if not yes:
+                confirm(f"Execute {count} statements in {name} (see: strangler capture plan)?")
             opened.legacy(name).capture.install(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
     emit(done, as_json, _show_installed)
@@ -154,7 +152,7 @@ def remove(
         names = _sources(opened, source)
         for name in names:
             planned = _plan(opened, name)
-            if not (yes or as_json):
+            if not yes:
                 confirm(f"Execute {len(planned.removal)} statements in {name}?")
             opened.legacy(name).capture.remove(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
@@ -203,7 +201,11 @@ def catalogue(
 ) -> None:
     """Show the event types: what each means, and what it does not imply."""
     loaded = load(Path(project))
-    types = [loaded.catalogue.by_name(event)] if event else list(loaded.catalogue.types.values())
+    if event and event not in loaded.catalogue.types:
+        raise UsageError(
+            f"there is no event {event} in the catalogue; there are {', '.join(loaded.catalogue.types)}"
+        )
+    types = [loaded.catalogue.types[event]] if event else list(loaded.catalogue.types.values())
     emit([_described(one) for one in types], as_json, _show_catalogue)
 
 

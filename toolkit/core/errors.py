@@ -114,7 +114,7 @@ class OffsetLost(StranglerError):
         )
         super().__init__(
             f"{topic}[{partition}]: offset {offset} is asked for, but the log holds {first} to {end} (exclusive): "
-            f"{why}. The archive still has every event: run `strangler rebuild`"
+            f"{why}. The archive still has every event: build a new version from it with `strangler rebuild`"
         )
 
 

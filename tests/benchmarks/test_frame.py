@@ -20,15 +20,10 @@ def test_a_figure_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> Non
     Figure(figure="a", value=1.0, unit="s", peer="b", peer_value=4.0).show(as_json=True)
     Figure(figure="c", value=1.0, unit="s").show(as_json=True)
     beside, alone = shown(capsys)
-<<<<<<< HEAD
     assert beside.keys() == alone.keys() == KEYS
     assert beside["ratio"] == 0.25
     assert alone["peer"] is None
     assert alone["ratio"] is None
-=======
-    assert (set(beside), beside["ratio"]) == (KEYS, 0.25)
-    assert (set(alone), alone["peer"], alone["ratio"]) == (KEYS, None, None)
->>>>>>> bench
 
 
 def test_a_percentile_lies_between_the_values() -> None:

@@ -121,6 +121,7 @@ class App:
             partitions=self.project.settings.log.partitions,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             clock=self.clock,
+            complete=translation.complete,
         )
 
     def projector(self, definition: Definition) -> Projector:

@@ -225,6 +225,10 @@ class Translation:
         known = {cursor.tables: cursor for cursor in self.archive.cursors(self.source.name)}
         return [known.get(group, Cursor(tables=group)) for group in self._groups]
 
+    def complete(self) -> bool:
+        """Is all that was there before capture archived (or skipped)? Before, a view that has nothing looks fresh."""
+        return all(cursor.done for cursor in self.cursors())
+
     def step(self, epoch: int, limit: int) -> Translated:
         """Translate what waits, up to about `limit` changes: archive first, then mark in the legacy source.
 

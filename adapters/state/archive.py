@@ -81,7 +81,12 @@ class SqlArchive:
         with reading(self._engine) as connection:
             found = select(table).where(table.c.source == source).order_by(table.c.tables)
             return [
-                Cursor(tables=_decode_names(row.tables), after=row.after, done=row.done)
+                Cursor(
+                    tables=_decode_names(row.tables),
+                    after=row.after,
+                    done=row.done,
+                    installation=row.installation,
+                )
                 for row in connection.execute(found)
             ]
 
@@ -295,4 +300,10 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
 
 def _cursor_row(source: str, cursor: Cursor) -> dict[str, object]:
     tables = _encode_names(cursor.tables).decode()
-    return {"source": source, "tables": tables, "after": cursor.after, "done": cursor.done}
+    return {
+        "source": source,
+        "tables": tables,
+        "after": cursor.after,
+        "done": cursor.done,
+        "installation": cursor.installation,
+    }

@@ -95,6 +95,7 @@ cursor = Table(
     Column("tables", Text, primary_key=True),
     Column("after", Text),
     Column("done", Boolean, nullable=False),
+    Column("installation", Text, nullable=False),
 )
 
 log_topic = Table(

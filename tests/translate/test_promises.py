@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.support.legacy import policy
+from tests.support.legacy import TABLES, policy
 from tests.translate.domain import TOPIC
 from tests.translate.world import NOW, PARTITIONS, World
 from toolkit.core.records import Coordinates, Record, Watermark
@@ -70,3 +70,34 @@ def test_a_skipped_backfill_promises_what_comes_from_then_on(world: World) -> No
     rows_from_before_capture(world, 4)
     world.skip_backfill()
     assert relay(world).drain().watermark is not None
+
+
+def test_capture_that_was_removed_and_installed_again_needs_its_history_again(world: World) -> None:
+    world.legacy.run(policy(1))
+    while world.backfill(10).step(world.epoch):
+        pass
+    assert relay(world).drain().watermark is not None
+    world.capture.remove(world.capture.plan(TABLES))
+    world.legacy.run("UPDATE POLMAST SET STAT_CD = 'C '")  # nobody sees this
+    world.legacy.install()
+    world.legacy.run("UPDATE POLMAST SET PREM = 7")
+    assert relay(world).drain().watermark is None
+    assert world.backfill(10).estimate() == 1
+    while world.backfill(10).step(world.epoch):
+        pass
+    assert relay(world).drain().watermark is not None
+    assert world.folded() == world.stored()
+
+
+def test_capture_that_is_only_removed_promises_nothing_more(world: World) -> None:
+    world.skip_backfill()
+    assert world.translation().complete()
+    world.capture.remove(world.capture.plan(TABLES))
+    assert not world.translation().complete()
+
+
+def test_a_column_that_is_captured_from_now_on_does_not_ask_for_the_history_again(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run("ALTER TABLE POLMAST ADD COLUMN BROKER CHAR(4)")
+    world.legacy.install()
+    assert world.translation().complete()

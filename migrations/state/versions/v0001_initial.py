@@ -142,6 +142,7 @@ def _cursor() -> None:
         sa.Column("tables", sa.Text(), nullable=False),
         sa.Column("after", sa.Text(), nullable=True),
         sa.Column("done", sa.Boolean(), nullable=False),
+        sa.Column("installation", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("source", "tables"),
     )
 

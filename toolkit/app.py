@@ -204,7 +204,14 @@ class App:
             self.clock,
             waivers=self.evidence,
             observe=observe,
+            parked=self._parked_subjects,
         )
+
+    def _parked_subjects(self) -> set[str]:
+        archive = self.state.archive
+        return {
+            subject for source in self.project.settings.legacy for subject in archive.parked_subjects(source)
+        }
 
     @cached_property
     def _reader(self) -> Reader:

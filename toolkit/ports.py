@@ -202,6 +202,9 @@ class Archive(Protocol):
     def parked(self, source: str) -> list[ParkedChange]:
         """In order of their number."""
 
+    def parked_subjects(self, source: str) -> set[str]:
+        """Subjects with a parked change: what their views cannot know of."""
+
     def unpublished(self, topic: str, limit: int) -> list[Record]:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""
 

@@ -106,6 +106,12 @@ class SqlArchive:
                 for row in connection.execute(found)
             ]
 
+    def parked_subjects(self, source: str) -> set[str]:
+        """Subjects with a parked change."""
+        table = state.parked_change
+        with reading(self._engine) as connection:
+            return set(connection.scalars(select(table.c.subject).distinct().where(table.c.source == source)))
+
     # --- what the relay does
 
     def unpublished(self, topic: str, limit: int) -> list[Record]:

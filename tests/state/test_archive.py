@@ -77,6 +77,7 @@ def test_a_key_of_any_length_and_spelling_is_kept_as_it_is(state: State, epoch: 
     publish_all(state, epoch)
     assert [one.envelope for one in state.archive.of_subject(TOPIC, LONG)] == [given.envelope]
     assert state.archive.parked(SOURCE) == [parked]
+    assert state.archive.parked_subjects(SOURCE) == {LONG}
     assert state.archive.cursors(SOURCE) == [cursor]
 
 

@@ -182,11 +182,13 @@ class Relay:
         """
         if not self._elected(stop, standby):
             return
-        first(self.epoch)
-        pause = self._pace.interval
+        pause, begun = self._pace.interval, False
         try:
             while not stop.is_set():
                 try:
+                    if not begun:
+                        first(self.epoch)
+                        begun = True
                     done = self.step()
                 except Infrastructure as error:
                     pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
@@ -208,6 +210,11 @@ class Relay:
             except LeaseHeld:
                 if not standby:
                     raise
+                stop.wait(self._pace.lease / 3)
+            except Infrastructure as error:
+                if not standby:
+                    raise
+                log.warning("relay of %s: %s", self._source.name, error)
                 stop.wait(self._pace.lease / 3)
             else:
                 return True

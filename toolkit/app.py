@@ -122,6 +122,7 @@ class App:
             partitions=self.project.settings.log.partitions,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             clock=self.clock,
+            complete=translation.complete,
         )
 
     def projector(self, definition: Definition) -> Projector:
@@ -208,7 +209,14 @@ class App:
             self.clock,
             waivers=self.evidence,
             observe=observe,
+            parked=self._parked_subjects,
         )
+
+    def _parked_subjects(self) -> set[str]:
+        archive = self.state.archive
+        return {
+            subject for source in self.project.settings.legacy for subject in archive.parked_subjects(source)
+        }
 
     @cached_property
     def _reader(self) -> Reader:

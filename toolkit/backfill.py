@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Cursor
 from toolkit.translate import Translation
@@ -88,7 +90,7 @@ class Backfill:
 
     def skip(self, epoch: int) -> None:
         """Declare every group done without reading it: events begin with the changes captured from now on."""
-        cursors = [Cursor(tables=cursor.tables, done=True) for _, cursor in self._open()]
+        cursors = [msgspec.structs.replace(cursor, done=True) for _, cursor in self._open()]
         self._translation.keep([], epoch, cursors=cursors)
 
     def _open(self) -> list[tuple[tuple[CapturedTable, ...], Cursor]]:

@@ -202,9 +202,10 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
 
 
 def _backfill(around: Around, source: str) -> dict[str, bool]:
-    done = {cursor.tables: cursor.done for cursor in around.archive.cursors(source)}
+    capture = around.legacy[source].capture
+    done = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source) if cursor.done}
     groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
-    return {", ".join(tables): done.get(tables, False) for tables in groups}
+    return {", ".join(tables): done.get(tables, "") == capture.installation(tables) for tables in groups}
 
 
 def _verifications(evidence: Evidence, versions: Mapping[str, int]) -> dict[str, Verification]:

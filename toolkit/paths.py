@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +93,16 @@ class ReadPaths:
         """Ask the legacy read path."""
         return self._legacy.query(self._legacy_sql, asked.parameters, timeout=self._legacy_timeout)
 
-    def view(self, asked: Asked, versions: Mapping[str, int] | None = None) -> View:
-        """Ask the projection read path; `versions` looks at other versions than the serving ones."""
+    def view(
+        self,
+        asked: Asked,
+        versions: Mapping[str, int] | None = None,
+        waiting: Collection[str] = (),
+    ) -> View:
+        """Ask the projection read path; `versions` looks at other versions than the serving ones.
+
+        `waiting` are the subjects with a legacy change that is not translated: no event of it is anywhere yet.
+        """
         answer = self._store.query(
             self._read_sql,
             asked.parameters,
@@ -105,7 +113,12 @@ class ReadPaths:
         of_each = [answer.checkpoints.get(name, []) for name in self.section.projections]
         checkpoints = [one for some in of_each for one in some]
         as_ofs = oldest_by_topic(checkpoints)
-        held, perhaps = self._held(asked, answer)
+        held, perhaps = self._held(asked, self._with(answer, waiting))
+        if waiting:
+            blind = [
+                name for name in answer.versions if not self.keyed_by_subject(name, answer.versions[name])
+            ]
+            perhaps = {**dict.fromkeys(blind, len(waiting)), **perhaps}
         return View(
             rows=answer.rows,
             as_of=oldest(as_ofs.values()) if all(of_each) else None,
@@ -126,6 +139,18 @@ class ReadPaths:
                 raise UsageError(f"{self.section.keys_sql} does not return {', '.join(missing)}")
         # Asked as a consumer asks, who does not know how wide a column is.
         return [{column: _bare(row[column]) for column in columns} for row in rows]
+
+    def keyed_by_subject(self, projection: str, version: int) -> bool:
+        """Does a subject of the events name the one row that it changes? Else a waiting change may touch any row."""
+        definition = self._project.projections.get(projection, {}).get(version)
+        return definition is not None and all(
+            handler.key == self._project.catalogue.by_name(name).subject
+            for name, handler in definition.handlers.items()
+        )
+
+    def _with(self, answer: ViewAnswer, waiting: Collection[str]) -> ViewAnswer:
+        held = {name: [*keys, *sorted(waiting)] for name, keys in answer.held.items()}
+        return msgspec.structs.replace(answer, held=held)
 
     def _held(self, asked: Asked, answer: ViewAnswer) -> tuple[tuple[str, ...], dict[str, int]]:
         """The held keys that this answer depends on, and per projection how many it may depend on.

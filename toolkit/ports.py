@@ -79,12 +79,14 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """How far a backfill has come in one group of tables that share their subjects.
 
     Subjects up to and including `after` are established: their rows were read, and their changes flow.
-    None: none is. `done`: all are.
+    None: none is. `done`: all are. `installation` names the capture beside which it was made: what changed between
+    its removal and a new installation is in no stream.
     """
 
     tables: tuple[str, ...]
     after: str | None = None
     done: bool = False
+    installation: str = ""
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +112,9 @@ class Capture(Protocol):
 
     def installed(self) -> tuple[str, ...]:
         """Tables that are captured now."""
+
+    def installation(self, tables: Sequence[str]) -> str | None:
+        """Since when these tables have been captured together, as a name; None when one of them is not captured."""
 
     def holes(self) -> list[Hole]: ...
 
@@ -196,6 +201,9 @@ class Archive(Protocol):
 
     def parked(self, source: str) -> list[ParkedChange]:
         """In order of their number."""
+
+    def parked_subjects(self, source: str) -> set[str]:
+        """Subjects with a parked change: what their views cannot know of."""
 
     def unpublished(self, topic: str, limit: int) -> list[Record]:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""

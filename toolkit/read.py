@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -87,8 +87,9 @@ class _Routing(msgspec.Struct, frozen=True):
 class Reader:
     """Reads capabilities through their routes. One per process; safe to share between threads.
 
-    The caller pays for the side that answers and for nothing else: routes and the legacy clock are refreshed
-    beside the reads, and an observer's failures are counted in `observer_failures`, never raised.
+    The caller pays for the side that answers and for nothing else: routes, the legacy clock and the subjects whose
+    changes are `parked` are refreshed beside the reads, and an observer's failures are counted in
+    `observer_failures`, never raised.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Reader:
         *,
         waivers: Waivers | None = None,
         observe: Observe | None = None,
+        parked: Callable[[], Collection[str]] | None = None,
         routes_every: dt.timedelta = ROUTES_EVERY,
         clock_every: dt.timedelta = CLOCK_EVERY,
         monotonic: Monotonic = time.monotonic,
@@ -120,6 +122,17 @@ class Reader:
             trusted=routes_every * 5,
             monotonic=monotonic,
             spawn=spawn,
+        )
+        self._parked = (
+            None
+            if parked is None
+            else Cached(
+                parked,
+                every=routes_every,
+                trusted=routes_every * 5,
+                monotonic=monotonic,
+                spawn=spawn,
+            )
         )
         self._routing_trusted = (routes_every * 5).total_seconds()
         self.observer_failures: Counter[str] = Counter()
@@ -214,8 +227,10 @@ class Reader:
         self, paths: ReadPaths, asked: Asked, route: Route, consumer: str, warnings: list[str]
     ) -> Reading:
         retired = route.stage is Stage.RETIRED
+        waiting, unknown = self._waiting()
+        warnings = [*warnings, *unknown]
         try:
-            view = paths.view(asked)
+            view = paths.view(asked, waiting=waiting)
             freshness = self.freshness(paths, view)
         except Exception as error:
             problem = f"the projection read path failed: {type(error).__name__}: {error}"
@@ -234,6 +249,16 @@ class Reader:
         if verdict is Verdict.FALL_BACK:
             return self._from_legacy(paths, asked, route, consumer, [*warnings, "answered by legacy"])
         return self._shown(paths, view, freshness, confidence, route, consumer, warnings)
+
+    def _waiting(self) -> tuple[Collection[str], list[str]]:
+        """Subjects with a legacy change that no event tells of, as a look of a moment ago has it, and what is doubtful."""
+        if self._parked is None:
+            return (), []
+        waiting, age = self._parked.get(), self._parked.age()
+        if waiting is None or age is None or age >= self._routing_trusted:
+            why = self._parked.error or "the store does not answer"
+            return waiting or (), [f"which changes are parked could not be read: {why}"]
+        return waiting, []
 
     def _shown(
         self,

@@ -75,7 +75,10 @@ class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relay:
-    """Relays one legacy source to its topic. `lead` first; then `step`, or `run` until it is told to stop."""
+    """Relays one legacy source to its topic. `lead` first; then `step`, or `run` until it is told to stop.
+
+    `complete` says whether the history from before capture is archived: until then, nothing is promised.
+    """
 
     def __init__(
         self,
@@ -89,9 +92,11 @@ class Relay:
         partitions: int,
         owner: str,
         clock: Clock,
+        complete: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._complete = complete
         self._source, self._translate = source, translate
         self._archive, self._leases, self._publisher = archive, leases, publisher
         self._topic, self._partitions, self._owner = topic, partitions, owner
@@ -140,9 +145,9 @@ class Relay:
         return total
 
     def _stuck(self) -> bool:
-        """Does something wait that a pass cannot move (changes whose backfill has not come)?"""
+        """Does something wait that a pass cannot move (history or changes whose backfill has not come)?"""
         horizon = self._horizon
-        return horizon is not None and self._source.capture.behind(horizon) > 0
+        return horizon is not None and (not self._complete() or self._source.capture.behind(horizon) > 0)
 
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""
@@ -177,11 +182,13 @@ class Relay:
         """
         if not self._elected(stop, standby):
             return
-        first(self.epoch)
-        pause = self._pace.interval
+        pause, begun = self._pace.interval, False
         try:
             while not stop.is_set():
                 try:
+                    if not begun:
+                        first(self.epoch)
+                        begun = True
                     done = self.step()
                 except Infrastructure as error:
                     pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
@@ -203,6 +210,11 @@ class Relay:
             except LeaseHeld:
                 if not standby:
                     raise
+                stop.wait(self._pace.lease / 3)
+            except Infrastructure as error:
+                if not standby:
+                    raise
+                log.warning("relay of %s: %s", self._source.name, error)
                 stop.wait(self._pace.lease / 3)
             else:
                 return True
@@ -254,7 +266,7 @@ class Relay:
         if not due or horizon is None:
             self._horizon = None
             return None
-        if self._source.capture.behind(horizon):
+        if not self._complete() or self._source.capture.behind(horizon):
             return None
         # In this order: all that is archived by now is published if nothing waits afterwards.
         last = self._archive.last_sequences(self._topic)

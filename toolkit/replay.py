@@ -6,16 +6,16 @@ Both take the version over, so that a projector that runs meanwhile is fenced, a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toolkit import folding
-from toolkit.core.errors import UsageError
+from toolkit import commands, folding
+from toolkit.core.errors import Refused, UsageError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import ColumnType, Definition
 from toolkit.core.records import Record
-from toolkit.folding import Held, Step
-from toolkit.ports import Archive, Batch, Clock, ParkedEvent, ReadStore
+from toolkit.folding import Held, Place, Step
+from toolkit.ports import Archive, Batch, Checkpoint, Clock, ParkedEvent, ReadStore
 
 PAGE = 5_000
 """Records read at once when one row's events have to be looked for in the whole archive."""
@@ -67,6 +67,7 @@ def reproject(
     name, version = definition.name, definition.version
     wanted = _key(definition, key)
     epoch = store.seize(name, version)
+    _noted(archive, folding.places(store.checkpoints(name, version)))
     steps = _steps(definition, catalogue, store, archive, wanted)
     folded = folding.fold(definition, steps, {}, Held(), clock())
     after = folded.changed.get(wanted)
@@ -82,6 +83,20 @@ def reproject(
     return Reprojected(
         key=wanted, before=before, after=after, events=folded.applied, waiting=tuple(folded.parked)
     )
+
+
+def _noted(archive: Archive, passed: Mapping[Place, Checkpoint]) -> None:
+    """What a projector had from the log before the relay noted it would be missing from the row. Raises Refused."""
+    for topic in sorted({topic for topic, _ in passed}):
+        partitions = sum(name == topic for name, _ in passed)
+        for record in archive.unpublished(topic, partitions):  # the first of each partition that has any
+            at = passed.get((topic, record.partition))
+            if at is not None and record.sequence <= at.sequence:
+                raise Refused(
+                    f"{topic}[{record.partition}]: the view holds event {record.sequence}, whose place in the log the "
+                    "relay has not noted yet",
+                    [f"run `{commands.RELAY} --once`, or let the relay catch up, and try again"],
+                )
 
 
 def _key(definition: Definition, given: object) -> object:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from toolkit.core.errors import Fenced
+from toolkit.core.errors import Fenced, Infrastructure
 
 logger = logging.getLogger("strangler.supervise")
 
@@ -48,13 +48,21 @@ class Supervisor:
         """Supervise until `stop`, then wait for every loop to end what it has begun."""
         while not stop.is_set():
             self._reap()
-            for name, loop in self._wanted().items():
+            for name, loop in self._wanted_now().items():
                 if name not in self._running and name not in self.failures and self._may(name):
                     self._start(name, loop, stop)
             stop.wait(self._look_every)
         for one in self._running.values():
             one.thread.join()
         self._reap()
+
+    def _wanted_now(self) -> Mapping[str, Loop]:
+        """What is wanted; nothing new while that cannot be asked, for the loops wait for the same database."""
+        try:
+            return self._wanted()
+        except Infrastructure as error:
+            logger.warning("cannot look for new work: %s; again in %.0f s", error, self._look_every)
+            return {}
 
     def _may(self, name: str) -> bool:
         return self._monotonic() >= self._not_before.get(name, -float("inf"))

@@ -221,9 +221,22 @@ class Translation:
         self._held: tuple[int, dict[str, int]] | None = None
 
     def cursors(self) -> list[Cursor]:
-        """How far the backfill of each group is; a group that was never begun holds its changes back."""
+        """How far the backfill of each group is; a group that was never begun holds its changes back.
+
+        Nor was one begun whose capture is not the one beside which it was read: changes were missed in between.
+        """
         known = {cursor.tables: cursor for cursor in self.archive.cursors(self.source.name)}
-        return [known.get(group, Cursor(tables=group)) for group in self._groups]
+        return [self._cursor(group, known.get(group)) for group in self._groups]
+
+    def _cursor(self, group: tuple[str, ...], known: Cursor | None) -> Cursor:
+        installation = self.source.capture.installation(group) or ""
+        if known is None or not installation or known.installation != installation:
+            return Cursor(tables=group, installation=installation)
+        return known
+
+    def complete(self) -> bool:
+        """Is all that was there before capture archived (or skipped)? Before, a view that has nothing looks fresh."""
+        return all(cursor.done for cursor in self.cursors())
 
     def step(self, epoch: int, limit: int) -> Translated:
         """Translate what waits, up to about `limit` changes: archive first, then mark in the legacy source.

@@ -84,6 +84,14 @@ class TriggerCapture(ABC):
         with self._judged(), reading(self._engine) as connection:
             return tuple(self._registry(connection))
 
+    def installation(self, tables: Sequence[str]) -> str | None:
+        """The instant at which the last of these tables came to be captured; None when one of them is not."""
+        with self._judged(), reading(self._engine) as connection:
+            registry = self._registry(connection)
+        since = [registry[name].installed_at for table in tables if (name := table.upper()) in registry]
+        known = [instant for instant in since if instant is not None]
+        return max(known).isoformat() if len(known) == len(tables) else None
+
     def _registry(self, connection: Connection) -> dict[str, Captured]:
         """What was installed, by table; nothing when capture is not installed at all."""
         if not inspect(connection).has_table(self._captured.name, schema=self._captured.schema):
@@ -210,7 +218,9 @@ class TriggerCapture(ABC):
         return Chunk(
             changes=changes,
             absorbed=absorbed,
-            cursor=Cursor(tables=cursor.tables, after=high if high is not None else low, done=high is None),
+            cursor=msgspec.structs.replace(
+                cursor, after=high if high is not None else low, done=high is None
+            ),
         )
 
     def _rows(

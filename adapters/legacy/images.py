@@ -39,6 +39,10 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
         """Would installing the other one make the same triggers?"""
         return other is not None and msgspec.structs.replace(other, installed_at=self.installed_at) == self
 
+    def reads_as(self, other: Captured) -> bool:
+        """Do both find the same rows under the same names, whatever columns they have?"""
+        return msgspec.structs.replace(other, installed_at=self.installed_at, columns=self.columns) == self
+
     def covers(self, table: CapturedTable) -> bool:
         """Is this the table that the project asks for?"""
         same_subject = self.subject.upper() == table.subject.upper()
@@ -91,4 +95,4 @@ def _position(table: Captured, values: Sequence[object]) -> str:
     key = "/".join(quote(str(value), safe=" ") for value in values)
     if len(key) > _LONGEST_KEY:
         key = hashlib.sha256(key.encode()).hexdigest()
-    return f"snapshot:{table.installed_at:%Y%m%dT%H%M%S}:{table.table}:{key}"
+    return f"snapshot:{table.installed_at:%Y%m%dT%H%M%S%f}:{table.table}:{key}"

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
+import msgspec
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -48,7 +49,8 @@ class SqliteCapture(TriggerCapture):
                 table = find_table(connection, self._name, wanted)
                 before = registry.get(table.table)
                 if not table.same_as(before):
-                    statements += [*_gone(before), *triggers.create(table), triggers.register(table)]
+                    kept = _kept(before, table)
+                    statements += [*_gone(before), *triggers.create(table), triggers.register(kept)]
                 removal = [*_gone(table), *removal]
             if not registry.keys() - {wanted.table.upper() for wanted in tables}:
                 removal += offline_sql("sqlite", "capture", down=True)
@@ -131,6 +133,12 @@ _LITERAL_NOW = triggers.NOW.replace(":", r"\:")
 
 def _gone(table: Captured | None) -> tuple[str, ...]:
     return () if table is None else (*triggers.drop(table), triggers.unregister(table))
+
+
+def _kept(before: Captured | None, table: Captured) -> Captured:
+    """A table whose columns alone have changed was captured without a gap: its backfill stays valid."""
+    since = before.installed_at if before is not None and table.reads_as(before) else None
+    return msgspec.structs.replace(table, installed_at=since)
 
 
 def _locked(error: DBAPIError) -> bool:

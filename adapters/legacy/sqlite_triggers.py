@@ -76,12 +76,14 @@ def drop(table: Captured) -> tuple[str, ...]:
 
 
 def register(table: Captured) -> str:
-    """The statement that notes what was installed."""
+    """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
     values = [literal(table.table), literal(table.relation), literal(table.subject), str(int(table.outbox))]
     values += [literal(msgspec.json.encode(value).decode()) for value in (table.keys, table.columns)]
+    at = table.installed_at
+    since = NOW if at is None else literal(at.isoformat(timespec="microseconds"))
     return (
         'INSERT INTO strangler_captured (table_name, relation, subject, outbox, "keys", "columns", installed_at)'
-        f" VALUES ({', '.join(values)}, {NOW})"
+        f" VALUES ({', '.join(values)}, {since})"
     )
 
 

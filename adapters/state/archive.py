@@ -81,7 +81,12 @@ class SqlArchive:
         with reading(self._engine) as connection:
             found = select(table).where(table.c.source == source).order_by(table.c.tables)
             return [
-                Cursor(tables=_decode_names(row.tables), after=row.after, done=row.done)
+                Cursor(
+                    tables=_decode_names(row.tables),
+                    after=row.after,
+                    done=row.done,
+                    installation=row.installation,
+                )
                 for row in connection.execute(found)
             ]
 
@@ -100,6 +105,12 @@ class SqlArchive:
                 )
                 for row in connection.execute(found)
             ]
+
+    def parked_subjects(self, source: str) -> set[str]:
+        """Subjects with a parked change."""
+        table = state.parked_change
+        with reading(self._engine) as connection:
+            return set(connection.scalars(select(table.c.subject).distinct().where(table.c.source == source)))
 
     # --- what the relay does
 
@@ -295,4 +306,10 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
 
 def _cursor_row(source: str, cursor: Cursor) -> dict[str, object]:
     tables = _encode_names(cursor.tables).decode()
-    return {"source": source, "tables": tables, "after": cursor.after, "done": cursor.done}
+    return {
+        "source": source,
+        "tables": tables,
+        "after": cursor.after,
+        "done": cursor.done,
+        "installation": cursor.installation,
+    }

@@ -22,7 +22,7 @@ from tests.support.read_store import (
     Story,
 )
 from tests.support.state import state, state_url
-from toolkit.core.errors import Fenced, UsageError
+from toolkit.core.errors import Fenced, Refused, UsageError
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.core.records import Coordinates, Draft, Envelope
 from toolkit.ports import Batch
@@ -144,6 +144,26 @@ def test_one_row_is_folded_anew_from_its_events_alone(read_store: SqlReadStore) 
     )
     assert later[0].sequence > 1
     assert row(read_store, "P-1")["premium"] == Decimal(11)
+
+
+def test_a_row_is_not_folded_anew_while_the_relay_has_not_noted_what_the_log_gave(
+    read_store: SqlReadStore, state: State
+) -> None:
+    """A relay was killed between the log's acknowledgement and its note of it: the projector has the event already."""
+    story = Story()
+    records = story.tell(issued(), agreed("9"))
+    run(read_store, story)
+    epoch = state.leases.acquire(lease_name(SOURCE), "test", dt.timedelta(minutes=1), START)
+    drafts = [Draft(envelope=one.envelope, data=one.data) for one in records]
+    state.archive.append(SOURCE, TOPIC, drafts, partitions=2, epoch=epoch)
+    first = {
+        one.envelope.id: Coordinates(topic=TOPIC, partition=one.partition, offset=one.sequence)
+        for one in records[:1]
+    }
+    state.archive.published(TOPIC, first, source=SOURCE, epoch=epoch)
+    with pytest.raises(Refused, match="relay"):
+        reproject(POLICY, CATALOGUE, read_store, state.archive, "P-0", clock)
+    assert row(read_store)["premium"] == Decimal(9)
 
 
 def test_a_row_that_history_does_not_have_goes(read_store: SqlReadStore) -> None:

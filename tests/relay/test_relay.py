@@ -387,6 +387,22 @@ def test_the_loop_outlives_an_outage_ends_when_told_and_gives_the_lease_back(wor
     world.relay(owner="second").lead()
 
 
+def test_an_outage_at_the_very_beginning_is_waited_for_too(world: World) -> None:
+    world.busy(5)
+    stop = threading.Event()
+    outages = [Infrastructure("the state database is away"), Infrastructure("so it is still")]
+
+    def first(_epoch: int) -> None:
+        if outages:
+            raise outages.pop()
+
+    pace = Pace(heartbeat=0, interval=0, longest_pause=0)
+    world.relay(pace=pace).run(stop, first=first, report=lambda _: stop.set())
+    assert not outages
+    world.assert_all_arrived_in_order()
+    world.relay(owner="second").lead()
+
+
 def test_a_relay_that_stands_by_takes_over_when_the_leader_leaves(world: World) -> None:
     first = world.relay()
     first.lead()

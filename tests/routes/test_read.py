@@ -177,6 +177,42 @@ def test_a_total_over_held_keys_warns_but_one_poisoned_event_does_not_make_all_t
     )
 
 
+def test_a_subject_whose_legacy_change_could_not_be_translated_is_unknown_and_the_others_are_fresh(
+    estate: Make,
+) -> None:
+    at = estate(parked=lambda: {"P1"}, when_stale="legacy")
+    at.route(Stage.PROJECTION)
+    at.route(Stage.PROJECTION, capability="book")
+    reading = at.read("P1")
+    assert (reading.served_by, reading.confidence) == (Side.LEGACY, Confidence.AUTHORITATIVE)
+    assert "of P1 are parked" in reading.warnings[0]
+    assert at.read("P2").confidence is Confidence.FRESH
+    assert at.reader.read("book", "in_force").held == ("P1",)
+
+
+def test_a_total_warns_of_subjects_whose_legacy_changes_wait(estate: Make) -> None:
+    at = estate(parked=lambda: {"P1"})
+    at.route(Stage.PROJECTION, capability="total")
+    assert len(at.reader.read("total", "in_force").warnings) == 1
+
+
+def test_a_row_that_is_not_keyed_by_the_subject_warns_of_those_that_wait(estate: Make) -> None:
+    at = estate(parked=lambda: {"1234"})
+    at.route(Stage.PROJECTION)
+    assert at.read("P1").warnings == ()
+    at.reader.paths("portal").keyed_by_subject = lambda *_: False  # type: ignore[method-assign]
+    assert len(at.read("P1").warnings) == 1
+
+
+def test_that_nobody_knows_what_is_parked_is_said(estate: Make) -> None:
+    def away() -> set[str]:
+        raise Infrastructure("the state database is away")
+
+    at = estate(parked=away)
+    at.route(Stage.PROJECTION)
+    assert "the state database is away" in at.read("P1").warnings[0]
+
+
 # --- when a side fails --------------------------------------------------------------------------
 
 

@@ -86,7 +86,8 @@ class World:
 
     def backfilled(self) -> None:
         epoch = self._leading().epoch
-        done = [Cursor(tables=("POLICY",), done=True)]
+        since = self.legacy.capture.installation(("POLICY",)) or ""
+        done = [Cursor(tables=("POLICY",), done=True, installation=since)]
         self.state.archive.append("crm", TOPIC, [], partitions=2, epoch=epoch, cursors=done)
 
     def commit(self, *numbers: str) -> None:

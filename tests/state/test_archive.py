@@ -3,6 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
+import msgspec
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,6 +59,26 @@ def waiting_change(number: int, *, held: bool = False) -> ParkedChange:
         number=number,
     )
     return ParkedChange(source=SOURCE, change=change, reason="unknown code 'X'", held=held, parked_at=START)
+
+
+LONG = 'O\'Brien: "Ж" \\ % 保險單 \U0001f4c4 ' * 20
+"""A business key as legacy systems allow them, longer than any column we might think of."""
+
+
+def test_a_key_of_any_length_and_spelling_is_kept_as_it_is(state: State, epoch: int) -> None:
+    given = draft(1, LONG)
+    position = "snapshot:20240101T000000:" + "T" * 128 + ":" + "k" * 120
+    change = msgspec.structs.replace(waiting_change(2).change, subject=LONG, position=position)
+    parked = ParkedChange(source=SOURCE, change=change, reason="why", held=False, parked_at=START)
+    cursor = Cursor(tables=tuple(f"TABLE_{number:03}" for number in range(80)), after=LONG)
+    state.archive.append(
+        SOURCE, TOPIC, [given], partitions=PARTITIONS, epoch=epoch, parked=[parked], cursors=[cursor]
+    )
+    publish_all(state, epoch)
+    assert [one.envelope for one in state.archive.of_subject(TOPIC, LONG)] == [given.envelope]
+    assert state.archive.parked(SOURCE) == [parked]
+    assert state.archive.parked_subjects(SOURCE) == {LONG}
+    assert state.archive.cursors(SOURCE) == [cursor]
 
 
 # --- order and number

@@ -123,6 +123,9 @@ class ListArchive:
     def of_subject(self, topic: str, subject: str) -> list[Record]:
         return [record for record in self._of(topic) if record.envelope.subject == subject]
 
+    def unpublished(self, _topic: str, _limit: int) -> list[Record]:
+        return []
+
     def last_sequences(self, topic: str) -> dict[int, int]:
         return {record.partition: record.sequence for record in self._of(topic)}
 

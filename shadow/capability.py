@@ -19,8 +19,8 @@ from shadow.sandwich import Patience, Sides, View
 from toolkit.core.evidence import Acceptance
 from toolkit.core.projections import Definition
 from toolkit.loader import Project
-from toolkit.paths import ReadPaths, oldest, oldest_by_topic
 from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore
+from toolkit.router.paths import ReadPaths, oldest, oldest_by_topic
 from toolkit.settings import duration
 
 SECRET_VARIABLE = "STRANGLER_REDACTION_KEY"

@@ -17,19 +17,19 @@ from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
-from toolkit.backfill import Backfill
 from toolkit.core.errors import UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
-from toolkit.facts import Around
+from toolkit.cutover.facts import Around
 from toolkit.loader import Project, load
+from toolkit.loops.backfill import Backfill
+from toolkit.loops.project import Projector
+from toolkit.loops.rebuild import Rebuild
+from toolkit.loops.relay import Relay
+from toolkit.loops.translate import Translation
+from toolkit.loops.verify import code_hash
 from toolkit.ports import LegacySource, Log, ReadStore
-from toolkit.project import Projector
-from toolkit.read import Observe, Reader, Reading
-from toolkit.rebuild import Rebuild
-from toolkit.relay import Relay
-from toolkit.translate import Translation
-from toolkit.verify import code_hash
+from toolkit.router.read import Observe, Reader, Reading
 
 
 def utc_now() -> dt.datetime:

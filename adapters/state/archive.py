@@ -17,8 +17,8 @@ from migrations.schema import state
 from toolkit.core.changes import Change
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
+from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
-from toolkit.relay import lease_name
 
 _event = state.event
 # A Decimal stays one on its way through JSON: money must not become a float in the car park.

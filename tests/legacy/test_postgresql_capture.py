@@ -15,8 +15,8 @@ from adapters.legacy import open_legacy
 from tests.support.legacy import SOURCE, TABLES, Legacy, hold, policy
 from tests.translate.domain import CATALOGUE, rules
 from toolkit.core.changes import Change, Op
+from toolkit.loops.translate import translate
 from toolkit.settings import LegacySection
-from toolkit.translate import translate
 
 pytestmark = pytest.mark.postgres
 

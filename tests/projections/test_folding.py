@@ -28,7 +28,7 @@ from tests.support.read_store import (
 from toolkit.core.events import Event
 from toolkit.core.projections import Definition
 from toolkit.core.records import Coordinates, Delivery, Malformed, Record, Watermark
-from toolkit.folding import Held, Place, arrange, fold, keys, read
+from toolkit.loops.folding import Held, Place, arrange, fold, keys, read
 from toolkit.ports import Checkpoint
 
 Rows = dict[object, dict[str, object]]

@@ -25,8 +25,8 @@ from tests.support.read_store import (
 from toolkit.core.errors import Fenced, Infrastructure, OffsetLost, Refused
 from toolkit.core.projections import Definition
 from toolkit.core.records import Record
+from toolkit.loops.project import Pace, Projector
 from toolkit.ports import Batch, VersionState
-from toolkit.project import Pace, Projector
 
 PACE = Pace(smallest=3, largest=6, patience=0.0)
 

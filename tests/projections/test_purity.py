@@ -8,7 +8,7 @@ from examples.insurer.project import projections as insurer
 from tests.projections import impure
 from tests.support.read_store import BOOK, POLICY
 from toolkit.core.projections import Projection
-from toolkit.purity import impurities
+from toolkit.loops.purity import impurities
 
 
 def told(projection: type[Projection]) -> list[str]:

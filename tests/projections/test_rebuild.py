@@ -23,8 +23,8 @@ from tests.support.read_store import (
 )
 from toolkit.core.errors import Refused
 from toolkit.core.projections import Definition, Projection, on
-from toolkit.project import Pace, Projector
-from toolkit.rebuild import Difference, Progress, Rebuild, compare_versions, switch
+from toolkit.loops.project import Pace, Projector
+from toolkit.loops.rebuild import Difference, Progress, Rebuild, compare_versions, switch
 
 
 class Ticking:

@@ -25,10 +25,10 @@ from tests.support.state import state, state_url
 from toolkit.core.errors import Fenced, Refused, UsageError
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.core.records import Coordinates, Draft, Envelope
+from toolkit.loops.project import Pace, Projector
+from toolkit.loops.relay import lease_name
+from toolkit.loops.replay import replay_parked, reproject
 from toolkit.ports import Batch
-from toolkit.project import Pace, Projector
-from toolkit.relay import lease_name
-from toolkit.replay import replay_parked, reproject
 
 __all__ = ["state", "state_url"]
 

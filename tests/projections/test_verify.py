@@ -21,9 +21,9 @@ from tests.support.read_store import (
     Story,
 )
 from toolkit.core.projections import Definition, Projection, on
+from toolkit.loops.project import Pace, Projector
+from toolkit.loops.verify import Verified, code_hash, upcaster_hash, verify
 from toolkit.ports import Batch
-from toolkit.project import Pace, Projector
-from toolkit.verify import Verified, code_hash, upcaster_hash, verify
 
 
 def clock() -> dt.datetime:

@@ -26,11 +26,11 @@ from tests.support.state import state, state_url
 from toolkit.core.events import Event
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.core.records import Draft, Watermark
-from toolkit.project import Pace, Projector
-from toolkit.rebuild import Rebuild, compare_versions, switch
-from toolkit.relay import lease_name
-from toolkit.replay import replay_parked, reproject
-from toolkit.verify import verify
+from toolkit.loops.project import Pace, Projector
+from toolkit.loops.rebuild import Rebuild, compare_versions, switch
+from toolkit.loops.relay import lease_name
+from toolkit.loops.replay import replay_parked, reproject
+from toolkit.loops.verify import verify
 
 __all__ = ["state", "state_url"]
 

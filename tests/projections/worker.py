@@ -8,7 +8,7 @@ from adapters.engines import open_engine
 from adapters.log.sql import SqlLog
 from adapters.read_store.sql import open_read_store
 from tests.support.read_store import BOOK, CATALOGUE, TOPICS
-from toolkit.project import Advanced, Pace, Projector
+from toolkit.loops.project import Advanced, Pace, Projector
 
 
 def told(done: Advanced) -> None:

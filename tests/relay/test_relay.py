@@ -19,8 +19,8 @@ from tests.support.relaying import Fuse, Killed, Ledger, Stutter, Witness, trans
 from tests.support.state import SECOND, START
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld
 from toolkit.core.records import Record, partition_of
+from toolkit.loops.relay import Pace, Relay, RelayPass
 from toolkit.ports import Log, Publisher
-from toolkit.relay import Pace, Relay, RelayPass
 
 PARTITIONS = 3
 SUBJECTS = ("P-1", "P-2", "P-3", "P-4", "P-5")

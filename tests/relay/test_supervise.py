@@ -3,7 +3,7 @@
 import threading
 
 from toolkit.core.errors import Infrastructure
-from toolkit.supervise import Loop, Supervisor
+from toolkit.loops.supervise import Loop, Supervisor
 
 
 def test_what_is_wanted_cannot_be_asked_for_a_while_and_the_loops_go_on() -> None:

@@ -14,7 +14,7 @@ from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.loader import Project, load
 from toolkit.ports import Answer, Checkpoint, ViewAnswer
-from toolkit.read import Reader, Reading
+from toolkit.router.read import Reader, Reading
 
 SECOND = dt.timedelta(seconds=1)
 TOPIC = "estate.crm"

@@ -9,7 +9,7 @@ from tests.routes.now import NOW
 from toolkit.core.evidence import Acceptance, Finding, Rehearsal, RunSummary, Verification
 from toolkit.core.freshness import Freshness, ReadClass, WhenStale
 from toolkit.core.routes import Route, Stage, default_route, moved
-from toolkit.gates import Facts, Parked
+from toolkit.cutover.gates import Facts, Parked
 from toolkit.settings import GateSection
 
 HOUR = dt.timedelta(hours=1)

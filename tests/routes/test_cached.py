@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support import wait_until
-from toolkit.cached import Cached
+from toolkit.router.cached import Cached
 
 SECOND = dt.timedelta(seconds=1)
 

@@ -31,7 +31,9 @@ from toolkit.core.routes import (
     legal_back,
     moved,
 )
-from toolkit.cutover import (
+from toolkit.cutover.facts import moved_at, since
+from toolkit.cutover.gates import evaluate
+from toolkit.cutover.moves import (
     PLAN_VALID,
     Force,
     Plan,
@@ -42,8 +44,6 @@ from toolkit.cutover import (
     rollback,
     rollback_everyone,
 )
-from toolkit.facts import moved_at, since
-from toolkit.gates import evaluate
 
 FORCE = Force(owner="grace", reason="the auditors are waiting")
 

@@ -10,7 +10,7 @@ from tests.routes.now import NOW
 from toolkit.core.evidence import Waiver, upper_bound
 from toolkit.core.freshness import Freshness, ReadClass, WhenStale
 from toolkit.core.routes import Stage, default_route
-from toolkit.gates import JUDGES, NEEDED, Gate, Outcome, Parked, evaluate
+from toolkit.cutover.gates import JUDGES, NEEDED, Gate, Outcome, Parked, evaluate
 from toolkit.ports import Hole
 
 

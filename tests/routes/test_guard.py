@@ -9,7 +9,7 @@ from tests.routes.facts import HOUR, facts, fresh, route_at, run
 from tests.routes.now import NOW
 from toolkit.core.freshness import Freshness
 from toolkit.core.routes import Action, Stage, moved
-from toolkit.guard import guard_step, watch
+from toolkit.cutover.guard import guard_step, watch
 
 WRONG: dict[str, Any] = {"run": run(mismatched=5, errors=2), "freshness": fresh(331)}
 

@@ -14,13 +14,13 @@ from toolkit.core.errors import Infrastructure
 from toolkit.core.evidence import Discrepancy, ShadowRun, Waiver
 from toolkit.core.freshness import Confidence
 from toolkit.core.routes import Side, Stage
-from toolkit.facts import gather
-from toolkit.gates import Outcome, evaluate
-from toolkit.guard import guard
-from toolkit.overview import SILENT, authority, lagging, silence, stalled, status, status_of_all
+from toolkit.cutover.facts import gather
+from toolkit.cutover.gates import Outcome, evaluate
+from toolkit.cutover.guard import guard
 from toolkit.ports import Checkpoint, LeaseState, VersionState
-from toolkit.read import Reader
-from toolkit.repair import Action, Kind, Loops, execute, plan
+from toolkit.questions.overview import SILENT, authority, lagging, silence, stalled, status, status_of_all
+from toolkit.questions.repair import Action, Kind, Loops, execute, plan
+from toolkit.router.read import Reader
 
 Make = Callable[..., World]
 

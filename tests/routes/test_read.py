@@ -13,7 +13,7 @@ from toolkit.core.errors import Infrastructure, ReadTimeout, Refused, UsageError
 from toolkit.core.evidence import Waiver
 from toolkit.core.freshness import Confidence, ReadClass
 from toolkit.core.routes import Side, Stage
-from toolkit.read import Reading
+from toolkit.router.read import Reading
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from migrations.upgrade import upgrade
 from tests.routes.estate import TOPIC, make_project
 from toolkit.core.records import Record, Watermark, drafts
 from toolkit.core.routes import Action, Move, Stage, moved
-from toolkit.facts import Around
+from toolkit.cutover.facts import Around
+from toolkit.loops.relay import Pace, Relay
 from toolkit.ports import Batch, Checkpoint, Cursor, LegacySource, ParkedChange, ParkedEvent
-from toolkit.relay import Pace, Relay
 
 TABLE = "CREATE TABLE POLICY (POLICY_NO VARCHAR(10) PRIMARY KEY, STATUS VARCHAR(10))"
 VIEW = "CREATE VIEW legacy_policy AS SELECT POLICY_NO, STATUS FROM POLICY"

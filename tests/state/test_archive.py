@@ -12,8 +12,8 @@ from tests.support.state import SECOND, SOURCE, START, draft
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Fenced, ProjectError
 from toolkit.core.records import Coordinates, Record, partition_of
+from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
-from toolkit.relay import lease_name
 
 TOPIC = "insurer.policy_admin"
 PARTITIONS = 3

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.support.waiting import wait_until
 from toolkit.app import App
 from toolkit.cli.flow import projectors, relays
-from toolkit.supervise import Supervisor
+from toolkit.loops.supervise import Supervisor
 
 
 def prepare(app: App) -> None:

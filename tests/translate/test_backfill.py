@@ -227,7 +227,7 @@ def test_the_pause_grows_with_the_time_that_legacy_needed(world: World) -> None:
 
 
 def test_a_pace_that_is_no_share_is_refused(world: World) -> None:
-    from toolkit.backfill import Backfill
+    from toolkit.loops.backfill import Backfill
 
     with pytest.raises(UsageError, match="share of time"):
         Backfill(world.translation(), [], pace=0)

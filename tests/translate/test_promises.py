@@ -8,7 +8,7 @@ from tests.support.legacy import TABLES, policy
 from tests.translate.domain import TOPIC
 from tests.translate.world import NOW, PARTITIONS, World
 from toolkit.core.records import Coordinates, Record, Watermark
-from toolkit.relay import Pace, Relay
+from toolkit.loops.relay import Pace, Relay
 
 
 class Printed:

@@ -10,7 +10,7 @@ from tests.translate.domain import CATALOGUE, HoldPlaced, WorkDone, rules
 from toolkit.core.changes import Change, Op
 from toolkit.core.events import Event
 from toolkit.core.translators import Translators
-from toolkit.translate import Outcome, translate, units
+from toolkit.loops.translate import Outcome, translate, units
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 

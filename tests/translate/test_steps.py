@@ -10,7 +10,7 @@ from tests.support.legacy import hold, outbox, policy
 from tests.translate.domain import KINDS, rules
 from tests.translate.world import World
 from toolkit.core.errors import Fenced
-from toolkit.translate import Translated
+from toolkit.loops.translate import Translated
 
 
 class Crash(Exception):

@@ -13,9 +13,9 @@ from migrations.schema.state import event
 from migrations.upgrade import upgrade
 from tests.support.legacy import NAMES, SOURCE, TABLES, Legacy
 from tests.translate.domain import CATALOGUE, TOPIC, rules
-from toolkit.backfill import Backfill
 from toolkit.core.translators import Translators
-from toolkit.translate import Translation
+from toolkit.loops.backfill import Backfill
+from toolkit.loops.translate import Translation
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 PARTITIONS = 3

@@ -17,9 +17,9 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, error
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.records import Record
-from toolkit.relay import Relay
-from toolkit.supervise import Loop, Supervisor
-from toolkit.translate import Translation
+from toolkit.loops.relay import Relay
+from toolkit.loops.supervise import Loop, Supervisor
+from toolkit.loops.translate import Translation
 
 OnceOption = Annotated[
     bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")

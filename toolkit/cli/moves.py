@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from toolkit import cutover
 from toolkit.app import App, open_project
 from toolkit.cli.options import (
     CapabilityArgument,
@@ -21,9 +20,10 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, line, span, tabl
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.evidence import Rehearsal, Waiver
 from toolkit.core.routes import ANY_CONSUMER, BUCKETS, Moved, Route, Stage, forward
-from toolkit.facts import gather
-from toolkit.gates import Checklist, evaluate
-from toolkit.guard import Watch, guard
+from toolkit.cutover import moves as cutover
+from toolkit.cutover.facts import gather
+from toolkit.cutover.gates import Checklist, evaluate
+from toolkit.cutover.guard import Watch, guard
 
 route = typer.Typer(
     help="Where reads go: plan, apply, rollback, rehearse, history, guard.", no_args_is_help=True

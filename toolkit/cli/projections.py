@@ -12,11 +12,11 @@ from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, p
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
-from toolkit.facts import serving_versions
+from toolkit.cutover.facts import serving_versions
+from toolkit.loops.rebuild import Progress, Rebuilt, VersionComparison, compare_versions
+from toolkit.loops.rebuild import switch as switch_to
+from toolkit.loops.verify import verify as replay_twice
 from toolkit.ports import VersionState
-from toolkit.rebuild import Progress, Rebuilt, VersionComparison, compare_versions
-from toolkit.rebuild import switch as switch_to
-from toolkit.verify import verify as replay_twice
 
 ServingOption = Annotated[int, typer.Option("--version", "-v", help="Which version; 0: the one that serves.")]
 

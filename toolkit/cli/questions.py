@@ -13,9 +13,9 @@ from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapa
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, span, table, text_of
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.routes import ANY_CONSUMER
-from toolkit.overview import Authority, Lag, Status, lagging, status_of_all
-from toolkit.overview import authority as who_is_right
-from toolkit.read import Reading
+from toolkit.questions.overview import Authority, Lag, Status, lagging, status_of_all
+from toolkit.questions.overview import authority as who_is_right
+from toolkit.router.read import Reading
 
 
 def register(app: typer.Typer) -> None:

@@ -10,10 +10,10 @@ from toolkit.app import App, open_project
 from toolkit.cli.options import OptionalCapability, ProjectionArgument
 from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
-from toolkit.facts import serving_versions
-from toolkit.parked import ParkedReason, parked_of
-from toolkit.repair import Action, plan
-from toolkit.replay import Reprojected, replay_parked, reproject
+from toolkit.cutover.facts import serving_versions
+from toolkit.loops.replay import Reprojected, replay_parked, reproject
+from toolkit.questions.parked import ParkedReason, parked_of
+from toolkit.questions.repair import Action, plan
 
 repair = typer.Typer(help="How do we repair it: show, changes, events, key.", no_args_is_help=True)
 

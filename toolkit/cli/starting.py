@@ -12,10 +12,10 @@ from toolkit.cli.options import SourceOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.events import EventType
-from toolkit.doctor import Ailment, examine
 from toolkit.loader import Project, load
+from toolkit.loops.purity import impurities
 from toolkit.ports import Plan
-from toolkit.purity import impurities
+from toolkit.questions.doctor import Ailment, examine
 
 capture = typer.Typer(
     help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True

@@ -25,9 +25,9 @@ from toolkit.core.routes import (
     legal_back,
     moved,
 )
-from toolkit.gates import Checklist
+from toolkit.cutover.gates import Checklist
 from toolkit.ports import Clock, Evidence, RouteStore
-from toolkit.read import Reader
+from toolkit.router.read import Reader
 
 PLAN_VALID = dt.timedelta(minutes=15)
 ATTEMPTS = 5

@@ -11,8 +11,8 @@ import msgspec
 from toolkit import commands
 from toolkit.core.errors import StranglerError
 from toolkit.core.evidence import Discrepancy
-from toolkit.facts import Around, gather
-from toolkit.gates import Facts
+from toolkit.cutover.facts import Around, gather
+from toolkit.cutover.gates import Facts
 
 MECHANICAL = "mechanical"
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from toolkit.cached import Cached, Monotonic, Spawn, in_thread
 from toolkit.core.errors import Infrastructure, Refused
 from toolkit.core.freshness import Confidence, Freshness, ReadClass, Verdict, react
 from toolkit.core.routes import ANY_CONSUMER, Route, Side, Stage, pick
 from toolkit.loader import Project
-from toolkit.paths import Asked, Key, Positions, ReadPaths, View, furthest_behind
 from toolkit.ports import Clock, LegacyReads, ReadStore, RouteStore, Waivers
+from toolkit.router.cached import Cached, Monotonic, Spawn, in_thread
+from toolkit.router.paths import Asked, Key, Positions, ReadPaths, View, furthest_behind
 from toolkit.settings import duration
 
 AUTHORITY_GATE = "authority"

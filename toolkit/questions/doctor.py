@@ -11,7 +11,7 @@ import msgspec
 
 from toolkit import commands
 from toolkit.core.errors import StranglerError
-from toolkit.facts import Around
+from toolkit.cutover.facts import Around
 
 T = TypeVar("T")
 DISTRIBUTION = "strangler-toolkit"

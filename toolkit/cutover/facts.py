@@ -13,9 +13,8 @@ from toolkit.core.evidence import Verification
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
-from toolkit.gates import Facts, Parked
+from toolkit.cutover.gates import Facts, Parked
 from toolkit.loader import Project
-from toolkit.paths import furthest_behind, oldest_by_topic
 from toolkit.ports import (
     Archive,
     Checkpoint,
@@ -28,6 +27,7 @@ from toolkit.ports import (
     ReadStore,
     RouteStore,
 )
+from toolkit.router.paths import furthest_behind, oldest_by_topic
 from toolkit.settings import duration
 
 T = TypeVar("T")

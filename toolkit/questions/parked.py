@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from toolkit import commands
-from toolkit.facts import Around, serving_versions
+from toolkit.cutover.facts import Around, serving_versions
 from toolkit.ports import ParkedChange, ParkedEvent
 
 T = TypeVar("T")

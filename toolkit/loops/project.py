@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from toolkit import commands, folding
+from toolkit import commands
 from toolkit.core.errors import Fenced, Infrastructure, Refused, StranglerError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
-from toolkit.folding import Held, Place
+from toolkit.loops import folding
+from toolkit.loops.folding import Held, Place
 from toolkit.ports import Batch, Checkpoint, Clock, Consumer, Log, ReadStore
 
 logger = logging.getLogger("strangler.project")

@@ -6,9 +6,9 @@ import msgspec
 
 from toolkit.core.errors import Refused
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Action, Move, Route, Stage, moved
-from toolkit.cutover import ATTEMPTS
-from toolkit.facts import Around, gather
-from toolkit.gates import Facts
+from toolkit.cutover.facts import Around, gather
+from toolkit.cutover.gates import Facts
+from toolkit.cutover.moves import ATTEMPTS
 from toolkit.settings import duration
 
 GUARD = "guard"

@@ -10,10 +10,10 @@ import msgspec
 from toolkit import commands
 from toolkit.core.freshness import Confidence, ReadClass, WhenStale
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Route, Stage, pick
-from toolkit.facts import Around, Attempts, freshness, gather, serving_versions
-from toolkit.gates import Facts, Parked
+from toolkit.cutover.facts import Around, Attempts, freshness, gather, serving_versions
+from toolkit.cutover.gates import Facts, Parked
 from toolkit.ports import Checkpoint, LeaseState, VersionState
-from toolkit.read import AUTHORITY_GATE
+from toolkit.router.read import AUTHORITY_GATE
 from toolkit.settings import duration
 
 SILENT = dt.timedelta(seconds=15)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import msgspec
 
 from toolkit.core.errors import UsageError
+from toolkit.loops.translate import Translation
 from toolkit.ports import CapturedTable, Cursor
-from toolkit.translate import Translation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from toolkit import commands, folding
+from toolkit import commands
 from toolkit.core.errors import Fenced, Refused, Unprojectable
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
-from toolkit.folding import Held, Place
+from toolkit.loops import folding
+from toolkit.loops.folding import Held, Place
+from toolkit.loops.project import Pace, Projector
 from toolkit.ports import Archive, Batch, Checkpoint, Clock, Log, ReadStore
-from toolkit.project import Pace, Projector
 
 BATCH = 5_000
 BEHIND = dt.timedelta(seconds=10)

@@ -9,12 +9,13 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from toolkit import commands, folding
+from toolkit import commands
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import ColumnType, Definition
 from toolkit.core.records import Record
-from toolkit.folding import Held, Place, Step
+from toolkit.loops import folding
+from toolkit.loops.folding import Held, Place, Step
 from toolkit.ports import Archive, Batch, Checkpoint, Clock, ParkedEvent, ReadStore
 
 PAGE = 5_000

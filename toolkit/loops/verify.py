@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from toolkit import folding
 from toolkit.core.events import Catalogue
 from toolkit.core.evidence import Verification
 from toolkit.core.projections import Definition, row_json
 from toolkit.core.records import Record
-from toolkit.folding import Held, Place
+from toolkit.loops import folding
+from toolkit.loops.folding import Held, Place
+from toolkit.loops.purity import code_of, data_of, impurities, source_of
+from toolkit.loops.watching import Watch
 from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
-from toolkit.purity import code_of, data_of, impurities, source_of
-from toolkit.watching import Watch
 
 FIRST_BATCH, SECOND_BATCH = 1000, 137
 WINDOW = 5000

@@ -60,7 +60,7 @@ docs: $(VENV)/.installed-dev ## write docs/commands.md from the commands
 bench: $(VENV)/.installed-dev ## measure, and print the figures
 	$(BIN)/python -m benchmarks
 
-test-pythons: ## the serverless tests on every further Python >= 3.11 of this machine
+test-pythons: ## the tests of the pure core on every further Python >= 3.11 of this machine
 	@tests/every_python "$(SERVERLESS)"
 
 clean: ## forget .venv, caches and build output (.cache holds the downloaded Kafka)

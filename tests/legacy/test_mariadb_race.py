@@ -163,7 +163,9 @@ def relayed(legacy: Legacy, limit: int, going_on: Callable[[], bool]) -> dict[st
         last = not going_on()
         while changes := capture.pending(limit, []):
             for unit in units(changes):
-                found = [int(str(one["PREM"]).partition(".")[0]) for one in unit.changes if one.table == "POLMAST"]
+                found = [
+                    int(str(one["PREM"]).partition(".")[0]) for one in unit.changes if one.table == "POLMAST"
+                ]
                 counts.setdefault(unit.subject, []).extend(found)
             capture.mark([one.number for one in changes])
     return counts

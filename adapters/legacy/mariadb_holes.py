@@ -15,6 +15,7 @@ from adapters.legacy.mariadb_tables import (
     columns_of,
     incarnation,
     is_mariadb,
+    may_see_triggers,
     parts,
     query,
     triggers_of,
@@ -90,6 +91,10 @@ def _triggers(
     connection: Connection, table: Captured, columns: tuple[Column, ...], home: str
 ) -> Iterator[Hole]:
     there = triggers_of(connection, table)
+    if not there and not may_see_triggers(connection):
+        what = "this account may not see its triggers, so nobody watches them"
+        yield Hole(where=table.table, what=what, next="grant it TRIGGER on the captured tables")
+        return
     for name in triggers.names(table).values():
         if name not in there:
             yield Hole(where=table.table, what=f"the trigger {name} is gone", next=_AGAIN)

@@ -100,18 +100,20 @@ def parts(relation: str) -> tuple[str, str]:
 def incarnation(connection: Connection, captured: Captured) -> str | None:
     """Which file of InnoDB the table is, and when it was defined: TRUNCATE changes the first and not the second.
 
-    None where we may not know: it takes the privilege PROCESS.
+    None where we may not know (it takes the privilege PROCESS), and of a table that was defined just now: the engine notes
+    whole seconds.
     """
     schema, name = parts(captured.relation)
     view = "INNODB_SYS_TABLES" if is_mariadb(connection) else "INNODB_TABLES"
-    if not may_process(connection):
-        return None
     sql = (
         f"SELECT concat(i.TABLE_ID, '@', t.CREATE_TIME) FROM information_schema.{view} i"
         " JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :name"
-        " WHERE i.NAME = concat(:schema, '/', :name)"
+        " WHERE i.NAME = concat(:schema, '/', :name) AND t.CREATE_TIME < sysdate() - INTERVAL 1 SECOND"
     )
-    found = connection.scalar(text(sql), {"schema": schema, "name": name})
+    try:
+        found = connection.scalar(text(sql), {"schema": schema, "name": name})
+    except DBAPIError:  # no privilege
+        return None
     return None if found is None else str(found)
 
 
@@ -120,17 +122,18 @@ def is_mariadb(connection: Connection) -> bool:
     return bool(getattr(connection.dialect, "is_mariadb", False))
 
 
-def may_process(connection: Connection) -> bool:
-    """Has this account the privilege PROCESS?"""
-    sql = "SELECT count(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS'"
-    return bool(connection.scalar(text(sql)))
-
-
 def triggers_of(connection: Connection, captured: Captured) -> dict[str, str]:
     """The triggers of ours on a table: what they do, by name."""
     schema, name = parts(captured.relation)
     rows = connection.execute(query("triggers"), {"schema": schema})
     return {row.name: row.body for row in rows if row.table_name == name}
+
+
+def may_see_triggers(connection: Connection) -> bool:
+    """Only the privilege TRIGGER shows a table's triggers; without it they seem to be gone."""
+    views = ("USER_PRIVILEGES", "SCHEMA_PRIVILEGES", "TABLE_PRIVILEGES")
+    each = [f"SELECT 1 FROM information_schema.{view} WHERE PRIVILEGE_TYPE = 'TRIGGER'" for view in views]
+    return connection.execute(text(" UNION ALL ".join(each))).first() is not None
 
 
 def knows_transactions(connection: Connection) -> bool:

@@ -147,9 +147,10 @@ def _body(table: Table, home: str, verb: str, *, transactions: bool) -> str:
 def _image(table: Table, name: str) -> str:
     row, into = name.upper(), f"s_{name}"
     one_by_one = [
-        f"    SET {into} = coalesce(concat({into}, {piece}), {into});" for piece in pieces(row, table.columns)
+        f"    SET s_piece = concat({piece});\n    SET {into} = coalesce(concat({into}, s_piece), {into});"
+        for piece in pieces(row, table.columns)
     ]
-    text = "\n".join(line for line in statement("image").splitlines() if not line.startswith("--"))
+    text = "\n".join(line for line in statement("image").splitlines() if not line.lstrip().startswith("--"))
     return (
         text.format(
             into=into,

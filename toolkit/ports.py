@@ -146,6 +146,9 @@ class Capture(Protocol):
     def prune(self, older_than: dt.datetime, limit: int) -> int:
         """Delete marked changes that are older; returns how many went."""
 
+    def close(self) -> None:
+        """Give back what only capture holds."""
+
 
 class LegacySource(LegacyReads, Protocol):
     """One legacy database."""

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, func, select
 
 from adapters.engines import bulk_insert, reading, writing
+from adapters.state.changes import decode_change, encode_change
 from adapters.state.leases import fence
 from adapters.state.queries import chunks, query, remove, replace
 from migrations.schema import state
-from toolkit.core.changes import Change
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
 _event = state.event
-# A Decimal stays one on its way through JSON: money must not become a float in the car park.
-_encode_change = msgspec.json.Encoder(decimal_format="number").encode
-_decode_change = msgspec.json.Decoder(Change, float_hook=Decimal).decode
 _encode_names = msgspec.json.Encoder().encode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -98,7 +94,7 @@ class SqlArchive:
             return [
                 ParkedChange(
                     source=source,
-                    change=_decode_change(row.change),
+                    change=decode_change(row.change),
                     reason=row.reason,
                     held=row.held,
                     parked_at=row.parked_at,
@@ -300,7 +296,7 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
         "reason": waiting.reason,
         "held": waiting.held,
         "parked_at": waiting.parked_at,
-        "change": _encode_change(waiting.change),
+        "change": encode_change(waiting.change),
     }
 
 

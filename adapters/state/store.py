@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from adapters.engines import open_engine
 from adapters.state.archive import SqlArchive
+from adapters.state.inbox import SqlInbox
 from adapters.state.leases import SqlLeases
 
 
@@ -18,6 +19,10 @@ class State:
     engine: Engine
     archive: SqlArchive
     leases: SqlLeases
+
+    def inbox(self, source: str) -> SqlInbox:
+        """The fetched changes of one legacy source."""
+        return SqlInbox(self.engine, source)
 
     def close(self) -> None:
         """Give back the connections."""

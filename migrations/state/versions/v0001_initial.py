@@ -20,6 +20,7 @@ def upgrade() -> None:
     _parked_change()
     _absorbed()
     _cursor()
+    _inbox()
     _log_topic()
     _log_record()
     _log_watermark()
@@ -46,6 +47,9 @@ def downgrade() -> None:
         "log_watermark",
         "log_record",
         "log_topic",
+        "seen",
+        "inbox_position",
+        "inbox",
         "cursor",
         "absorbed",
         "parked_change",
@@ -144,6 +148,33 @@ def _cursor() -> None:
         sa.Column("done", sa.Boolean(), nullable=False),
         sa.Column("installation", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("source", "tables"),
+    )
+
+
+def _inbox() -> None:
+    op.create_table(
+        "strangler_inbox",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("number", BigNumber, autoincrement=False, nullable=False),
+        sa.Column("transaction", sa.String(length=100), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("change", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "number"),
+    )
+    op.create_table(
+        "strangler_inbox_position",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "name"),
+    )
+    op.create_table(
+        "strangler_seen",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("table_name", sa.String(length=128), nullable=False),
+        sa.Column("key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("image", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "table_name", "key"),
     )
 
 

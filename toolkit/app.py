@@ -196,6 +196,7 @@ class App:
             routes=self.routes,
             evidence=self.evidence,
             clock=self.clock,
+            unclassified=self.state.unclassified,
             code_hash=code_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),

@@ -24,7 +24,7 @@ class Op(StrEnum):
     SNAPSHOT = "snapshot"
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One legacy row change, as capture saw it.
 
     `position` names the place in the source's history and never changes: captured again, translated

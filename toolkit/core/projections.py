@@ -8,7 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, ClassVar, Final, Literal, TypeVar
@@ -110,10 +110,12 @@ class Projection:
 
     def as_row(self) -> dict[str, object]:
         """The row's values by column name. Raises Unprojectable naming the columns that were never set."""
-        missing = [column.name for column in self.definition.columns if column.name not in self.__dict__]
-        if missing:
-            raise Unprojectable(f"{self.definition.name}: the handler set no value for {', '.join(missing)}")
-        return {column.name: self.__dict__[column.name] for column in self.definition.columns}
+        values = self.__dict__
+        try:
+            return {column.name: values[column.name] for column in self.definition.columns}
+        except KeyError:
+            missing = ", ".join(one.name for one in self.definition.columns if one.name not in values)
+            raise Unprojectable(f"{self.definition.name}: the handler set no value for {missing}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,16 @@ class Definition:
     defaults: Mapping[str, object]
     handlers: Mapping[str, Handler]
     row_class: type[Projection]
+    key_column: Column = field(init=False, repr=False, compare=False)
+    mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """columns whose values a handler could change in place; they are copied before it gets them"""
+
+    def __post_init__(self) -> None:
+        """Find once what is asked for with every event."""
+        key = next((column for column in self.columns if column.name == self.key), None)
+        mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
+        object.__setattr__(self, "key_column", key)
+        object.__setattr__(self, "mutable", mutable)
 
     @property
     def identity(self) -> str:
@@ -138,16 +150,6 @@ class Definition:
     def table(self) -> str:
         """The table of this version; the view `name` points at the version that serves."""
         return f"{self.name}__v{self.version}"
-
-    @property
-    def mutable(self) -> tuple[str, ...]:
-        """Columns whose values a handler could change in place; they are copied before it gets them."""
-        return tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
-
-    @property
-    def key_column(self) -> Column:
-        """The column that tells the rows apart."""
-        return next(column for column in self.columns if column.name == self.key)
 
     def key_of(self, event: Event) -> object:
         """The key of the row that this event changes. Raises Unprojectable when it cannot be one."""
@@ -178,12 +180,14 @@ class Definition:
         subject = self.row_class.__new__(self.row_class)
         state = self.defaults if row is None else row
         subject.__dict__.update(state)
-        subject.__dict__.update((name, copy.deepcopy(state[name])) for name in self.mutable if name in state)
+        for name in self.mutable:
+            if name in state:
+                subject.__dict__[name] = copy.deepcopy(state[name])
         subject.__dict__[self.key] = key
         verb = self._handle(handler, subject, event, envelope)
         if verb is DELETE:
             return None
-        after = self._keep_contract(subject.as_row())
+        after = self._keep_contract(subject.as_row(), state)
         if after[self.key] != key:
             raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
         return after
@@ -201,14 +205,16 @@ class Definition:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _keep_contract(self, row: Mapping[str, object]) -> dict[str, object]:
-        kept: dict[str, object] = {}
+    def _keep_contract(self, row: dict[str, object], before: Mapping[str, object]) -> dict[str, object]:
+        """The row in its normal form. What the handler left as it was is in it already."""
         for column in self.columns:
             value = row[column.name]
+            if value is before.get(column.name, self) and column.type is not ColumnType.JSON:
+                continue
             if value is None and not column.nullable:
                 raise Unprojectable(f"{self.identity}: {column.name} may not be empty")
             try:
-                kept[column.name] = value = column.normal(value)
+                row[column.name] = value = column.normal(value)
             except ValueError as error:
                 raise Unprojectable(f"{self.identity}: {column.name} {error}") from error
             if column.vocabulary and value is not None and value not in column.vocabulary:
@@ -216,7 +222,7 @@ class Definition:
                     f"{self.identity}: {column.name} = {value!r} is not in its vocabulary "
                     f"({', '.join(column.vocabulary)})"
                 )
-        return kept
+        return row
 
 
 def on(event: type[Event], *, creates: bool = False, key: str | None = None) -> Callable[[F], F]:

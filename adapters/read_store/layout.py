@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from toolkit.core.projections import ColumnType, Definition
 
@@ -40,7 +41,14 @@ class Layout:
         self.columns = tuple((column.name, dialect.types[column.type]) for column in definition.columns)
         self._key_type = definition.key_column.type
         self._dialect = dialect
-        self._encoders = [dialect.encoders.get(column.type) for column in definition.columns]
+        self._values: Callable[[Mapping[str, object]], tuple[object, ...]] | None = (
+            itemgetter(*self.names) if len(self.names) > 1 else None
+        )
+        self._encoders = [
+            (at, encode)
+            for at, encode in enumerate(dialect.encoders.get(column.type) for column in definition.columns)
+            if encode is not None
+        ]
         self._decoders = [
             (at, decode)
             for at, decode in enumerate(dialect.decoders.get(column.type) for column in definition.columns)
@@ -96,10 +104,16 @@ class Layout:
 
     def encode(self, row: Mapping[str, object]) -> tuple[object, ...]:
         """A row's values for the driver, in the order of `names`."""
-        return tuple(
-            value if encoder is None or value is None else encoder(value)
-            for encoder, value in zip(self._encoders, (row[name] for name in self.names), strict=True)
-        )
+        if self._values is None:
+            values = [row[self.names[0]]]
+        elif not self._encoders:
+            return self._values(row)
+        else:
+            values = list(self._values(row))
+        for at, encode in self._encoders:
+            if values[at] is not None:
+                values[at] = encode(values[at])
+        return tuple(values)
 
     def encode_key(self, key: object) -> object:
         """A key for the driver."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -67,6 +67,23 @@ _NORMAL: Mapping[ColumnType, Callable[[object], object]] = {
     ColumnType.INSTANT: values.instant,
     ColumnType.JSON: values.json,
 }
+
+
+class Clause(NamedTuple):
+    """What the contract says of one column, as it is looked at with every event."""
+
+    name: str
+    normal: Callable[[object], object]
+    nullable: bool
+    vocabulary: tuple[str, ...]
+    always: bool
+    """A value that can be changed in place is looked at even when it is the one from before."""
+
+    @staticmethod
+    def of(column: Column) -> Clause:
+        """The clause of a column."""
+        normal, always = _NORMAL[column.type], column.type is ColumnType.JSON
+        return Clause(column.name, normal, column.nullable, column.vocabulary, always)
 
 
 _KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.INSTANT)
@@ -133,6 +150,7 @@ class Definition:
     key_column: Column = field(init=False, repr=False, compare=False)
     mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """columns whose values a handler could change in place; they are copied before it gets them"""
+    contract: tuple[Clause, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
@@ -140,6 +158,7 @@ class Definition:
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_column", key)
         object.__setattr__(self, "mutable", mutable)
+        object.__setattr__(self, "contract", tuple(map(Clause.of, self.columns)))
 
     @property
     def identity(self) -> str:
@@ -164,14 +183,15 @@ class Definition:
             ) from error
 
     def apply(
-        self, row: Mapping[str, object] | None, event: Event, envelope: Envelope
+        self, row: Mapping[str, object] | None, event: Event, envelope: Envelope, key: object = None
     ) -> dict[str, object] | None:
         """Fold one event into a row: the row as it was (None: there is none) in, the row as it is out.
 
-        None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
+        `key` is what `key_of` gave for the event, where that was asked already. None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
         finds no row, or leaves a value that the contract does not allow.
         """
-        handler, key = self.handlers[type(event).__name__], self.key_of(event)
+        handler = self.handlers[type(event).__name__]
+        key = self.key_of(event) if key is None else key
         if row is None and not handler.creates:
             raise Unprojectable(
                 f"{self.identity}: no row for {self.key} = {key!r}, and "
@@ -207,20 +227,22 @@ class Definition:
 
     def _keep_contract(self, row: dict[str, object], before: Mapping[str, object]) -> dict[str, object]:
         """The row in its normal form. What the handler left as it was is in it already."""
-        for column in self.columns:
-            value = row[column.name]
-            if value is before.get(column.name, self) and column.type is not ColumnType.JSON:
+        unknown = before.get
+        for name, normal, nullable, vocabulary, always in self.contract:
+            value = row[name]
+            if not always and value is unknown(name, self):
                 continue
-            if value is None and not column.nullable:
-                raise Unprojectable(f"{self.identity}: {column.name} may not be empty")
+            if value is None:
+                if nullable:
+                    continue
+                raise Unprojectable(f"{self.identity}: {name} may not be empty")
             try:
-                row[column.name] = value = column.normal(value)
+                row[name] = value = normal(value)
             except ValueError as error:
-                raise Unprojectable(f"{self.identity}: {column.name} {error}") from error
-            if column.vocabulary and value is not None and value not in column.vocabulary:
+                raise Unprojectable(f"{self.identity}: {name} {error}") from error
+            if vocabulary and value not in vocabulary:
                 raise Unprojectable(
-                    f"{self.identity}: {column.name} = {value!r} is not in its vocabulary "
-                    f"({', '.join(column.vocabulary)})"
+                    f"{self.identity}: {name} = {value!r} is not in its vocabulary ({', '.join(vocabulary)})"
                 )
         return row
 

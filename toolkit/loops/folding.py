@@ -248,7 +248,7 @@ def _apply(
         return step.fault
     row = folded.changed[step.key] if step.key in folded.changed else rows.get(step.key)
     try:
-        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope)
+        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope, step.key)
     except Unprojectable as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on

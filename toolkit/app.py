@@ -27,6 +27,7 @@ from toolkit.core.errors import StranglerError, UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.cutover.facts import Around
+from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.project import Projector
@@ -34,7 +35,7 @@ from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash
-from toolkit.ports import USUAL, DatabaseDiagnosis, Diagnosis, LegacySource, Limits, Log, ReadStore
+from toolkit.ports import LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import Observe, Reader, Reading
 from toolkit.settings import duration

@@ -16,7 +16,7 @@ from sqlalchemy.exc import StatementError
 from adapters.engines import reading
 from toolkit.core.ailments import Figure
 from toolkit.core.errors import UsageError
-from toolkit.ports import Ask
+from toolkit.diagnosis import Ask
 
 _FOLDER = Path(__file__).parent / "sql"
 Row = Mapping[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import Check
+from toolkit.diagnosis import Check
 
 WHERE = "this installation"
 

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from adapters.doctor.asking import Row, figures, span, sql_of
 from adapters.doctor.tables import Table, ungranted, waiting, without_index
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import Ask, Check, Patient, SampleRead
+from toolkit.diagnosis import Ask, Check, Patient, SampleRead
 
 OLDEST = (10, 5)
 """REPLICA MONITOR, and most of what these checks ask, came with MariaDB 10.5."""
@@ -19,7 +19,7 @@ _UTC = frozenset({"UTC", "GMT", "+00:00", "Etc/UTC"})
 
 
 class MariaDbDoctor:
-    """Implements `toolkit.ports.Diagnosis`."""
+    """Implements `toolkit.diagnosis.Diagnosis`."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -176,13 +176,14 @@ class MariaDbDoctor:
 
     def _prepared(self, patient: Patient) -> Iterator[Ailment]:
         for row in self._ask("XA RECOVER", {}):
+            xid = _xid(row)
             yield Ailment(
                 where=patient.where,
-                what=f"the XA transaction {row['data']!r} is prepared, neither committed nor rolled back: it holds its "
-                "locks, restarts or not",
-                next=f"XA COMMIT '{row['data']}' or XA ROLLBACK '{row['data']}' (unless its coordinator is about to)",
+                what=f"the XA transaction {xid} is prepared, neither committed nor rolled back: it holds its locks, "
+                "restarts or not",
+                next=f"XA COMMIT {xid} or XA ROLLBACK {xid} (unless its coordinator is about to)",
                 severity=Severity.RISK,
-                evidence=figures(row, "data", "formatid"),
+                evidence={"xid": xid},
             )
 
     def _blocked(self, patient: Patient) -> Iterator[Ailment]:
@@ -290,6 +291,17 @@ def _bare(name: str) -> str:
 def _account(state: Row) -> str:
     user, _, host = str(state["role"]).rpartition("@")
     return f"'{user}'@'{host}'"
+
+
+def _xid(row: Row) -> str:
+    """The name of an XA transaction as XA COMMIT takes it: its global part, its branch, its format."""
+    data = row["data"] if isinstance(row["data"], bytes) else str(row["data"]).encode()
+    first, second = int(row["gtrid_length"]), int(row["bqual_length"])
+    parts = [data[:first], data[first : first + second]]
+    printable = all(one.isascii() and one.decode().isprintable() and b"'" not in one for one in parts)
+    shown = [f"'{one.decode()}'" if printable else f"X'{one.hex()}'" for one in parts]
+    plain = not second and int(row["formatid"]) == 1
+    return shown[0] if plain else f"{shown[0]}, {shown[1]}, {row['formatid']}"
 
 
 def _table(row: Row, rights: frozenset[str]) -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from adapters.doctor.asking import asking
-from toolkit.ports import DatabaseDiagnosis
+from toolkit.diagnosis import DatabaseDiagnosis
 
 
 def diagnosis_of(engine: Engine, timeout: dt.timedelta) -> DatabaseDiagnosis | None:

@@ -14,7 +14,7 @@ from adapters.doctor.postgresql_plans import explained
 from adapters.doctor.postgresql_slots import capture_from_log, slots
 from adapters.doctor.tables import Table, bloated, ungranted, waiting, without_index
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import Ask, Check, Patient
+from toolkit.diagnosis import Ask, Check, Patient
 
 OLDEST = 130_000
 """xid8 and its functions, on which capture stands, came with PostgreSQL 13."""
@@ -22,7 +22,7 @@ _SEES = 'GRANT pg_monitor TO "{role}"'
 
 
 class PostgresDoctor:
-    """Implements `toolkit.ports.Diagnosis`.
+    """Implements `toolkit.diagnosis.Diagnosis`.
 
     `pids` tells what the driver was told that its server process is, and what the server says (a pooler tells lies).
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.doctor.asking import sql_of
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import Ask, Patient, SampleRead
+from toolkit.diagnosis import Ask, Patient, SampleRead
 
 
 def explained(ask: Ask, patient: Patient, read: SampleRead) -> Iterator[Ailment]:

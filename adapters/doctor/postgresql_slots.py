@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from adapters.doctor.asking import Row, figures, size
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import Patient
+from toolkit.diagnosis import Patient
 
 OURS = "strangler"
 """Slots of ours begin with this. They are asked by SQL, so that they are not active between two looks."""

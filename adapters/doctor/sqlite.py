@@ -14,12 +14,12 @@ import msgspec
 from adapters.doctor.asking import size, sql_of
 from adapters.doctor.tables import Table, waiting, without_index
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import Ask, Check, Patient, SampleRead
+from toolkit.diagnosis import Ask, Check, Patient, SampleRead
 
 OLDEST = (3, 35, 0)
 _LOCKS = Path("/proc/locks")
 _WRITER_IN_WAL = 120
-_READERS_IN_WAL = range(124, 128)  # the readers of the WAL itself; 123 is who reads the database alone
+_READERS_IN_WAL = range(123, 128)
 _RESERVED = 0x40000001
 
 
@@ -37,7 +37,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class SqliteDoctor:
-    """Implements `toolkit.ports.Diagnosis`. Looks at the file from outside: opening its parts would drop our own locks."""
+    """Implements `toolkit.diagnosis.Diagnosis`. Looks at the file from outside: opening its parts would drop our own locks."""
 
     def __init__(self, ask: Ask, path: Path) -> None:
         self._ask, self._path = ask, path

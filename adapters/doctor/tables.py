@@ -9,7 +9,8 @@ import msgspec
 from adapters.doctor.asking import Row, figures, size, span
 from toolkit import commands
 from toolkit.core.ailments import Ailment, Figure, Severity
-from toolkit.ports import CapturedTable, Patient
+from toolkit.diagnosis import Patient
+from toolkit.ports import CapturedTable
 
 _DEAD_SHARE = 0.4
 """Twice the share at which autovacuum comes by default: it does not keep up, or something holds it back."""

@@ -14,7 +14,8 @@ from adapters.doctor.postgresql import PostgresDoctor, backend_pids
 from adapters.engines import open_engine, reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, LOCK_TIMEOUT, Slots, judged
 from adapters.legacy.postgresql_capture import PostgresCapture, cancelled, clock
-from toolkit.ports import Answer, Capture, Check, Patient
+from toolkit.diagnosis import Check, Patient
+from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration
 
 APPLICATION = "strangler"

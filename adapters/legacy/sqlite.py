@@ -19,7 +19,8 @@ from adapters.engines import reading
 from adapters.legacy.guard import LOCK_TIMEOUT, Slots, judged
 from adapters.legacy.sqlite_capture import SqliteCapture, clock
 from toolkit.core.errors import Infrastructure, UsageError
-from toolkit.ports import Answer, Capture, Check, Patient
+from toolkit.diagnosis import Check, Patient
+from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration
 
 _STEPS = 2000

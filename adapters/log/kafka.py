@@ -29,7 +29,7 @@ from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Watermark
-from toolkit.ports import Check, Patient
+from toolkit.diagnosis import Check, Patient
 from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from toolkit.core.ailments import Ailment, Severity
 from toolkit.core.errors import Infrastructure
-from toolkit.ports import Check, Patient
+from toolkit.diagnosis import Check, Patient
 
 _MESSAGE = 1_000_000
 """Bytes of a message that librdkafka sends unless `message.max.bytes` says otherwise."""
@@ -35,7 +35,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaDoctor:
-    """Implements `toolkit.ports.Diagnosis` with the admin client of a log."""
+    """Implements `toolkit.diagnosis.Diagnosis` with the admin client of a log."""
 
     def __init__(self, admin: AdminClient, sent: Mapping[str, str], answer: float) -> None:
         self._admin, self._sent, self._answer = admin, sent, answer

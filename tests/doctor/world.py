@@ -13,7 +13,8 @@ from sqlalchemy.pool import NullPool
 
 from adapters.doctor.asking import asking
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.ports import CapturedTable, Diagnosis, Limits, Patient, SampleRead
+from toolkit.diagnosis import Diagnosis, Limits, Patient, SampleRead
+from toolkit.ports import CapturedTable
 from toolkit.questions.doctor import Examined, run
 
 NOW = dt.timedelta()

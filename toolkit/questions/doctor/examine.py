@@ -14,7 +14,8 @@ from toolkit import commands
 from toolkit.core.ailments import Ailment, Severity
 from toolkit.core.errors import ExitCode, Infrastructure, ReadTimeout, StranglerError
 from toolkit.cutover.facts import Around
-from toolkit.ports import USUAL, Check, DatabaseDiagnosis, Diagnosis, LegacySource, Limits, Patient
+from toolkit.diagnosis import USUAL, Check, DatabaseDiagnosis, Diagnosis, Limits, Patient
+from toolkit.ports import LegacySource
 from toolkit.questions.doctor import clocks, flowing
 from toolkit.questions.doctor.packages import foreign_owners
 from toolkit.questions.doctor.reads import legacy_reads, view_reads

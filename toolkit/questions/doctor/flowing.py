@@ -9,7 +9,8 @@ from toolkit import commands
 from toolkit.core.ailments import Ailment, Figure, Severity
 from toolkit.core.errors import UsageError
 from toolkit.cutover.facts import Around
-from toolkit.ports import LeaseState, Limits, Log, VersionState
+from toolkit.diagnosis import Limits
+from toolkit.ports import LeaseState, Log, VersionState
 
 _MANY = 10_000
 """Events that wait to be published: more than a pass or two of the relay."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 from toolkit.cutover.facts import Around
-from toolkit.ports import SampleRead
+from toolkit.diagnosis import SampleRead
 from toolkit.settings import CapabilitySection, duration
 
 Parameters = Callable[[], Mapping[str, object] | None]

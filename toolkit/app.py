@@ -28,6 +28,7 @@ from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits
+from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.project import Projector
@@ -35,10 +36,10 @@ from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash
-from toolkit.ports import LegacySource, Log, ReadStore
+from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import Observe, Reader, Reading
-from toolkit.settings import duration
+from toolkit.settings import ENGINES_OWN, duration
 
 
 def utc_now() -> dt.datetime:
@@ -58,8 +59,27 @@ class App:
         """One legacy source, opened on first use."""
         if name not in self._sources:
             section = self.project.settings.legacy[name]
-            self._sources[name] = registry.adapter(registry.LEGACY, section.url)(name, section.url, section)
+            source: LegacySource = registry.adapter(registry.LEGACY, section.url)(name, section.url, section)
+            if section.capture not in ENGINES_OWN:
+                source.capture = self._fetching(name, source)
+            self._sources[name] = source
         return self._sources[name]
+
+    def _fetching(self, name: str, source: LegacySource) -> Capture:
+        """A capture that fetches changes into the inbox, instead of the engine's own by triggers."""
+        settings = self.project.settings
+        section = settings.legacy[name]
+        made: Capture = registry.capture(section.capture)(
+            Fetching(
+                source=name,
+                url=section.url,
+                section=section,
+                inbox=self.state.inbox(name),
+                log_url=settings.log.url,
+                clock=source.clock,
+            )
+        )
+        return made
 
     @property
     def sources(self) -> Mapping[str, LegacySource]:
@@ -187,6 +207,7 @@ class App:
             routes=self.routes,
             evidence=self.evidence,
             clock=self.clock,
+            unclassified=self.state.unclassified,
             code_hash=code_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
@@ -297,6 +318,7 @@ class App:
     def close(self) -> None:
         """Give back what was opened."""
         for source in self._sources.values():
+            source.capture.close()
             source.close()
         for name in ("log", "store", "state"):
             if name in self.__dict__:

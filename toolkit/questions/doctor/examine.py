@@ -137,17 +137,18 @@ def _legacy(around: Around, name: str, limits: Limits, shortest: dt.timedelta) -
         where=where, name="clock", ask=partial(clocks.skew, where, source.clock, around.clock, shortest)
     )
     yield Check(where=where, name="capture", ask=partial(_capture, around, name, source))
-    if isinstance(source, Diagnosis):
-        patient = Patient(
-            where=where,
-            capture=section.capture,
-            connections=section.max_reads + 2,
-            tables=tuple(around.project.captured(name)),
-            own=("strangler.strangler_change", "strangler.strangler_captured"),
-            reads=legacy_reads(around, name),
-            limits=limits,
-        )
-        yield from source.checks(patient)
+    patient = Patient(
+        where=where,
+        capture=section.capture,
+        connections=section.max_reads + 2,
+        tables=tuple(around.project.captured(name)),
+        own=("strangler.strangler_change", "strangler.strangler_captured"),
+        reads=legacy_reads(around, name),
+        limits=limits,
+    )
+    for one in (source, source.capture):  # a capture that fetches may know ailments of its own
+        if isinstance(one, Diagnosis):
+            yield from one.checks(patient)
 
 
 def _capture(around: Around, name: str, source: LegacySource) -> Iterator[Ailment]:

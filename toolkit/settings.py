@@ -30,6 +30,30 @@ class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     modules: list[str]
 
 
+class PollSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.poll]`: tables read by a watermark column, a time or a growing number that each write moves on.
+
+    Each poll reads again what lies up to `window` (numbers: `window_count`) behind the highest watermark, for late commits.
+    Every `sweep`, all rows are compared (or only their keys looked at), which finds deletes and what the column missed.
+    """
+
+    watermark: dict[str, str] = {}
+    window: str = "5m"
+    window_count: int = 10_000
+    interval: str = "1s"
+    sweep: str = "1h"
+    compare: str = "rows"
+    keep: str = "image"
+    promise: str = "poll"
+
+
+class SnapshotSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.snapshot]`: every `interval`, all rows are compared with what was seen of them last."""
+
+    interval: str = "15m"
+    keep: str = "image"
+
+
 class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[legacy.NAME]`: one legacy source.
 
@@ -46,6 +70,8 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_reads: int = 4
     chunk: int = 1000
     pace: float = 1.0
+    poll: PollSection = PollSection()
+    snapshot: SnapshotSection = SnapshotSection()
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -326,6 +352,35 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     if legacy.max_reads < 1:
         faults.append(Fault(where=f"{path}.max_reads", what="must be 1 or more"))
     _check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
+    faults.extend(_check_fetching(path, legacy))
+    return faults
+
+
+def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
+    """Polls and snapshots: durations, words, and watermarks of tables that are captured."""
+    faults: list[Fault] = []
+    poll, snapshot = legacy.poll, legacy.snapshot
+    for name in ("window", "interval", "sweep"):
+        _check_duration(getattr(poll, name), f"{path}.poll.{name}", faults)
+    _check_duration(snapshot.interval, f"{path}.snapshot.interval", faults)
+    for where, word, words in (
+        ("poll.compare", poll.compare, ("rows", "keys")),
+        ("poll.promise", poll.promise, ("poll", "sweep")),
+        ("poll.keep", poll.keep, ("image", "hash")),
+        ("snapshot.keep", snapshot.keep, ("image", "hash")),
+    ):
+        if word not in words:
+            faults.append(Fault(where=f"{path}.{where}", what=f"{word!r} is none of {', '.join(words)}"))
+    if poll.window_count < 0:
+        faults.append(Fault(where=f"{path}.poll.window_count", what="must be 0 or more"))
+    known = {table.upper() for table in legacy.tables}
+    for table in poll.watermark:
+        if table.upper() not in known:
+            what = f"{table} is not one of the tables of {path}"
+            faults.append(Fault(where=f"{path}.poll.watermark", what=what))
+    if legacy.outbox and legacy.capture in ("poll", "snapshot"):
+        what = f'capture = "{legacy.capture}" cannot read outbox tables: it does not see in which order their rows came'
+        faults.append(Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium"))
     return faults
 
 

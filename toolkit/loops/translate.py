@@ -67,7 +67,9 @@ def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
     rank = {table: at for at, table in enumerate(tables)}
     grouped: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
-        together = "snapshot" if change.op is Op.SNAPSHOT else change.transaction or change.position
+        # A capture that fetches says which rows it found in one look; a backfill's rows of a subject all belong together.
+        backfilled = "snapshot" if change.op is Op.SNAPSHOT else change.position
+        together = change.transaction or backfilled
         grouped.setdefault((together, change.subject), []).append(change)
     made = [
         Unit(

@@ -380,7 +380,9 @@ def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
             faults.append(Fault(where=f"{path}.poll.watermark", what=what))
     if legacy.outbox and legacy.capture in ("poll", "snapshot"):
         what = f'capture = "{legacy.capture}" cannot read outbox tables: it does not see in which order their rows came'
-        faults.append(Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium"))
+        faults.append(
+            Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium")
+        )
     return faults
 
 

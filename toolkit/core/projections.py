@@ -7,7 +7,7 @@ import datetime as dt
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -21,6 +21,8 @@ from toolkit.core.events import Event
 from toolkit.core.records import Envelope
 
 F = TypeVar("F", bound=Callable[..., Any])
+Names = str | tuple[str, ...]
+"""One column or field, or several."""
 
 
 class Verb(Enum):
@@ -96,7 +98,8 @@ class Handler:
 
     event: type[Event]
     creates: bool
-    key: str
+    key: tuple[str, ...]
+    """fields of the event that hold the row's key, in the order of the key's columns"""
     function: Callable[..., Verb | None]
     takes_envelope: bool
 
@@ -115,15 +118,26 @@ class Projection:
     In a handler `self` is the row. A handler is a pure function of (row, event): no clock, no
     randomness, no I/O. It may take the envelope as a third argument, and return DELETE.
     A field without a default must be set by the handler that creates the row.
+
+    `key` is one column or several: `key=("policy_no", "hold_no")` keeps a row for each hold of a policy. `indexes` are
+    further columns (or tuples of columns) that reads ask by.
     """
 
     definition: ClassVar[Definition]
 
     def __init_subclass__(
-        cls, *, version: int, context: str, key: str, name: str | None = None, **kwargs: object
+        cls,
+        *,
+        version: int,
+        context: str,
+        key: Names,
+        name: str | None = None,
+        indexes: Sequence[Names] = (),
+        **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.definition = _define(cls, name or _snake(cls.__name__), version, context, key)
+        given = (name or _snake(cls.__name__), version, context)
+        cls.definition = _define(cls, *given, _names(key), tuple(map(_names, indexes)))
 
     def as_row(self) -> dict[str, object]:
         """The row's values by column name. Raises Unprojectable naming the columns that were never set."""
@@ -142,21 +156,22 @@ class Definition:
     name: str
     version: int
     context: str
-    key: str
+    key: tuple[str, ...]
     columns: tuple[Column, ...]
     defaults: Mapping[str, object]
     handlers: Mapping[str, Handler]
     row_class: type[Projection]
-    key_column: Column = field(init=False, repr=False, compare=False)
+    indexes: tuple[tuple[str, ...], ...] = ()
+    key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """columns whose values a handler could change in place; they are copied before it gets them"""
     contract: tuple[Clause, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
-        key = next((column for column in self.columns if column.name == self.key), None)
+        by_name = {column.name: column for column in self.columns}
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
-        object.__setattr__(self, "key_column", key)
+        object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
         object.__setattr__(self, "contract", tuple(map(Clause.of, self.columns)))
 
@@ -171,16 +186,41 @@ class Definition:
         return f"{self.name}__v{self.version}"
 
     def key_of(self, event: Event) -> object:
-        """The key of the row that this event changes. Raises Unprojectable when it cannot be one."""
-        value = getattr(event, self.handlers[type(event).__name__].key)
+        """The key of the row that this event changes: a value, or a tuple when the key has several columns.
+
+        Raises Unprojectable when it cannot be one.
+        """
+        fields = self.handlers[type(event).__name__].key
+        values = [
+            self._key_value(event, column, name)
+            for column, name in zip(self.key_columns, fields, strict=True)
+        ]
+        return values[0] if len(values) == 1 else tuple(values)
+
+    def _key_value(self, event: Event, column: Column, name: str) -> object:
+        value = getattr(event, name)
         try:
             if value is None:
                 raise ValueError("is empty")
-            return self.key_column.normal(value)
+            return column.normal(value)
         except ValueError as error:
             raise Unprojectable(
-                f"{self.identity}: the key of {type(event).__name__}, {self.key}, {error}"
+                f"{self.identity}: the key of {type(event).__name__}, {column.name}, {error}"
             ) from error
+
+    def key_in(self, row: Mapping[str, object]) -> object:
+        """The key of a row."""
+        key = self.key
+        return row[key[0]] if len(key) == 1 else tuple(row[name] for name in key)
+
+    def key_text(self, key: object) -> str:
+        """A key as people and bookkeeping write it; the values of several columns are separated by slashes."""
+        return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+    @property
+    def key_label(self) -> str:
+        """What the key is made of, for people."""
+        return ", ".join(self.key)
 
     def apply(
         self, row: Mapping[str, object] | None, event: Event, envelope: Envelope, key: object = None
@@ -194,7 +234,7 @@ class Definition:
         key = self.key_of(event) if key is None else key
         if row is None and not handler.creates:
             raise Unprojectable(
-                f"{self.identity}: no row for {self.key} = {key!r}, and "
+                f"{self.identity}: no row for {self.key_label} = {key!r}, and "
                 f"{type(event).__name__} does not create one"
             )
         subject = self.row_class.__new__(self.row_class)
@@ -203,12 +243,12 @@ class Definition:
         for name in self.mutable:
             if name in state:
                 subject.__dict__[name] = copy.deepcopy(state[name])
-        subject.__dict__[self.key] = key
+        subject.__dict__.update(zip(self.key, key if isinstance(key, tuple) else (key,), strict=True))
         verb = self._handle(handler, subject, event, envelope)
         if verb is DELETE:
             return None
         after = self._keep_contract(subject.as_row(), state)
-        if after[self.key] != key:
+        if self.key_in(after) != key:
             raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
         return after
 
@@ -247,20 +287,33 @@ class Definition:
         return row
 
 
-def on(event: type[Event], *, creates: bool = False, key: str | None = None) -> Callable[[F], F]:
+def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -> Callable[[F], F]:
     """Register the decorated method for an event type.
 
-    `key` names the event's field that holds the row's key, when it is called otherwise there.
+    `key` names the event's fields that hold the row's key, when they are called otherwise there.
     """
 
     def register(function: F) -> F:
-        function.__dict__.setdefault("_handles", []).append((event, creates, key))
+        function.__dict__.setdefault("_handles", []).append(
+            (event, creates, None if key is None else _names(key))
+        )
         return function
 
     return register
 
 
-def _define(cls: type[Projection], name: str, version: int, context: str, key: str) -> Definition:
+def _names(given: Names) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _define(
+    cls: type[Projection],
+    name: str,
+    version: int,
+    context: str,
+    key: tuple[str, ...],
+    indexes: tuple[tuple[str, ...], ...],
+) -> Definition:
     hints = {
         field: hint
         for field, hint in typing.get_type_hints(cls).items()
@@ -270,15 +323,15 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
     columns = tuple(_column(cls, field, hint, faults) for field, hint in hints.items())
     defaults = _defaults(cls, columns, faults)
     handlers = _handlers(cls, key, faults)
-    if key not in hints:
-        faults.append(Fault(where=f"projection {cls.__name__}", what=f"key {key!r} is not one of its fields"))
-    if any(column.name == key and column.type not in _KEY_TYPES for column in columns):
-        faults.append(
-            Fault(
-                where=f"projection {cls.__name__}.{key}",
-                what="a key is text, a whole number, a date or an instant",
+    faults.extend(_key_faults(cls, key, columns))
+    for index in indexes:
+        for unknown in sorted({*index} - hints.keys()):
+            faults.append(
+                Fault(
+                    where=f"projection {cls.__name__}",
+                    what=f"index on {unknown!r}, which is not one of its fields",
+                )
             )
-        )
     if not any(handler.creates for handler in handlers.values()):
         faults.append(
             Fault(
@@ -298,7 +351,22 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
         defaults=defaults,
         handlers=handlers,
         row_class=cls,
+        indexes=indexes,
     )
+
+
+def _key_faults(cls: type[Projection], key: tuple[str, ...], columns: tuple[Column, ...]) -> list[Fault]:
+    where, known = f"projection {cls.__name__}", {column.name: column for column in columns}
+    faults = [
+        Fault(where=where, what=f"key {name!r} is not one of its fields") for name in key if name not in known
+    ]
+    if not key or len(set(key)) != len(key):
+        faults.append(Fault(where=where, what=f"key {key!r} has to name one column or several, each once"))
+    for column in (known[name] for name in key if name in known):
+        if column.type not in _KEY_TYPES:
+            what = "a key is text, a whole number, a date or an instant"
+            faults.append(Fault(where=f"{where}.{column.name}", what=what))
+    return faults
 
 
 def _defaults(cls: type[Projection], columns: tuple[Column, ...], faults: list[Fault]) -> dict[str, object]:
@@ -314,7 +382,7 @@ def _defaults(cls: type[Projection], columns: tuple[Column, ...], faults: list[F
     return defaults
 
 
-def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str, Handler]:
+def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) -> dict[str, Handler]:
     """Collect the handlers, inherited ones too: a new version may be the old one with a rule overridden."""
     handlers: dict[str, Handler] = {}
     methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
@@ -330,15 +398,30 @@ def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str,
                 function=method,
                 takes_envelope=len(inspect.signature(method).parameters) > 2,
             )
-            if (own_key or key) not in event.__struct_fields__:
-                faults.append(
-                    Fault(
-                        where=f"projection {cls.__name__}.{method.__name__}",
-                        what=f"{event.__name__} has no field {own_key or key!r} to find the row by",
-                        next=f"@on({event.__name__}, key='...') names the field",
-                    )
-                )
+            faults.extend(_handler_faults(cls, method, event, own_key or key, len(key)))
     return handlers
+
+
+def _handler_faults(
+    cls: type[Projection],
+    method: Callable[..., Any],
+    event: type[Event],
+    fields: tuple[str, ...],
+    wanted: int,
+) -> list[Fault]:
+    where = f"projection {cls.__name__}.{method.__name__}"
+    if len(fields) != wanted:
+        what = f"names {len(fields)} fields of {event.__name__} for a key of {wanted} columns"
+        return [Fault(where=where, what=what)]
+    return [
+        Fault(
+            where=where,
+            what=f"{event.__name__} has no field {field!r} to find the row by",
+            next=f"@on({event.__name__}, key='...') names the field",
+        )
+        for field in fields
+        if field not in event.__struct_fields__
+    ]
 
 
 _TYPES: Mapping[object, ColumnType] = {

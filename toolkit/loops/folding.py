@@ -219,7 +219,7 @@ def fold(
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
         subject = (step.topic, step.record.envelope.subject)
-        name = None if step.key is None else str(step.key)
+        name = None if step.key is None else definition.key_text(step.key)
         behind = name in held_keys or subject in held_subjects
         reason = _BEHIND if behind else _apply(definition, step, rows, folded)
         if not reason:

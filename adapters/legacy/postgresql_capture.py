@@ -114,7 +114,7 @@ class PostgresCapture(TriggerCapture):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])
 
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
         subject = table.subject.replace("'", "''")
         return "to_jsonb(t)::text", f"coalesce(rtrim(to_jsonb(t) ->> '{subject}'), '')"
 

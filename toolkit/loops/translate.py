@@ -134,6 +134,9 @@ class _Failed(Exception):
 
 def translate_unit(unit: Unit, rules: Sequence[Translator], catalogue: Catalogue) -> list[Draft]:
     """All events of a unit, by the change they come from."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
     given: list[list[Event]] = [[] for _ in unit.changes]
     spoken = [False for _ in unit.changes]
     for rule in rules:

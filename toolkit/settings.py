@@ -371,6 +371,9 @@ def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
     ):
         if word not in words:
             faults.append(Fault(where=f"{path}.{where}", what=f"{word!r} is none of {', '.join(words)}"))
+    if poll.promise == "sweep" and poll.compare == "keys":
+        what = 'a sweep that looks at keys alone sees no update: promise = "sweep" needs compare = "rows"'
+        faults.append(Fault(where=f"{path}.poll.promise", what=what))
     if poll.window_count < 0:
         faults.append(Fault(where=f"{path}.poll.window_count", what="must be 0 or more"))
     known = {table.upper() for table in legacy.tables}
@@ -380,7 +383,9 @@ def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
             faults.append(Fault(where=f"{path}.poll.watermark", what=what))
     if legacy.outbox and legacy.capture in ("poll", "snapshot"):
         what = f'capture = "{legacy.capture}" cannot read outbox tables: it does not see in which order their rows came'
-        faults.append(Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium"))
+        faults.append(
+            Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium")
+        )
     return faults
 
 

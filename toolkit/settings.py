@@ -397,6 +397,9 @@ def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
     ):
         if word not in words:
             faults.append(Fault(where=f"{path}.{where}", what=f"{word!r} is none of {', '.join(words)}"))
+    if poll.promise == "sweep" and poll.compare == "keys":
+        what = 'a sweep that looks at keys alone sees no update: promise = "sweep" needs compare = "rows"'
+        faults.append(Fault(where=f"{path}.poll.promise", what=what))
     if poll.window_count < 0:
         faults.append(Fault(where=f"{path}.poll.window_count", what="must be 0 or more"))
     known = {table.upper() for table in legacy.tables}

@@ -290,8 +290,8 @@ def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
 def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     if isinstance(kind, type) and issubclass(kind, Section):
         return _struct(kind, value, path, faults)
-    for section in (CompareRule, TableSection):
-        if kind == dict[str, section] and isinstance(value, dict):
+    for section, tables in ((CompareRule, dict[str, CompareRule]), (TableSection, dict[str, TableSection])):
+        if kind == tables and isinstance(value, dict):
             return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}
     try:
         return msgspec.convert(value, kind)

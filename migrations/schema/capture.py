@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, false, text
 
 from migrations.schema.types import BigNumber, Instant
 
@@ -51,6 +51,9 @@ def captured_table(metadata: MetaData, schema: str | None) -> Table:
         Column("keys", Text, nullable=False),
         Column("columns", Text, nullable=False),
         Column("installed_at", Instant, nullable=False),
+        Column("statement", Boolean, nullable=False, server_default=false()),
+        Column("chosen", Text),
+        Column("shape", Text),
         schema=schema,
     )
 

@@ -71,6 +71,9 @@ def _captured(schema: str | None) -> None:
         sa.Column("keys", sa.Text(), nullable=False),
         sa.Column("columns", sa.Text(), nullable=False),
         sa.Column("installed_at", Instant, nullable=False),
+        sa.Column("statement", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("chosen", sa.Text(), nullable=True),
+        sa.Column("shape", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("table_name"),
         schema=schema,
     )

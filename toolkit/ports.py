@@ -13,6 +13,7 @@ from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.projections import Definition
 from toolkit.core.records import Coordinates, Delivery, Draft, Record, Watermark
 from toolkit.core.routes import Move, Moved, Route
+from toolkit.core.unclassified import Shape, Unclassified
 
 
 class Clock(Protocol):
@@ -154,6 +155,9 @@ class Capture(Protocol):
     def prune(self, older_than: dt.datetime, limit: int) -> int:
         """Delete marked changes that are older; returns how many went."""
 
+    def close(self) -> None:
+        """Give back what only capture holds."""
+
 
 class LegacySource(LegacyReads, Protocol):
     """One legacy database."""
@@ -195,6 +199,7 @@ class Archive(Protocol):
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
+        unclassified: Sequence[Unclassified] = (),
     ) -> int:
         """Store what one step gave, in one transaction: events (an id that is there already is skipped), parked changes
         and their release, cursors, and the absorbed change numbers still to be marked. Returns how many events are new.
@@ -239,6 +244,14 @@ class Archive(Protocol):
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
+
+
+class UnclassifiedLedger(Protocol):
+    """What was read and gave nothing, by shape."""
+
+    def of(self, source: str) -> list[Unclassified]: ...
+
+    def answer(self, source: str, shape: Shape, owner: str, reason: str, now: dt.datetime) -> None: ...
 
 
 class Leases(Protocol):

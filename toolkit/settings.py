@@ -43,6 +43,30 @@ class TableSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     statement: bool = False
 
 
+class PollSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.poll]`: tables read by a watermark column, a time or a growing number that each write moves on.
+
+    Each poll reads again what lies up to `window` (numbers: `window_count`) behind the highest watermark, for late commits.
+    Every `sweep`, all rows are compared (or only their keys looked at), which finds deletes and what the column missed.
+    """
+
+    watermark: dict[str, str] = {}
+    window: str = "5m"
+    window_count: int = 10_000
+    interval: str = "1s"
+    sweep: str = "1h"
+    compare: str = "rows"
+    keep: str = "image"
+    promise: str = "poll"
+
+
+class SnapshotSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.snapshot]`: every `interval`, all rows are compared with what was seen of them last."""
+
+    interval: str = "15m"
+    keep: str = "image"
+
+
 class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[legacy.NAME]`: one legacy source.
 
@@ -60,6 +84,8 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_reads: int = 4
     chunk: int = 1000
     pace: float = 1.0
+    poll: PollSection = PollSection()
+    snapshot: SnapshotSection = SnapshotSection()
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +132,7 @@ class CompareRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
 class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[capability.NAME.gates]`: what the checklist asks for, and what the guard puts up with.
 
+    `unclassified` are the kinds of change that may have given no event without anybody having answered for them;
     `guard_errors` are the failed pairs a run may have; `guard_overdue` is how far past its freshness objective a
     view may be before its route moves back; `retire_after` is how long it must have served before legacy may go.
     """
@@ -115,6 +142,7 @@ class GateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     evidence_age: str = "1h"
     rehearsal_age: str = "30d"
     verification_age: str = "7d"
+    unclassified: int = 0
     guard_errors: int = 0
     guard_overdue: str = "5m"
     retire_after: str = "14d"
@@ -316,15 +344,12 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
     return faults
 
 
-CAPTURES = ("trigger", "outbox")
+ENGINES_OWN = ("trigger", "outbox")
+"""Ways of capture that write beside the rows, in the legacy database; every other one fetches (`strangler.capture`)."""
 
 
 def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     faults: list[Fault] = []
-    if legacy.capture not in CAPTURES:
-        faults.append(
-            Fault(where=f"{path}.capture", what=f"{legacy.capture!r} is not one of {', '.join(CAPTURES)}")
-        )
     if legacy.capture == "outbox" and legacy.tables:
         faults.append(
             Fault(
@@ -342,6 +367,47 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     if legacy.max_reads < 1:
         faults.append(Fault(where=f"{path}.max_reads", what="must be 1 or more"))
     _check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
+    faults.extend(_check_tables(path, legacy))
+    faults.extend(_check_fetching(path, legacy))
+    return faults
+
+
+def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
+    """Polls and snapshots: durations, words, and watermarks of tables that are captured."""
+    faults: list[Fault] = []
+    poll, snapshot = legacy.poll, legacy.snapshot
+    for name in ("window", "interval", "sweep"):
+        _check_duration(getattr(poll, name), f"{path}.poll.{name}", faults)
+    _check_duration(snapshot.interval, f"{path}.snapshot.interval", faults)
+    for where, word, words in (
+        ("poll.compare", poll.compare, ("rows", "keys")),
+        ("poll.promise", poll.promise, ("poll", "sweep")),
+        ("poll.keep", poll.keep, ("image", "hash")),
+        ("snapshot.keep", snapshot.keep, ("image", "hash")),
+    ):
+        if word not in words:
+            faults.append(Fault(where=f"{path}.{where}", what=f"{word!r} is none of {', '.join(words)}"))
+    if poll.window_count < 0:
+        faults.append(Fault(where=f"{path}.poll.window_count", what="must be 0 or more"))
+    known = {table.upper() for table in legacy.tables}
+    for table in poll.watermark:
+        if table.upper() not in known:
+            what = f"{table} is not one of the tables of {path}"
+            faults.append(Fault(where=f"{path}.poll.watermark", what=what))
+    if legacy.outbox and legacy.capture in ("poll", "snapshot"):
+        what = f'capture = "{legacy.capture}" cannot read outbox tables: it does not see in which order their rows came'
+        faults.append(
+            Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium")
+        )
+    return faults
+
+
+def _check_tables(path: str, legacy: LegacySection) -> list[Fault]:
+    """Options of single tables, which triggers alone know."""
+    faults: list[Fault] = []
+    if legacy.table and legacy.capture not in ("trigger", "outbox"):
+        what = f'capture = "{legacy.capture}" does not know how single tables are captured: triggers do'
+        faults.append(Fault(where=f"{path}.table", what=what, next="leave it out"))
     known = {table.upper() for table in (*legacy.tables, *legacy.outbox)}
     seen: set[str] = set()
     for name, table in legacy.table.items():

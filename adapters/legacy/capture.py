@@ -191,6 +191,10 @@ class TriggerCapture(ABC):
         with self._judged(), writing(self._engine) as connection:
             return connection.execute(gone).rowcount
 
+    def close(self) -> None:
+        """Give back what only capture holds: on these engines nothing, the connections are the source's."""
+        self._orders.clear()
+
     # --- what was there before capture
 
     def count(self, tables: Sequence[CapturedTable], cursor: Cursor) -> int:

@@ -1,0 +1,95 @@
+"""The seam of the doctor: what an adapter that knows the ailments of its server implements, and what it is asked."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from toolkit.core.ailments import Ailment
+from toolkit.ports import CapturedTable
+
+Ask = Callable[[str, Mapping[str, object]], list[dict[str, object]]]
+"""Run a read in a guarded session (read-only, limited in time); column names come back in lower case."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """From which figure on something is told."""
+
+    transaction: dt.timedelta = dt.timedelta(seconds=60)
+    """how long a transaction may be open"""
+    blocked: dt.timedelta = dt.timedelta(seconds=5)
+    """how long a session may stand in a lock's queue"""
+    waiting: dt.timedelta = dt.timedelta(seconds=60)
+    """how old a captured change, or a watermark, may become"""
+    rows: int = 10_000
+    """tables with fewer rows may be read from end to end"""
+    dead: int = 10_000
+    """dead rows below which nobody minds"""
+    large: int = 20 << 30
+    """bytes from which on a table of ours is worth a word"""
+    marked: int = 1_000_000
+    """changes that are done with and were not pruned"""
+    retained: int = 1 << 30
+    """bytes of log that a replication slot may hold back"""
+    wal: int = 64 << 20
+    """bytes to which the WAL of a SQLite file may grow"""
+    free: float = 0.1
+    """share of the connections that has to be left"""
+
+
+USUAL = Limits()
+"""What is told unless somebody asks for more, or for less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRead:
+    """A read to be explained with a key of its own; `parameters` gives None when there is no key to ask with."""
+
+    capability: str
+    sql: str
+    parameters: Callable[[], Mapping[str, object] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """A server as the project uses it: what of it matters here."""
+
+    where: str
+    capture: str = ""
+    """how changes are obtained from it; empty where none are"""
+    connections: int = 2
+    """how many we open at most"""
+    tables: tuple[CapturedTable, ...] = ()
+    own: tuple[str, ...] = ()
+    """tables of ours in it"""
+    reads: tuple[SampleRead, ...] = ()
+    limits: Limits = USUAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question to one server. `needs` is the right without which it cannot be asked, as the statement that gives it."""
+
+    where: str
+    name: str
+    ask: Callable[[], Iterable[Ailment]]
+    needs: str = ""
+
+
+@runtime_checkable
+class Diagnosis(Protocol):
+    """An adapter that knows the ailments of its server. Optional: one without it is examined through the other ports."""
+
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked. The first question is answered if the server can be reached at all."""
+
+
+class DatabaseDiagnosis(Diagnosis, Protocol):
+    """The same for a database of ours, whose clock is compared, too."""
+
+    def clock(self) -> dt.datetime:
+        """The server's clock (UTC)."""

@@ -279,7 +279,7 @@ def test_a_dropped_column_does_not_break_the_application_and_is_missing_in_its_c
     assert found[2].before == found[0].after
     assert [one.subject for one in found] == ["P1", "P2", "P1", "P2"]
     (hole,) = captured.source.capture.holes()
-    assert hole.what == "the column PREM is gone, and missing in the changes since"
+    assert hole.what.startswith("the column PREM is gone (dropped or renamed): the changes have it no more")
     captured.install()
     assert holes(captured) == []
 
@@ -296,7 +296,7 @@ def test_a_column_of_another_type_is_a_hole_and_stays_readable(captured: Legacy)
     captured.run("ALTER TABLE POLMAST MODIFY PREM VARCHAR(20)")
     captured.run("INSERT INTO POLMAST VALUES ('P1', 'A', 'a \"lot\"', NULL)")
     assert pending(captured)[0]["PREM"] == 'a "lot"'
-    assert len(holes(captured)) == 3
+    assert holes(captured) == [("POLMAST", "the column PREM is varchar(20) now, and was decimal(12,2)")]
     captured.install()
     assert holes(captured) == []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -48,8 +48,18 @@ class Inbox(Protocol):
         Raises Fenced when a position is not the old one any more: another process fetches, and nothing was stored.
         """
 
-    def pending(self, limit: int, leave: Callable[[Change], bool] = lambda _: False) -> list[Change]:
-        """Changes by number, without those to `leave`. What one transaction did to one subject is never cut in two."""
+    def pending(
+        self, limit: int, leave: Callable[[Change], bool] = lambda _: False, *, up_to: int | None = None
+    ) -> list[Change]:
+        """Changes by number, up to a number, without those to `leave`. What one transaction did to one subject is never
+        cut in two.
+        """
+
+    def walk(self, after: int, limit: int) -> list[Change]:
+        """Changes that are not marked with numbers above `after`: to look through all of them, page by page."""
+
+    def of(self, subjects: Iterable[str]) -> list[Change]:
+        """Changes of these subjects that are not marked, by number."""
 
     def waiting(self, up_to: int | None = None) -> int:
         """How many changes are not marked, up to this number?"""
@@ -63,8 +73,19 @@ class Inbox(Protocol):
     def seen(self, table: str, *, after: str = "", up_to: str | None = None, limit: int) -> list[Seen]:
         """Rows of a table as last seen, by key, above `after` and up to a key."""
 
+    def under(self, table: str, prefixes: Iterable[str]) -> list[Seen]:
+        """Rows of a table as last seen, whose key begins with one of these texts. A whole key finds its row."""
+
     def forget(self) -> None:
         """Delete all of this source: changes, positions and rows seen. For the removal of capture."""
+
+
+@runtime_checkable
+class Underway(Protocol):
+    """A capture that fetches in bounded steps, so that `pending` may give nothing although there is more to come."""
+
+    def underway(self) -> bool:
+        """Has something been begun whose end only further calls of `pending` will reach?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

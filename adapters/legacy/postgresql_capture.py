@@ -33,7 +33,7 @@ GUARANTEES = {
     "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, UPDATE and "
     "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who installs must own the captured tables",
 }
-_SAME_TEXT = (
+SAME_TEXT = (
     "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"
     " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true)"
 )
@@ -114,7 +114,7 @@ class PostgresCapture(TriggerCapture):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])
 
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
         subject = table.subject.replace("'", "''")
         return "to_jsonb(t)::text", f"coalesce(rtrim(to_jsonb(t) ->> '{subject}'), '')"
 
@@ -125,7 +125,7 @@ class PostgresCapture(TriggerCapture):
         return clock(connection)
 
     def _limit(self, connection: Connection) -> None:
-        connection.execute(text(_SAME_TEXT))
+        connection.execute(text(SAME_TEXT))
 
     def _judged(self) -> AbstractContextManager[None]:
         return judged(self._name, CAPTURE_TIMEOUT, cancelled)

@@ -106,7 +106,7 @@ class SqliteCapture(TriggerCapture):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return sqlite_order(tables, [affinity_of(connection, table) for table in tables])
 
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
         return triggers.image("t", table.columns), triggers.subject("t", table)
 
     def _arrival(self, connection: Connection, table: Captured) -> str:

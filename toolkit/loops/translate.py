@@ -67,7 +67,9 @@ def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
     rank = {table: at for at, table in enumerate(tables)}
     grouped: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
-        together = "snapshot" if change.op is Op.SNAPSHOT else change.transaction or change.position
+        # A capture that fetches says which rows it found in one look; a backfill's rows of a subject all belong together.
+        backfilled = "snapshot" if change.op is Op.SNAPSHOT else change.position
+        together = change.transaction or backfilled
         grouped.setdefault((together, change.subject), []).append(change)
     made = [
         Unit(
@@ -140,6 +142,9 @@ def translate_unit(
     unit: Unit, translators: Translators, catalogue: Catalogue
 ) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
     given: list[list[Event]] = [[] for _ in unit.changes]
     spoken = [change.table in translators.mute for change in unit.changes]
     fruitful = [False for _ in unit.changes]

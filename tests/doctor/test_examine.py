@@ -18,7 +18,7 @@ from tests.support.insurer import Insurer, make_insurer, opened
 from toolkit.app import App
 from toolkit.core.ailments import Ailment, Severity
 from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
-from toolkit.diagnosis import Check, Limits, Patient
+from toolkit.diagnosis import Check, Diagnosis, Limits, Patient
 from toolkit.loops.relay import Relay
 from toolkit.questions.doctor import Examined, run
 from toolkit.questions.doctor.clocks import skew
@@ -202,7 +202,11 @@ def test_what_is_found_is_one_json_document(app: App) -> None:
 
 def test_every_check_is_in_the_document() -> None:
     document = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
-    doctors = [PostgresDoctor(_nobody), MariaDbDoctor(_nobody), SqliteDoctor(_nobody, Path("x"))]
+    doctors: list[Diagnosis] = [
+        PostgresDoctor(_nobody),
+        MariaDbDoctor(_nobody),
+        SqliteDoctor(_nobody, Path("x")),
+    ]
     names = {one.name for doctor in doctors for one in doctor.checks(Patient(where="x", capture="wal"))}
     assert len(names) > 15
     assert [name for name in names if f"| `{name}` |" not in document] == []

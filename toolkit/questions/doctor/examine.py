@@ -155,6 +155,7 @@ def _legacy(around: Around, name: str, limits: Limits, shortest: dt.timedelta) -
     patient = Patient(
         where=where,
         capture=section.capture,
+        slot=section.wal.slot,
         connections=section.max_reads + 2,
         tables=tuple(around.project.captured(name)),
         own=("strangler.strangler_change", "strangler.strangler_captured"),

@@ -1,3 +1,3 @@
-from tests.support.legacy import legacy, legacy_url
+from tests.support.legacy import captured, legacy, legacy_url
 
-__all__ = ["legacy", "legacy_url"]
+__all__ = ["captured", "legacy", "legacy_url"]

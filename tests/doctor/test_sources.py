@@ -10,9 +10,9 @@ import pytest
 from tests.doctor.world import execute
 from tests.support.flowing import prepare
 from tests.support.insurer import make_insurer, opened
-from tests.support.legacy import ENGINES, Legacy
+from tests.support.legacy import ENGINES, POLICY, Legacy, policy
 from toolkit.core.ailments import Severity
-from toolkit.diagnosis import Check, Diagnosis, Patient
+from toolkit.diagnosis import Check, Diagnosis, Limits, Patient
 from toolkit.questions.doctor import run
 
 
@@ -33,6 +33,24 @@ def test_a_healthy_project_gives_none_and_a_disabled_trigger_is_found(
             "legacy.policy_admin, POLMAST",
             "the trigger strangler_capture is disabled",
         )
+
+
+@pytest.mark.parametrize("legacy_url", ENGINES, indirect=True)
+def test_captured_changes_that_wait_are_counted_with_the_age_of_the_oldest(captured: Legacy) -> None:
+    captured.run(policy(1), policy(2))
+    source = captured.source
+    assert isinstance(source, Diagnosis)
+    patient = Patient(
+        where="here",
+        capture="trigger",
+        tables=(POLICY,),
+        own=("strangler.strangler_change", "strangler.strangler_captured"),
+        limits=Limits(waiting=dt.timedelta(seconds=-1)),
+    )
+    findings = run(source.checks(patient)).findings
+    (one,) = [one for one in findings if one.severity is not Severity.HINT]
+    assert (one.evidence["waiting"], one.next) == (2, "strangler relay")
+    assert 0 <= float(one.evidence["oldest_seconds"] or 0) < 3600
 
 
 @pytest.mark.parametrize("legacy_url", ENGINES, indirect=True)

@@ -133,7 +133,7 @@ def _why_not(column: Column, doubled: bool, keep: bool) -> LeftOut | None:
     if _SECRET.search(names.field_name(column.name)):
         return out("looks like a secret: no event should carry it")
     if column.kind is Kind.OTHER:
-        return out(f"{column.declared} has no form in an event yet")
+        return out(f"is of type {column.declared}, which has no form in an event yet")
     return None
 
 

@@ -153,8 +153,8 @@ def _rules(shown: Iterator[tuple[str, Field]] | Sequence[tuple[str, Field]]) -> 
                 f"{toml(code)} = {toml(word.lower() if field.codes.truth else word)}"
                 for code, word in named.items()
             ]
-            if pairs and not field.codes.unnamed:
-                yield name, f"{{ map = {{ {', '.join(pairs)} }} }}"
+            pairs += [f'{toml(code)} = ""' for code in field.codes.unnamed]
+            yield name, f"{{ map = {{ {', '.join(pairs)} }} }}"
         elif field.column.kind is Kind.LOCAL and field.type == "dt.datetime":
             yield name, '{ zone = "UTC" }'
 
@@ -294,7 +294,7 @@ def _coded(uses: Sequence[Entry]) -> list[str]:
         f"{one.projection}.{field.name}"
         for one in uses
         for field in one.fields
-        if field.codes is not None and not field.codes.enum
+        if field.codes is not None and not field.codes.enum and set(field.codes.values) - {"0", "1"}
     ]
     return (
         [f"the view's text speaks legacy codes where the projections have words: {', '.join(coded)}"]

@@ -12,6 +12,16 @@ from toolkit.starting.proposal import Proposal
 from toolkit.starting.reads import Read, toml
 
 SETTINGS, VALUES = "strangler.toml", "values.py"
+ALWAYS = (
+    SETTINGS,
+    vocabulary.EVENTS,
+    vocabulary.CODES,
+    rules.TRANSLATORS,
+    VALUES,
+    rules.PROJECTIONS,
+    "__init__.py",
+)
+"""The files that every project has; those in `sql` depend on what there is."""
 URL_VARIABLE = "LEGACY_URL"
 
 

@@ -135,6 +135,12 @@ def _lines(parts: Sequence[str]) -> str:
 def _legacy(field: Field, dialect: str) -> str:
     """A column of the legacy answer, where what means nothing is NULL, as in the events."""
     spelled, sample = field.column.spelled, field.column.sample
+    if field.type == "str" and field.column.kind in (Kind.DATE, Kind.INSTANT, Kind.LOCAL):
+        return (
+            spelled
+            if dialect == "sqlite"
+            else f"CAST({spelled} AS {'TEXT' if dialect == 'postgresql' else 'CHAR'})"
+        )
     if field.day_number and sample is not None and sample.zeros:
         return f"NULLIF({spelled}, 0)"
     if field.codes is not None and sample is not None and any(not code.strip() for code in sample.counts):

@@ -8,6 +8,7 @@ from typing import Any
 from toolkit.core.errors import DriverMissing, UsageError
 
 LEGACY = "strangler.legacy"
+CAPTURE = "strangler.capture"
 LOG = "strangler.log"
 READ_STORE = "strangler.read_store"
 _EXTRAS = {"psycopg": "postgres", "confluent_kafka": "kafka", "pymysql": "mysql"}
@@ -31,6 +32,19 @@ def adapter(group: str, url: str) -> Any:
             f"no adapter of this installation is a {kind} for {scheme}: URLs; known are {', '.join(sorted(known))}"
         )
     return _load(known[scheme])
+
+
+def capture(kind: str) -> Any:
+    """The factory of a way to fetch changes, by its name in `[legacy.NAME] capture`. It is given a `Fetching`.
+
+    Raises UsageError that lists the known ones, DriverMissing when its library is not installed.
+    """
+    known = {point.name: point for point in entry_points(group=CAPTURE)}
+    if kind not in known:
+        raise UsageError(
+            f"no capture of this installation is called {kind}; known are trigger, outbox, {', '.join(sorted(known))}"
+        )
+    return _load(known[kind])
 
 
 def _load(point: EntryPoint) -> Any:

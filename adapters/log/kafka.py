@@ -24,10 +24,12 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from adapters.log.kafka_doctor import KafkaDoctor
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.diagnosis import Check, Patient
 from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")
@@ -106,6 +108,10 @@ class KafkaLog:
         first = self._offsets(asked, _EARLIEST)
         end = self._offsets(asked, _LATEST)
         return {at: (first[at], end[at]) for at in asked}
+
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked of the brokers about the topics."""
+        return KafkaDoctor(self._admin, self._settings, self._answer).checks(patient)
 
     def close(self) -> None:
         """The admin client has no connection to give back; it goes with this object."""

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, func, select
 
 from adapters.engines import bulk_insert, reading, writing
+from adapters.state.changes import decode_change, encode_change
 from adapters.state.leases import fence
 from adapters.state.queries import chunks, query, remove, replace
+from adapters.state.unclassified import note
 from migrations.schema import state
-from toolkit.core.changes import Change
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
+from toolkit.core.unclassified import Unclassified
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
 _event = state.event
-# A Decimal stays one on its way through JSON: money must not become a float in the car park.
-_encode_change = msgspec.json.Encoder(decimal_format="number").encode
-_decode_change = msgspec.json.Decoder(Change, float_hook=Decimal).decode
 _encode_names = msgspec.json.Encoder().encode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -48,6 +46,7 @@ class SqlArchive:
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
+        unclassified: Sequence[Unclassified] = (),
     ) -> int:
         """Store what one step gave, in one transaction. Returns how many events are new. Raises Fenced."""
         with writing(self._engine) as connection:
@@ -60,6 +59,7 @@ class SqlArchive:
             )
             replace(connection, state.parked_change, [_parked_row(waiting) for waiting in parked])
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
+            note(connection, unclassified)
             replace(connection, state.absorbed, [{"source": source, "number": number} for number in absorbed])
         return len(fresh)
 
@@ -98,7 +98,7 @@ class SqlArchive:
             return [
                 ParkedChange(
                     source=source,
-                    change=_decode_change(row.change),
+                    change=decode_change(row.change),
                     reason=row.reason,
                     held=row.held,
                     parked_at=row.parked_at,
@@ -300,7 +300,7 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
         "reason": waiting.reason,
         "held": waiting.held,
         "parked_at": waiting.parked_at,
-        "change": _encode_change(waiting.change),
+        "change": encode_change(waiting.change),
     }
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from toolkit.core.errors import Infrastructure, LeaseHeld
 from toolkit.core.records import Watermark
+from toolkit.inbox import Underway
 from toolkit.ports import Archive, Clock, Horizon, Leases, LegacySource, Publisher
 
 log = logging.getLogger("strangler.relay")
@@ -146,8 +147,14 @@ class Relay:
 
     def _stuck(self) -> bool:
         """Does something wait that a pass cannot move (history or changes whose backfill has not come)?"""
-        horizon = self._horizon
-        return horizon is not None and (not self._complete() or self._source.capture.behind(horizon) > 0)
+        capture, horizon = self._source.capture, self._horizon
+        if horizon is None:
+            return False
+        if not self._complete():
+            return True
+        if isinstance(capture, Underway) and capture.underway():
+            return False
+        return capture.behind(horizon) > 0
 
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""

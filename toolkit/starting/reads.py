@@ -115,15 +115,24 @@ def _root(proposal: Proposal, entry: Entry) -> Read:
         rows=tuple(rows),
         legacy_sql=f"SELECT\n  {_lines(shown)}\nFROM {table.relation}\nWHERE {where}\n",
         read_sql=f"SELECT\n{reading}\nFROM {quoted(entry.projection)}\nWHERE {quoted(entry.subject.name)} = {asked}\n",
-        keys_sql=f"SELECT DISTINCT {column.spelled} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
+        keys_sql=f"SELECT DISTINCT {_as_asked(column, dialect)} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
         rules=dict(_rules((one.name, one) for one in own)),
         redact=tuple(one.name for one in own if one.personal),
         open=("no view says how it is read today: put the statement that the application sends here",),
     )
 
 
+def _as_asked(column: Column, dialect: str) -> str:
+    """A key as a consumer asks with it: a UUID is text to everybody but the engine."""
+    return f"CAST({column.spelled} AS TEXT)" if _is_uuid(column, dialect) else column.spelled
+
+
+def _is_uuid(column: Column, dialect: str) -> bool:
+    return dialect == "postgresql" and "uuid" in column.declared.lower()
+
+
 def _own_parameter(name: str, column: Column, dialect: str) -> str:
-    if dialect == "postgresql" and column.kind is Kind.TEXT and "uuid" in column.declared.lower():
+    if _is_uuid(column, dialect):
         return f"CAST(:{name} AS UUID)"
     return parameter(name, column.kind, dialect)
 
@@ -203,7 +212,7 @@ def _view(proposal: Proposal, view: View, trial: Try) -> Read:
         rows=rows,
         legacy_sql=f"SELECT\n  {_lines(listed)}\nFROM {view.relation} v\nWHERE v.{key.column.spelled} = {asked}\n",
         read_sql=over,
-        keys_sql=_keys(view, key),
+        keys_sql=_keys(view, key, proposal.database.dialect),
         rules=dict(_rules(same)),
         redact=tuple(name for name in shown if name in entries and entries[name].personal),
         open=tuple(open_),
@@ -344,10 +353,11 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
     return f"SELECT\n  {text}\nFROM {quoted(best.projection)}\n{where}\n", [best], missing
 
 
-def _keys(view: View, key: _Key) -> str:
+def _keys(view: View, key: _Key, dialect: str) -> str:
     if view.records or key.entry is None:
         column = f"v.{key.column.spelled}"
-        return f"SELECT DISTINCT {column} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
+        shown = f"CAST({column} AS TEXT)" if _is_uuid(key.column, dialect) else column
+        return f"SELECT DISTINCT {shown} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
     table = key.entry.table
-    spelled = table.column(key.entry.subject.columns[0]).spelled
-    return f"SELECT {spelled} AS {key.name} FROM {table.relation} ORDER BY 1\n"
+    shown = _as_asked(table.column(key.entry.subject.columns[0]), dialect)
+    return f"SELECT {shown} AS {key.name} FROM {table.relation} ORDER BY 1\n"

@@ -134,8 +134,19 @@ def test_employees_is_one_aggregate_with_what_is_effective_dated(start: Started,
     )
     with open_project(folder) as app:
         prepare(app)
+        execute(
+            url,
+            """UPDATE dept_emp SET dept_no = 'd002' WHERE emp_no = 1;
+UPDATE dept_emp SET to_date = '2001-01-01' WHERE emp_no = 3;
+UPDATE salary SET amount = amount + 1;
+DELETE FROM dept_emp WHERE emp_no = 10;
+INSERT INTO dept_emp VALUES (10, 'd001', '2000-01-01', '9999-01-01');
+""",
+        )
         with following(app):
+            assert not app.state.archive.parked_subjects("employees")
             assert differing(app, "current-dept-emp") == []
+            assert differing(app, "dept-emp-latest-date") == []
 
 
 @pytest.mark.parametrize("script", ["employees.sql", "inventory.sql"])

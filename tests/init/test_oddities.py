@@ -75,6 +75,14 @@ def test_nothing_that_is_there_is_overwritten(odd: str, start: Started, tmp_path
     assert not (folder / "translators.py").exists()
 
 
+def test_what_cannot_be_reached_or_understood_is_said(start: Started, tmp_path: Path) -> None:
+    there = tmp_path / "project"
+    assert "no file" in start(f"sqlite:///{tmp_path / 'no.db'}", there, code=3)["message"]
+    assert "--from" in start("no url", there, code=2)["message"]
+    assert "cannot be read" in start("postgresql+psycopg://x@127.0.0.1:1/x", there, code=3)["message"]
+    assert not there.exists()
+
+
 def test_tables_and_views_are_chosen_by_name(odd: str, start: Started, tmp_path: Path) -> None:
     report = start(odd, tmp_path / "some", "--tables", "order*,Field", "--exclude", "*2", "--name", "shop")
     assert set(roles(report)) == {"order", "Order Items", "field"}

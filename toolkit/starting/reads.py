@@ -52,12 +52,14 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True):
 
 def reads(proposal: Proposal, trial: Try) -> list[Read]:
     """Propose the capabilities."""
-    captured = [one for one in proposal.database.views if one.columns and proposal.entries]
-    if captured:
-        return [_view(proposal, one, trial) for one in captured]
+    views = [one for one in proposal.database.views if one.columns and proposal.entries]
     roots = [one for one in proposal.entries if one.member.role is not Role.CHILD]
-    telling = [one for one in roots if one.member.role is Role.ROOT]
-    return [_root(proposal, one) for one in telling or roots]
+    telling = [one for one in roots if one.member.role is Role.ROOT] or roots
+    made = [_view(proposal, one, trial) for one in views] or [_root(proposal, one) for one in telling]
+    taken: list[str] = []
+    for one in made:
+        taken.append(names.unique(one.name, taken))
+    return [msgspec.structs.replace(one, name=name) for one, name in zip(made, taken, strict=True)]
 
 
 def ddl(entry: Entry) -> str:

@@ -132,6 +132,7 @@ class App:
             topic=self.project.topic(source),
             partitions=self.project.settings.log.partitions,
             clock=self.clock,
+            outboxes=self.project.outboxes(source),
         )
 
     def backfill(self, source: str, translation: Translation) -> Backfill:

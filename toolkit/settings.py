@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -79,6 +79,46 @@ class WalSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     identity: str = "full"
 
 
+class DebeziumSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.debezium]`: the topics that a Debezium connector writes, and what its messages do not say themselves.
+
+    `bootstrap` and `settings` reach the Kafka cluster (default: that of `[log]`). `prefix` finds the topic of each table,
+    `topics` names them. `columns`, `keys`, `decimals`, `before` and `unavailable` help to read values; `remember` keeps
+    the last state of each row. `heartbeat`, `connector_lag` and `in_flight` decide what may be promised.
+    """
+
+    bootstrap: str = ""
+    settings: dict[str, str] = {}
+    prefix: str = ""
+    topics: dict[str, str] = {}
+    transactions: str = ""
+    heartbeat: list[str] = []
+    start: Literal["earliest", "latest"] = "earliest"
+    routed: bool = False
+    columns: dict[str, str] = {}
+    keys: dict[str, list[str]] = {}
+    decimals: Literal["precise", "string", "double"] = "precise"
+    before: Literal["", "full", "key"] = ""
+    unavailable: str = "__debezium_unavailable_value"
+    remember: list[str] = []
+    window: int = 50_000
+    in_flight: str = "2s"
+    connector_lag: str = ""
+
+
+class OutboxColumns(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.outbox_columns.TABLE]`: what an outbox table calls its columns, and what becomes of an UPDATE there."""
+
+    id: str = "ID"
+    aggregate_type: str = "AGGREGATETYPE"
+    aggregate_id: str = "AGGREGATEID"
+    type: str = "TYPE"
+    payload: str = "PAYLOAD"
+    occurred_at: str = "OCCURRED_AT"
+    schema_version: str = "SCHEMA_VERSION"
+    update: Literal["park", "ignore"] = "park"
+
+
 class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[legacy.NAME]`: one legacy source.
 
@@ -99,6 +139,8 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     poll: PollSection = PollSection()
     snapshot: SnapshotSection = SnapshotSection()
     wal: WalSection = WalSection()
+    debezium: DebeziumSection = DebeziumSection()
+    outbox_columns: dict[str, OutboxColumns] = {}
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -343,9 +385,12 @@ def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
 def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     if isinstance(kind, type) and issubclass(kind, Section):
         return _struct(kind, value, path, faults)
-    for section, tables in ((CompareRule, dict[str, CompareRule]), (TableSection, dict[str, TableSection])):
-        if kind == tables and isinstance(value, dict):
-            return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}
+    if (
+        get_origin(kind) is dict
+        and issubclass(section := get_args(kind)[1], Section)
+        and isinstance(value, dict)
+    ):
+        return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -395,6 +440,45 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     faults.extend(_check_tables(path, legacy))
     faults.extend(_check_fetching(path, legacy))
     _check_wal(f"{path}.wal", legacy.wal, faults)
+    faults.extend(_check_outbox(path, legacy))
+    if legacy.capture == "debezium":
+        faults.extend(_check_debezium(path, legacy))
+    return faults
+
+
+def _check_outbox(path: str, legacy: LegacySection) -> list[Fault]:
+    known = {table.upper() for table in legacy.outbox}
+    return [
+        Fault(where=f"{path}.outbox_columns.{table}", what=f"{table} is not one of {path}.outbox")
+        for table in legacy.outbox_columns
+        if table.upper() not in known
+    ]
+
+
+def _check_debezium(path: str, legacy: LegacySection) -> list[Fault]:
+    where, section = f"{path}.debezium", legacy.debezium
+    known = {table.upper() for table in (*legacy.tables, *legacy.outbox)}
+    faults = [
+        Fault(where=f"{where}.{key}", what=f"{table} is not one of {path}.tables or {path}.outbox")
+        for key, tables in (
+            ("topics", section.topics.values()),
+            ("keys", section.keys),
+            ("remember", section.remember),
+        )
+        for table in tables
+        if table.upper() not in known
+    ]
+    if not section.prefix and not section.topics:
+        what, then = (
+            "neither prefix nor topics",
+            "set prefix to the connector's topic.prefix, or name the topics",
+        )
+        faults.append(Fault(where=where, what=what, next=then))
+    if section.window < 1:
+        faults.append(Fault(where=f"{where}.window", what="must be 1 or more"))
+    _check_duration(section.in_flight, f"{where}.in_flight", faults)
+    if section.connector_lag:
+        _check_duration(section.connector_lag, f"{where}.connector_lag", faults)
     return faults
 
 

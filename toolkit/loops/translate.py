@@ -14,6 +14,7 @@ import msgspec
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.outbox import Layout, facts
 from toolkit.core.records import Draft, drafts
 from toolkit.core.translators import Scope, Translator, Translators
 from toolkit.core.unclassified import tally
@@ -234,8 +235,10 @@ class Translation:
         topic: str,
         partitions: int,
         clock: Clock,
+        outboxes: Mapping[str, Layout] | None = None,
     ) -> None:
         self.source, self.archive = source, archive
+        self._outboxes = outboxes or {}
         self._translators, self._catalogue = translators, catalogue
         self._groups = [tuple(group) for group in groups]
         self._topic, self._partitions, self._clock = topic, partitions, clock
@@ -292,7 +295,8 @@ class Translation:
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
         held = self.held(epoch)
-        outcome = translate(changes, self._translators, self._catalogue, held, self._clock())
+        told = facts(changes, self._outboxes)
+        outcome = translate(told, self._translators, self._catalogue, held, self._clock())
         self._held = None  # a transaction that fails may have been committed all the same
         events = self._append(outcome, epoch, absorbed=absorbed, cursors=cursors)
         for subject, number in waiting_units(outcome.parked, self._translators).items():
@@ -316,7 +320,7 @@ class Translation:
         parked = self.archive.parked(self.source.name)
         subjects = {one.change.subject for one in parked if chosen(one)}
         waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
-        changes = [one.change for one in waiting.values()]
+        changes = facts([one.change for one in waiting.values()], self._outboxes)
         outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
         stays = [
             msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)

@@ -38,7 +38,7 @@ class Places:
             def database(name: str) -> str:
                 if self.postgres is None:
                     return f"sqlite:///{folder / name}.db"
-                return stack.enter_context(_database(self.postgres))
+                return stack.enter_context(fresh_database(self.postgres))
 
             environment = {"LEGACY_URL": database("legacy"), "READ_STORE_URL": database("read")}
             environment["LOG_URL"] = "sql:" if self.kafka is None else f"kafka://{self.kafka}"
@@ -69,7 +69,7 @@ def _started(stack: ExitStack, make: Callable[[], S]) -> S:
 
 
 @contextmanager
-def _database(url: str) -> Iterator[str]:
+def fresh_database(url: str) -> Iterator[str]:
     name = f"bench_{uuid.uuid4().hex[:12]}"
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:

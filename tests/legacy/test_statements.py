@@ -1,7 +1,7 @@
 """What one statement can do to many rows, captured by row and by statement alike on PostgreSQL (R1, R2)."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -76,7 +76,7 @@ def legacy_url(postgres_url: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=[False, True], ids=["row", "statement"])
-def begun(request: pytest.FixtureRequest, legacy: Legacy) -> Iterator[Legacy]:
+def begun(request: pytest.FixtureRequest, legacy: Legacy) -> Legacy:
     legacy.run(*SCHEMA)
     legacy.install(
         [CapturedTable(table=name, subject="S", statement=request.param) for name in ("T", "CHILD")]
@@ -111,7 +111,7 @@ def test_a_fold_of_the_changes_is_the_table(begun: Legacy, statements: tuple[str
 
 def test_copy_is_captured(begun: Legacy) -> None:
     with begun.engine.begin() as connection:
-        driver = connection.connection.driver_connection
+        driver: Any = connection.connection.driver_connection
         with driver.cursor().copy("COPY T (ID, S, V) FROM STDIN") as copy:
             for at in range(100, 150):
                 copy.write_row([at, "S", at])
@@ -151,7 +151,7 @@ def test_a_prepared_transaction_is_captured_when_it_commits(begun: Legacy) -> No
     "options", [{"columns": ("V",)}, {"ignore": ("NOTE", 'Odd \' \\ "x"')}], ids=["columns", "ignore"]
 )
 def test_only_chosen_columns_are_captured_and_what_changes_none_gives_no_change(
-    legacy: Legacy, statement: bool, options: dict[str, tuple[str, ...]]
+    legacy: Legacy, statement: bool, options: dict[str, Any]
 ) -> None:
     legacy.run('CREATE TABLE T (ID int PRIMARY KEY, S text, V int, NOTE text, "Odd \' \\ ""x""" int)')
     legacy.install([CapturedTable(table="T", subject="S", statement=statement, **options)])

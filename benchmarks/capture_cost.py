@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 from adapters.legacy import open_legacy
 from benchmarks import options
 from benchmarks.figures import Figure
-from benchmarks.places import fresh_database, places
+from benchmarks.places import database, places
 from toolkit.ports import CapturedTable
 from toolkit.settings import LegacySection
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def figures(server: str, rounds: int = ROUNDS) -> Iterator[Figure]:
     """All figures, in a database of their own on this server."""
-    with fresh_database(server) as url, _tables(url) as cursor:
+    with database(server) as url, _tables(url) as cursor:
         for what, unit, turns, write in (
             ("single row", "transactions/s", SINGLE_TURNS, _single),
             (f"UPDATE of {ROWS:,} rows", "rows/s", rounds, _update),

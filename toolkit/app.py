@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from adapters.doctor.libraries import libraries
 from adapters.doctor.opening import diagnosis_of
+from adapters.doctor.race_engines import open_track
 from adapters.state.evidence import EvidenceStore
 from adapters.state.lease_list import SqlLeaseList
 from adapters.state.routes import SqlRoutes
@@ -27,7 +28,7 @@ from toolkit.core.errors import StranglerError, UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.cutover.facts import Around
-from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits
+from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
@@ -243,6 +244,10 @@ class App:
             limits=limits,
         )
         return examine(around, surroundings)
+
+    def race_track(self, source: str, outbox: str, *, writers: int) -> Track:
+        """Where the out-of-order race is run in a legacy database. Nothing is made before it is opened."""
+        return open_track(self.project.settings.legacy[source].url, outbox, writers=writers)
 
     @property
     def _database_names(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from toolkit.core.ailments import Ailment
+from toolkit.core.ailments import Ailment, Figure
 from toolkit.ports import CapturedTable
 
 Ask = Callable[[str, Mapping[str, object]], list[dict[str, object]]]
@@ -93,3 +93,58 @@ class DatabaseDiagnosis(Diagnosis, Protocol):
 
     def clock(self) -> dt.datetime:
         """The server's clock (UTC)."""
+
+
+# --- the race ----------------------------------------------------------------------------------
+
+AGGREGATE = "strangler.race"
+"""The aggregate type that every row of a race carries."""
+TABLE = "strangler_race"
+"""The table of a race: it is made for it, and dropped after it."""
+
+Mark = tuple[str, int]
+"""A row of the race: its subject, and its number among the subject's rows, in the order in which they were written."""
+
+
+class Writer(Protocol):
+    """One session of the application."""
+
+    def write(self, marks: Sequence[Mark]) -> None:
+        """Insert rows in the open transaction."""
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Poller(Protocol):
+    """A reader that asks again and again for what is new."""
+
+    def poll(self) -> list[Mark]: ...
+
+    def close(self) -> None: ...
+
+
+class Track(Protocol):
+    """A table of its own on one engine. Closing it drops the table, whatever happened."""
+
+    settings: dict[str, Figure]
+    """how the engine gives the numbers that pollers order by"""
+
+    def statements(self) -> tuple[str, ...]:
+        """What `open` executes."""
+
+    def open(self) -> None:
+        """Make the table. Raises Refused when there is one already."""
+
+    def writer(self) -> Writer: ...
+
+    def naive(self) -> Poller:
+        """`WHERE id > last ORDER BY id`."""
+
+    def ours(self) -> Poller:
+        """Everything that is visible and not yet marked, in the order of its number; then it is marked."""
+
+    def close(self) -> None: ...

@@ -67,6 +67,18 @@ class SnapshotSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     keep: str = "image"
 
 
+class WalSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.wal]`: reading PostgreSQL's log (`capture = "wal"`).
+
+    `identity` says how much of a former row the log holds: `full`, or `default`, the key alone where that is enough.
+    """
+
+    slot: str = ""
+    publication: str = ""
+    max_retained: str = "2GB"
+    identity: str = "full"
+
+
 class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[legacy.NAME]`: one legacy source.
 
@@ -86,6 +98,7 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pace: float = 1.0
     poll: PollSection = PollSection()
     snapshot: SnapshotSection = SnapshotSection()
+    wal: WalSection = WalSection()
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,6 +210,18 @@ def duration(text: str) -> dt.timedelta:
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write a number and ms, s, m, h or d, e.g. 30s")
     return dt.timedelta(seconds=float(match.group(1)) * _UNITS[match.group(2)])
+
+
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|TB)$")
+_BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+
+
+def size(text: str) -> int:
+    """`512MB`, `2GB` in bytes, by 1024 as databases count. Raises ValueError saying so."""
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size: write a number and B, kB, MB, GB or TB, e.g. 2GB")
+    return int(float(match.group(1)) * _BYTES[match.group(2)])
 
 
 def read_settings(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -369,6 +394,7 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     _check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
     faults.extend(_check_tables(path, legacy))
     faults.extend(_check_fetching(path, legacy))
+    _check_wal(f"{path}.wal", legacy.wal, faults)
     return faults
 
 
@@ -387,6 +413,9 @@ def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
     ):
         if word not in words:
             faults.append(Fault(where=f"{path}.{where}", what=f"{word!r} is none of {', '.join(words)}"))
+    if poll.promise == "sweep" and poll.compare == "keys":
+        what = 'a sweep that looks at keys alone sees no update: promise = "sweep" needs compare = "rows"'
+        faults.append(Fault(where=f"{path}.poll.promise", what=what))
     if poll.window_count < 0:
         faults.append(Fault(where=f"{path}.poll.window_count", what="must be 0 or more"))
     known = {table.upper() for table in legacy.tables}
@@ -400,6 +429,23 @@ def _check_fetching(path: str, legacy: LegacySection) -> list[Fault]:
             Fault(where=f"{path}.outbox", what=what, next="capture them by trigger, wal or debezium")
         )
     return faults
+
+
+_SLOT = re.compile(r"^[a-z0-9_]{0,63}$")
+
+
+def _check_wal(path: str, wal: WalSection, faults: list[Fault]) -> None:
+    if not _SLOT.match(wal.slot):
+        what = f"{wal.slot!r} is no name for a slot"
+        faults.append(Fault(where=f"{path}.slot", what=what, next="up to 63 of a to z, 0 to 9 and _"))
+    if wal.identity not in ("full", "default"):
+        faults.append(
+            Fault(where=f"{path}.identity", what=f"{wal.identity!r} is unknown", next="full or default")
+        )
+    try:
+        size(wal.max_retained)
+    except ValueError as error:
+        faults.append(Fault(where=f"{path}.max_retained", what=str(error)))
 
 
 def _check_tables(path: str, legacy: LegacySection) -> list[Fault]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, inspect, se
 from adapters.engines import reading, writing
 from adapters.legacy.images import Captured, Chosen, Shape, change_of, snapshot_of
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
-from migrations.schema.capture import captured_table, change_table, schema_of
+from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
@@ -30,9 +30,8 @@ class TriggerCapture(ABC):
 
     def __init__(self, name: str, engine: Engine) -> None:
         self._name, self._engine = name, engine
-        schema = schema_of(engine.dialect.name)
-        self._change = change_table(MetaData(), schema)
-        self._captured = captured_table(MetaData(), schema)
+        self._change = change_table(MetaData(), engine.dialect.name)
+        self._captured = captured_table(MetaData(), engine.dialect.name)
         self._orders: dict[tuple[str, ...], SubjectOrder] = {}
 
     # --- what an engine knows
@@ -41,7 +40,7 @@ class TriggerCapture(ABC):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder: ...
 
     @abstractmethod
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, connection: Connection, table: Captured) -> tuple[str, str]:
         """SQL expressions over a row `t`: its JSON as triggers write it, and its subject as they write it."""
 
     @abstractmethod
@@ -241,7 +240,7 @@ class TriggerCapture(ABC):
         high: str | None,
         instant: dt.datetime,
     ) -> Iterator[Change]:
-        image, subject = self._image(table)
+        image, subject = self._image(connection, table)
         below, above = low is not None, high is not None
         # Padding sorts after a control character: up to such a subject an index does not find every padded one.
         near = order.near(table, low=below, high=above) if high is not None and high.isprintable() else ""

@@ -29,10 +29,10 @@ class PostgresSource:
         self.name = name
         self._slots = Slots(name, section.max_reads)
         self._timeout = duration(section.read_timeout)
-        self._reader = _engine(
+        self._reader = postgres_engine(
             url, self._timeout, ["default_transaction_read_only=on"], pool_size=section.max_reads
         )
-        self._writer = _engine(url, CAPTURE_TIMEOUT, [], pool_size=2)
+        self._writer = postgres_engine(url, CAPTURE_TIMEOUT, [], pool_size=2)
         self.capture: Capture = PostgresCapture(name, self._writer)
 
     def clock(self) -> dt.datetime:
@@ -77,7 +77,8 @@ def _limit(connection: Connection, timeout: dt.timedelta) -> None:
     )
 
 
-def _engine(url: str, timeout: dt.timedelta, settings: list[str], **options: Any) -> Engine:
+def postgres_engine(url: str, timeout: dt.timedelta, settings: list[str], **options: Any) -> Engine:
+    """An engine whose sessions have these time limits and settings, and say whose they are."""
     parsed = make_url(url)
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")

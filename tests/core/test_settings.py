@@ -117,7 +117,10 @@ def test_a_bad_duration_says_how_to_write_one(text: str) -> None:
 
 
 def test_options_of_a_table_are_read_and_faults_in_them_told_together(tmp_path: Path) -> None:
-    good = GOOD + '\n[legacy.policy_admin.table.polmast]\nignore = ["NOTE"]\nkey = ["POL_NO"]\nstatement = true\n'
+    good = (
+        GOOD
+        + '\n[legacy.policy_admin.table.polmast]\nignore = ["NOTE"]\nkey = ["POL_NO"]\nstatement = true\n'
+    )
     table = read_settings(project(tmp_path, good), {"LEGACY_URL": "sqlite:///x"}).legacy["policy_admin"].table
     assert (table["polmast"].ignore, table["polmast"].statement) == (["NOTE"], True)
     bad = (

@@ -83,6 +83,7 @@ def test_nobodys_search_path_leads_our_functions_astray(owned: Legacy) -> None:
         f"CREATE FUNCTION trap.rtrim(text) {trap.format('text')}",
         f"CREATE FUNCTION trap.row_to_json(record) {trap.format('json')}",
         f"CREATE FUNCTION trap.clock_timestamp() {trap.format('timestamptz')}",
+        "GRANT USAGE ON SCHEMA trap TO PUBLIC",
         "CREATE TEMP TABLE strangler_change (x int)",
         "CREATE TEMP TABLE pg_class (x int)",
         "SET LOCAL search_path = trap, pg_temp, pg_catalog, public",

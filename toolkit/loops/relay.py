@@ -148,9 +148,13 @@ class Relay:
     def _stuck(self) -> bool:
         """Does something wait that a pass cannot move (history or changes whose backfill has not come)?"""
         capture, horizon = self._source.capture, self._horizon
+        if horizon is None:
+            return False
+        if not self._complete():
+            return True
         if isinstance(capture, Underway) and capture.underway():
             return False
-        return horizon is not None and (not self._complete() or capture.behind(horizon) > 0)
+        return capture.behind(horizon) > 0
 
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""

@@ -142,6 +142,9 @@ def translate_unit(
     unit: Unit, translators: Translators, catalogue: Catalogue
 ) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
     given: list[list[Event]] = [[] for _ in unit.changes]
     spoken = [change.table in translators.mute for change in unit.changes]
     fruitful = [False for _ in unit.changes]

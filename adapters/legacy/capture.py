@@ -247,8 +247,17 @@ class TriggerCapture(ABC):
         where = condition(near, order.rows(table, low=below, high=above))
         by = self._arrival(connection, table) if table.outbox else key_order(table)
         sql = f"SELECT {subject} AS subject, {image} AS image FROM {table.relation} t WHERE {where} ORDER BY {by}"
+        position = ""
         for row in connection.execute(text(sql), _bound(low=low, high=high)):
-            yield snapshot_of(self._name, table, row.subject, row.image, instant)
+            change = snapshot_of(self._name, table, row.subject, row.image, instant)
+            if change.position == position:
+                key = ", ".join(f"{column}={change.text(column)}" for column in change.key)
+                raise UsageError(
+                    f"legacy source {self._name}, table {table.table}: two rows have the key {key}, so that the second "
+                    "would be lost; name further columns in its `key`, and install capture again"
+                )
+            position = change.position
+            yield change
 
     def _absorbed(
         self,

@@ -62,6 +62,11 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
         """The columns that identify a row, as changes spell them."""
         return tuple(name.upper() for name in self.keys)
 
+    @property
+    def enforced(self) -> bool:
+        """Does the database see to it that no two rows have the same key?"""
+        return bool(self.shape.key) and set(self.shape.key) <= set(self.keys)
+
     def same_as(self, other: Captured | None) -> bool:
         """Would installing the other one make the same triggers?"""
         return other is not None and msgspec.structs.replace(other, installed_at=self.installed_at) == self

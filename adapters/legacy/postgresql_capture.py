@@ -22,19 +22,31 @@ from adapters.legacy.wanted import distinct
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
 GUARANTEES = {
-    "loss": "none: a change is recorded in the transaction that makes it, or neither is; it is offered until it is "
-    "marked, so that a late commit with a low number is found",
-    "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's main row "
-    "first; two that wrote different rows of a subject at the same time come in the order in which they became visible",
+    "loss": "none: a change is recorded in the transaction that makes it, or neither is; it is offered until it "
+    "is marked, so that a late commit with a low number is found",
+    "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's "
+    "main row first; two that wrote different rows of a subject at the same time come in the order in "
+    "which they became visible",
     "deletes": "captured; TRUNCATE is captured as the deletion of every row, before it happens",
-    "intermediate states": "all captured, one change for each row that a statement touches",
+    "intermediate states": "all captured, one change for each row that a statement touches; with `columns` or `ignore`, an "
+    "update that changes no captured column gives none",
+    "keys": "an update that changes the key is one change that shows both; one that changes the subject is a "
+    "deletion for the old subject and an insertion for the new one, and so is a row that an update moves "
+    "to another partition",
     "transactions": "known: all changes of one transaction to one subject are offered together",
     "stalls": "nothing stalls capture; a transaction that stays open delays only its own changes",
-    "schema changes": "an added, dropped or renamed column shows in the next change; a renamed subject column is a hole",
+    "schema changes": "compared with what was installed, column by column: a column that is added, dropped, renamed or "
+    "retyped, another key, a partition that came or went, a table that was renamed or made again is a "
+    "hole, until capture is installed again; dropping a column breaks no write",
+    "not captured": "what is written while a trigger of ours is disabled or gone; rows that come or go with a partition "
+    "(ATTACH, DETACH, DROP); views, foreign tables, temporary tables, parents of inheritance and tables "
+    "with nothing but a deferrable key are refused",
     "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
-    "cost": "each row written to a captured table writes one more, in the same transaction",
-    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, UPDATE and "
-    "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who installs must own the captured tables",
+    "cost": "each row written to a captured table writes one more, in the same transaction; with `statement`, "
+    "statements that write many rows pay about half, those that write one row pay more",
+    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, "
+    "UPDATE and DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
+    "installs must own the captured tables",
 }
 SAME_TEXT = (
     "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"

@@ -57,7 +57,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ca
     table = spelt(
         wanted, where, f"{quoted(rows[0].schema)}.{quoted(rows[0].name)}", shape_of(connection, oid)
     )
-    if set(table.keys) != set(table.shape.key) and not set(table.shape.key) < set(table.keys):
+    if not table.enforced:
         _look_at_key(connection, where, table)
     return table
 

@@ -24,14 +24,21 @@ from migrations.upgrade import offline_sql
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
 GUARANTEES = {
-    "loss": "none for INSERT, UPDATE and DELETE: a change is recorded in the transaction that makes it, or neither is",
+    "loss": "none for INSERT, UPDATE and DELETE: a change is recorded in the transaction that makes it, or "
+    "neither is",
     "order": "commit order, for all subjects: SQLite has one writer, and the number is drawn while it writes",
     "deletes": "captured; INSERT OR REPLACE shows as an insert alone, unless the application sets recursive_triggers",
-    "intermediate states": "all captured, one change for each statement and row",
+    "intermediate states": "all captured, one change for each statement and row; with `columns` or `ignore`, an update that "
+    "changes no captured column gives none",
+    "keys": "an update that changes the key is one change that shows both; one that changes the subject is a "
+    "deletion for the old subject and an insertion for the new one",
     "transactions": "not known: a SQLite trigger cannot see its transaction, so each change stands for itself",
     "stalls": "nothing; a writer that holds the file's lock delays marking, not reading",
-    "schema changes": "a column that is added later is not captured before capture is installed anew; "
-    "one that is dropped or renamed must not be while capture is installed (SQLite refuses it)",
+    "schema changes": "a column that is added is a hole, and not captured before capture is installed again; SQLite refuses "
+    "to drop a captured one; one that is renamed goes on under its old name, and is a hole; so are "
+    "another key or type, and a table that was made again",
+    "not captured": "what is written while a trigger of ours is gone; what INSERT OR REPLACE deletes, unless "
+    "recursive_triggers is set; virtual tables and views are refused",
     "cost": "each row written to a captured table writes one more, in the same transaction",
     "removal": "leaves nothing but SQLite's own table sqlite_sequence, which cannot be dropped",
 }

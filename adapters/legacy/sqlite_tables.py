@@ -33,7 +33,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ca
             f"{where}: statement = true is not possible: SQLite has row triggers only; leave it out"
         )
     table = spelt(wanted, where, quoted(row.name), shape_of(connection, row.name))
-    if set(table.keys) != set(table.shape.key) and not set(table.shape.key) < set(table.keys):
+    if not table.enforced:
         _look_at_key(connection, where, table)
     return table
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import msgspec
 import pytest
 from sqlalchemy import Engine, text
 
@@ -32,6 +31,7 @@ POLICY = CapturedTable(table="POLMAST", subject="POL_NO")
 HOLD = CapturedTable(table="POLHOLD", subject="POL_NO")
 TABLES = [POLICY, HOLD]
 MARKS = {"POLMAST": "UPD_AT", "POLHOLD": "UPD_AT"}
+NOON = dt.datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as a column without a zone has it
 _INSTANT = {"sqlite": "TEXT", "postgresql": "TIMESTAMP", "mysql": "DATETIME(6)"}
 
 
@@ -60,7 +60,7 @@ class Mirror:
 class Watched:
     """The database as its application uses it, the state database, and the captures that look."""
 
-    def __init__(self, url: str, state: State, schema: str = "") -> None:
+    def __init__(self, url: str, state: State) -> None:
         self.url, self.state = url, state
         self.engine: Engine = application(url)
         self.inbox: Inbox = state.inbox(SOURCE)
@@ -169,15 +169,8 @@ def hold(number: int, of: int, at: int = 0) -> str:
 
 def instant(seconds: int) -> str:
     """So many seconds after noon, as a literal."""
-    return f"'{dt.datetime(2026, 3, 1, 12) + dt.timedelta(seconds=seconds)}'"
+    return f"'{NOON + dt.timedelta(seconds=seconds)}'"
 
 
 def brief(changes: list[Change]) -> list[tuple[str, str, str]]:
     return [(change.op.value, change.table, change.subject) for change in changes]
-
-
-def copied(change: Change) -> Change:
-    return msgspec.structs.replace(change)
-
-
-Make = Callable[[Watched], FetchingCapture]

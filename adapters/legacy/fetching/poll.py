@@ -118,7 +118,7 @@ class PollCapture(FetchingCapture):
             yield Hole(where=table.name, what=what, next="mend these rows")
 
     def _more_holes(self, progress: Progress) -> Iterator[Hole]:
-        timed = any(isinstance(one.high, dict | str) for one in progress.tables.values())
+        timed = any(one.watermark and not _counts(one.high) for one in progress.tables.values())
         now = self._sessions.longest_transaction()
         longest = dt.timedelta(seconds=max(progress.longest, now.total_seconds() if now else 0.0))
         if timed and longest > self._manner.window.time:
@@ -128,6 +128,13 @@ class PollCapture(FetchingCapture):
                 what=what + "commits may lie before the window, and is found by the sweep alone",
                 next=f"make [legacy.{self._name}.poll] window longer than the longest transaction",
             )
+
+
+def _counts(high: object) -> bool:
+    """Is this (as it is kept) a growing number?"""
+    return isinstance(high, int) or (
+        isinstance(high, dict) and not high.keys().isdisjoint({"decimal", "bytes"})
+    )
 
 
 def open_poll(fetching: Fetching) -> PollCapture:

@@ -22,7 +22,7 @@ from toolkit.core.events import Catalogue, Context, storage_names
 from toolkit.core.projections import Definition, Projection
 from toolkit.core.translators import Translators
 from toolkit.ports import CapturedTable
-from toolkit.settings import CapabilitySection, Settings, read_settings
+from toolkit.settings import CapabilitySection, Settings, TableSection, read_settings
 
 T = TypeVar("T")
 
@@ -50,8 +50,9 @@ class Project:
         """The tables to capture, in the order in which the aggregates declare them."""
         section = self.settings.legacy[source]
         outbox = {table.upper() for table in section.outbox}
+        said = {table.upper(): one for table, one in section.table.items()}
         return [
-            CapturedTable(table=table, subject=column, outbox=table in outbox)
+            _captured(table, column, table in outbox, said.get(table, TableSection()))
             for aggregate in self.translators[source].aggregates
             for table, column in aggregate.tables.items()
         ]
@@ -99,6 +100,18 @@ class Project:
     def legacy_of(self, capability: CapabilitySection) -> str:
         """The legacy source that a capability's legacy read path asks."""
         return capability.legacy or next(iter(self.settings.legacy))
+
+
+def _captured(table: str, subject: str, outbox: bool, said: TableSection) -> CapturedTable:
+    return CapturedTable(
+        table=table,
+        subject=subject,
+        outbox=outbox,
+        columns=tuple(said.columns),
+        ignore=tuple(said.ignore),
+        key=tuple(said.key),
+        statement=said.statement,
+    )
 
 
 def load(folder: Path, environment: Mapping[str, str] | None = None) -> Project:

@@ -43,11 +43,19 @@ class LegacyReads(Protocol):
 
 
 class CapturedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table to capture: the column that holds its subject, its key columns, whether it is an outbox."""
+    """A table to capture: the column that holds its subject, whether it is an outbox, and what the settings say of it.
+
+    `columns` are captured and no others (none: all), or all but those in `ignore`; `key` identifies a row where the
+    table has no key of its own; `statement` asks for capture by statement where the engine has that.
+    """
 
     table: str
     subject: str
     outbox: bool = False
+    columns: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    statement: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,19 @@ class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     modules: list[str]
 
 
+class TableSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[legacy.NAME.table.TABLE]`: how one table is captured, where the whole row by its own key is not what is wanted.
+
+    `columns` are captured and no others, or all but those in `ignore`; key and subject always are. `key` identifies a
+    row where the table has no key of its own. `statement` captures once for each statement instead of each row.
+    """
+
+    columns: list[str] = []
+    ignore: list[str] = []
+    key: list[str] = []
+    statement: bool = False
+
+
 class PollSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[legacy.NAME.poll]`: tables read by a watermark column, a time or a growing number that each write moves on.
 
@@ -78,6 +91,7 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     capture: str = "trigger"
     tables: list[str] = []
     outbox: list[str] = []
+    table: dict[str, TableSection] = {}
     read_timeout: str = "5s"
     max_reads: int = 4
     chunk: int = 1000
@@ -329,8 +343,9 @@ def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
 def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     if isinstance(kind, type) and issubclass(kind, Section):
         return _struct(kind, value, path, faults)
-    if kind == dict[str, CompareRule] and isinstance(value, dict):
-        return {key: _struct(CompareRule, one, f"{path}.{key}", faults) for key, one in value.items()}
+    for section, tables in ((CompareRule, dict[str, CompareRule]), (TableSection, dict[str, TableSection])):
+        if kind == tables and isinstance(value, dict):
+            return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -377,6 +392,7 @@ def _check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
     if legacy.max_reads < 1:
         faults.append(Fault(where=f"{path}.max_reads", what="must be 1 or more"))
     _check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
+    faults.extend(_check_tables(path, legacy))
     faults.extend(_check_fetching(path, legacy))
     _check_wal(f"{path}.wal", legacy.wal, faults)
     return faults
@@ -430,6 +446,36 @@ def _check_wal(path: str, wal: WalSection, faults: list[Fault]) -> None:
         size(wal.max_retained)
     except ValueError as error:
         faults.append(Fault(where=f"{path}.max_retained", what=str(error)))
+
+
+def _check_tables(path: str, legacy: LegacySection) -> list[Fault]:
+    """Options of single tables, which triggers alone know."""
+    faults: list[Fault] = []
+    if legacy.table and legacy.capture not in ("trigger", "outbox"):
+        what = f'capture = "{legacy.capture}" does not know how single tables are captured: triggers do'
+        faults.append(Fault(where=f"{path}.table", what=what, next="leave it out"))
+    known = {table.upper() for table in (*legacy.tables, *legacy.outbox)}
+    seen: set[str] = set()
+    for name, table in legacy.table.items():
+        if name.upper() not in known or name.upper() in seen:
+            what = "is said twice" if name.upper() in seen else "is not captured"
+            faults.append(Fault(where=f"{path}.table.{name}", what=what, next="list it in tables or outbox"))
+        seen.add(name.upper())
+        _check_table(f"{path}.table.{name}", table, faults)
+    return faults
+
+
+def _check_table(path: str, table: TableSection, faults: list[Fault]) -> None:
+    if table.columns and table.ignore:
+        faults.append(
+            Fault(where=f"{path}.ignore", what="does not go with columns", next="say the one or the other")
+        )
+    for key in ("columns", "ignore", "key"):
+        names = [name.upper() for name in getattr(table, key)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            faults.append(Fault(where=f"{path}.{key}", what=f"{name} is there twice"))
+    for name in sorted({name.upper() for name in table.key} & {name.upper() for name in table.ignore}):
+        faults.append(Fault(where=f"{path}.ignore", what=f"{name} is part of the key, which is captured"))
 
 
 def _check_capability(

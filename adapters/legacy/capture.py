@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, inspect, select, text, update
 
 from adapters.engines import reading, writing
-from adapters.legacy.images import Captured, change_of, snapshot_of
+from adapters.legacy.images import Captured, Chosen, Shape, change_of, snapshot_of
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
@@ -19,6 +19,8 @@ from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
 _MARKED_AT_ONCE = 1000
+_chosen = msgspec.json.Decoder(Chosen).decode
+_shape = msgspec.json.Decoder(Shape).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
 ChangeRow = Row[tuple[object, ...]]
 
@@ -105,6 +107,9 @@ class TriggerCapture(ABC):
                 keys=_names(row.keys),
                 columns=_names(row.columns),
                 installed_at=row.installed_at,
+                statement=row.statement,
+                chosen=_chosen(row.chosen) if row.chosen else Chosen(),
+                shape=_shape(row.shape) if row.shape else Shape(),
             )
             for row in rows
         }

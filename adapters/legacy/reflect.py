@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -14,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, TextClause, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
 from adapters.legacy.reflect_samples import Sampler
 from adapters.legacy.reflect_session import looking, without_secrets
@@ -53,7 +54,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_facts(url: str, wanted: Wanted, timeout: dt.timedelta = TIMEOUT) -> Database:
     """Look at a database. Raises UsageError when nothing is there, Infrastructure when it does not answer."""
-    with looking(url, timeout) as connection:
+    with looking(url, timeout) as connection, warnings.catch_warnings():
+        # A type that SQLAlchemy does not know becomes a column that a person is asked about.
+        warnings.simplefilter("ignore", SAWarning)
         found = _Reflection(connection, wanted).database(url)
     if not found.tables:
         where = f"schema {wanted.schema}" if wanted.schema else "the database's usual schema"

@@ -15,9 +15,11 @@ from adapters.legacy import sqlite_triggers as triggers
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured
+from adapters.legacy.shapes import AGAIN, altered
 from adapters.legacy.sqlite_subjects import sqlite_order
-from adapters.legacy.sqlite_tables import affinity_of, bare, columns_of, find_table, has_rowid
+from adapters.legacy.sqlite_tables import affinity_of, bare, find_table, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
+from adapters.legacy.wanted import distinct
 from migrations.upgrade import offline_sql
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
@@ -45,14 +47,15 @@ class SqliteCapture(TriggerCapture):
             fresh = not inspect(connection).has_table(self._change.name)
             statements = [*offline_sql("sqlite", "capture"), triggers.FIRST_NUMBER] if fresh else []
             removal: list[str] = []
-            for wanted in tables:
-                table = find_table(connection, self._name, wanted)
+            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            distinct(self._name, found)
+            for table in found:
                 before = registry.get(table.table)
                 if not table.same_as(before):
                     kept = _kept(before, table)
                     statements += [*_gone(before), *triggers.create(table), triggers.register(kept)]
                 removal = [*_gone(table), *removal]
-            if not registry.keys() - {wanted.table.upper() for wanted in tables}:
+            if not registry.keys() - {table.table for table in found}:
                 removal += offline_sql("sqlite", "capture", down=True)
         return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
 
@@ -68,21 +71,16 @@ class SqliteCapture(TriggerCapture):
         return found
 
     def _holes_of(self, connection: Connection, table: Captured, there: dict[str, str]) -> Iterator[Hole]:
-        again = "remove and install capture, then backfill: changes were missed since"
         for name, sql in zip(triggers.names(table), triggers.create(table), strict=True):
             if name not in there:
-                yield Hole(where=table.table, what=f"the trigger {name} is gone", next=again)
+                yield Hole(where=table.table, what=f"the trigger {name} is gone", next=AGAIN)
             elif there[name] != sql:
-                yield Hole(where=table.table, what=f"the trigger {name} is not the one we made", next=again)
-        now = columns_of(connection, bare(table.relation))
-        for column in sorted(set(now) - set(table.columns)):
-            yield Hole(
-                where=table.table,
-                what=f"the column {column} was added and is not captured",
-                next="install capture again: the plan has the change",
-            )
-        for column in sorted(set(table.columns) - set(now)):
-            yield Hole(where=table.table, what=f"the column {column} is gone", next=again)
+                yield Hole(where=table.table, what=f"the trigger {name} is not the one we made", next=AGAIN)
+        now = shape_of(connection, bare(table.relation))
+        if now.columns:
+            yield from altered(table, now, listed=True)
+        else:
+            yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=AGAIN)
 
     def horizon(self) -> Horizon:
         """The clock, then the last number: one writer at a time commits numbers in their order."""

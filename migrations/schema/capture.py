@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, text
+from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, false, text
 
 from migrations.schema.types import BigNumber, Instant, LongText
 
@@ -67,6 +67,9 @@ def captured_table(metadata: MetaData, dialect: str) -> Table:
         Column("keys", Text, nullable=False),
         Column("columns", Text, nullable=False),
         Column("installed_at", Instant, nullable=False),
+        Column("statement", Boolean, nullable=False, server_default=false()),
+        Column("chosen", Text),
+        Column("shape", Text),
         *([Column("incarnation", String(60))] if dialect == "mysql" else ()),
         schema=schema_of(dialect),
         **MYSQL,

@@ -15,11 +15,10 @@ from adapters.read_store.trial import trial
 from toolkit.cli.output import JsonOption, emit, line, table
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.loader import load
-from toolkit.settings import FILE_NAME
 from toolkit.starting import names
 from toolkit.starting.facts import Database
 from toolkit.starting.files import Written
-from toolkit.starting.project import render
+from toolkit.starting.project import ALWAYS, render
 from toolkit.starting.proposal import Choices, propose
 from toolkit.starting.reads import reads
 from toolkit.starting.report import Report, TableReport, report
@@ -65,7 +64,7 @@ def init(
 ) -> None:
     """Read a legacy database (read-only, limited in time, in samples) and write a project to start from."""
     target = Path(folder)
-    _refuse(target, [FILE_NAME])
+    _refuse(target, ALWAYS)
     wanted = Wanted(schema=schema, tables=_patterns(tables), exclude=_patterns(exclude))
     database = read_facts(url, wanted)
     proposal = propose(database, _choices(database, name, context))

@@ -67,7 +67,7 @@ def codes_of(table: Table, column: Column) -> Codes | None:
     return Codes(
         name=name,
         table=table.name,
-        column=column.name.upper(),
+        column=column.name,
         values=values,
         named={code: str(code in _YES) for code in values} if truth else words,
         sampled=column.sample.rows if column.sample else 0,
@@ -130,7 +130,7 @@ def seems_coded(column: Column) -> str:
     if column.kind is not Kind.TEXT or sample is None or not sample.counts:
         return ""
     filled = sample.rows - sample.nulls
-    if len(sample.counts) > MOST_VALUES or filled < sample.distinct * _SEEN_EACH * 4:
+    if not 1 < len(sample.counts) <= MOST_VALUES or filled < sample.distinct * _SEEN_EACH * 4:
         return ""
     return f"only {sample.distinct} different values in {filled:,} sampled rows: is it coded?"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -97,7 +96,6 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 def shape_of(table: Table, keep: frozenset[str]) -> Shape:
     """Decide about every column; `keep` are columns (upper case) of keys and references: never codes, never left out."""
-    folded = Counter(column.name.upper() for column in table.columns)
     fields: list[Field] = []
     left_out: list[LeftOut] = []
     watermarks: list[str] = []
@@ -105,7 +103,7 @@ def shape_of(table: Table, keep: frozenset[str]) -> Shape:
         upper = column.name.upper()
         if is_watermark(column):
             watermarks.append(column.name)
-        why = _why_not(column, folded[upper] > 1, upper in keep)
+        why = _why_not(column, upper in keep)
         if why is not None:
             left_out.append(why)
         else:
@@ -120,12 +118,10 @@ def is_watermark(column: Column) -> bool:
     return dated and bool(_WATERMARK.search(names.field_name(column.name)))
 
 
-def _why_not(column: Column, doubled: bool, keep: bool) -> LeftOut | None:
+def _why_not(column: Column, keep: bool) -> LeftOut | None:
     def out(why: str, ask: bool = True) -> LeftOut:
         return LeftOut(column=column.name, why=why, ask=ask)
 
-    if doubled:
-        return out("differs from another column only in case: a captured row cannot hold both")
     if keep:
         return None
     if is_watermark(column):
@@ -133,7 +129,7 @@ def _why_not(column: Column, doubled: bool, keep: bool) -> LeftOut | None:
     if _SECRET.search(names.field_name(column.name)):
         return out("looks like a secret: no event should carry it")
     if column.kind is Kind.OTHER:
-        return out(f"{column.declared} has no form in an event yet")
+        return out(f"is of type {column.declared}, which has no form in an event yet")
     return None
 
 

@@ -12,6 +12,16 @@ from toolkit.starting.proposal import Proposal
 from toolkit.starting.reads import Read, toml
 
 SETTINGS, VALUES = "strangler.toml", "values.py"
+ALWAYS = (
+    SETTINGS,
+    vocabulary.EVENTS,
+    vocabulary.CODES,
+    rules.TRANSLATORS,
+    VALUES,
+    rules.PROJECTIONS,
+    "__init__.py",
+)
+"""The files that every project has; those in `sql` depend on what there is."""
 URL_VARIABLE = "LEGACY_URL"
 
 
@@ -68,7 +78,7 @@ def _estimate(rows: int, at_least: bool) -> str:
 
 
 def _capability(read: Read) -> Iterator[str]:
-    yield f"[capability.{read.name}]"
+    yield f"[capability.{_bare(read.name)}]"
     yield f"means = {toml(read.means)}"
     yield f"projection = [{', '.join(map(toml, read.projections))}]"
     for kind in ("legacy", "read", "keys"):
@@ -84,9 +94,14 @@ def _capability(read: Read) -> Iterator[str]:
         yield f"redact = [{', '.join(map(toml, read.redact))}]"
     if read.rules:
         yield ""
-        yield f"[capability.{read.name}.compare]"
+        yield f"[capability.{_bare(read.name)}.compare]"
         for column, rule in read.rules.items():
-            yield f"{toml(column)} = {rule}"
+            waits = "# the words of codes.py, once they are there: " if '= ""' in rule else ""
+            yield f"{waits}{toml(column)} = {rule}"
+
+
+def _bare(name: str) -> str:
+    return name if name.isascii() else toml(name)
 
 
 def _path(read: Read, kind: str) -> str:
@@ -98,9 +113,14 @@ def _sql(read: Read) -> Iterator[Written]:
         Open(file=_path(read, "legacy"), anchor="SELECT", what=one, next=f"see [capability.{read.name}]")
         for one in read.open
     ]
-    yield Written(path=_path(read, "legacy"), text=f"-- {read.means}\n{read.legacy_sql}")
+    yield Written(path=_path(read, "legacy"), text=f"-- {_commented(read.means)}\n{read.legacy_sql}")
     yield Written(path=_path(read, "read"), text=read.read_sql, open=tuple(legacy))
     yield Written(path=_path(read, "keys"), text=read.keys_sql)
+
+
+def _commented(text: str) -> str:
+    """A colon would be taken for a parameter there, too."""
+    return " ".join(text.replace(":", " ").split())
 
 
 def _values(proposal: Proposal) -> Written:

@@ -133,6 +133,9 @@ def skip(tables: Sequence[Table]) -> list[Skipped]:
         elif folded[table.name.upper()] > 1:
             why = "another table's name differs only in case, and capture could not tell them apart"
             found.append(Skipped(table=table.name, why=why, next="rename one of them"))
+        elif double := _doubled(table):
+            why = f"its columns {', '.join(double)} differ only in case, and are one to translators"
+            found.append(Skipped(table=table.name, why=why, next="rename one of them"))
         elif {column.name.upper() for column in table.columns} >= _OUTBOX:
             why = (
                 "it is an outbox in Debezium's layout: what the application says there is better than any row"
@@ -146,9 +149,16 @@ def skip(tables: Sequence[Table]) -> list[Skipped]:
                 "it has no primary key and no unique index over columns that are never NULL, so that a row that "
                 "backfill finds has no name of its own"
             )
-            next_step = "give it a key, or read it where it is"
+            next_step = (
+                "give it a key, name the columns that identify a row ([legacy.NAME.table.T] key), or leave it"
+            )
             found.append(Skipped(table=table.name, why=why, next=next_step))
     return found
+
+
+def _doubled(table: Table) -> list[str]:
+    folded = Counter(column.name.upper() for column in table.columns)
+    return [column.name for column in table.columns if folded[column.name.upper()] > 1]
 
 
 class _Taken:

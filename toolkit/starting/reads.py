@@ -52,12 +52,14 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True):
 
 def reads(proposal: Proposal, trial: Try) -> list[Read]:
     """Propose the capabilities."""
-    captured = [one for one in proposal.database.views if one.columns and proposal.entries]
-    if captured:
-        return [_view(proposal, one, trial) for one in captured]
+    views = [one for one in proposal.database.views if one.columns and proposal.entries]
     roots = [one for one in proposal.entries if one.member.role is not Role.CHILD]
-    telling = [one for one in roots if one.member.role is Role.ROOT]
-    return [_root(proposal, one) for one in telling or roots]
+    telling = [one for one in roots if one.member.role is Role.ROOT] or roots
+    made = [_view(proposal, one, trial) for one in views] or [_root(proposal, one) for one in telling]
+    taken: list[str] = []
+    for one in made:
+        taken.append(names.unique(one.name, taken))
+    return [msgspec.structs.replace(one, name=name) for one, name in zip(made, taken, strict=True)]
 
 
 def ddl(entry: Entry) -> str:
@@ -115,15 +117,24 @@ def _root(proposal: Proposal, entry: Entry) -> Read:
         rows=tuple(rows),
         legacy_sql=f"SELECT\n  {_lines(shown)}\nFROM {table.relation}\nWHERE {where}\n",
         read_sql=f"SELECT\n{reading}\nFROM {quoted(entry.projection)}\nWHERE {quoted(entry.subject.name)} = {asked}\n",
-        keys_sql=f"SELECT DISTINCT {column.spelled} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
+        keys_sql=f"SELECT DISTINCT {_as_asked(column, dialect)} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
         rules=dict(_rules((one.name, one) for one in own)),
         redact=tuple(one.name for one in own if one.personal),
         open=("no view says how it is read today: put the statement that the application sends here",),
     )
 
 
+def _as_asked(column: Column, dialect: str) -> str:
+    """A key as a consumer asks with it: a UUID is text to everybody but the engine."""
+    return f"CAST({column.spelled} AS TEXT)" if _is_uuid(column, dialect) else column.spelled
+
+
+def _is_uuid(column: Column, dialect: str) -> bool:
+    return dialect == "postgresql" and "uuid" in column.declared.lower()
+
+
 def _own_parameter(name: str, column: Column, dialect: str) -> str:
-    if dialect == "postgresql" and column.kind is Kind.TEXT and "uuid" in column.declared.lower():
+    if _is_uuid(column, dialect):
         return f"CAST(:{name} AS UUID)"
     return parameter(name, column.kind, dialect)
 
@@ -135,6 +146,12 @@ def _lines(parts: Sequence[str]) -> str:
 def _legacy(field: Field, dialect: str) -> str:
     """A column of the legacy answer, where what means nothing is NULL, as in the events."""
     spelled, sample = field.column.spelled, field.column.sample
+    if field.type == "str" and field.column.kind in (Kind.DATE, Kind.INSTANT, Kind.LOCAL):
+        return (
+            spelled
+            if dialect == "sqlite"
+            else f"CAST({spelled} AS {'TEXT' if dialect == 'postgresql' else 'CHAR'})"
+        )
     if field.day_number and sample is not None and sample.zeros:
         return f"NULLIF({spelled}, 0)"
     if field.codes is not None and sample is not None and any(not code.strip() for code in sample.counts):
@@ -153,8 +170,8 @@ def _rules(shown: Iterator[tuple[str, Field]] | Sequence[tuple[str, Field]]) -> 
                 f"{toml(code)} = {toml(word.lower() if field.codes.truth else word)}"
                 for code, word in named.items()
             ]
-            if pairs and not field.codes.unnamed:
-                yield name, f"{{ map = {{ {', '.join(pairs)} }} }}"
+            pairs += [f'{toml(code)} = ""' for code in field.codes.unnamed]
+            yield name, f"{{ map = {{ {', '.join(pairs)} }} }}"
         elif field.column.kind is Kind.LOCAL and field.type == "dt.datetime":
             yield name, '{ zone = "UTC" }'
 
@@ -197,7 +214,7 @@ def _view(proposal: Proposal, view: View, trial: Try) -> Read:
         rows=rows,
         legacy_sql=f"SELECT\n  {_lines(listed)}\nFROM {view.relation} v\nWHERE v.{key.column.spelled} = {asked}\n",
         read_sql=over,
-        keys_sql=_keys(view, key),
+        keys_sql=_keys(view, key, proposal.database.dialect),
         rules=dict(_rules(same)),
         redact=tuple(name for name in shown if name in entries and entries[name].personal),
         open=tuple(open_),
@@ -294,7 +311,7 @@ def _coded(uses: Sequence[Entry]) -> list[str]:
         f"{one.projection}.{field.name}"
         for one in uses
         for field in one.fields
-        if field.codes is not None and not field.codes.enum
+        if field.codes is not None and not field.codes.enum and set(field.codes.values) - {"0", "1"}
     ]
     return (
         [f"the view's text speaks legacy codes where the projections have words: {', '.join(coded)}"]
@@ -338,10 +355,11 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
     return f"SELECT\n  {text}\nFROM {quoted(best.projection)}\n{where}\n", [best], missing
 
 
-def _keys(view: View, key: _Key) -> str:
+def _keys(view: View, key: _Key, dialect: str) -> str:
     if view.records or key.entry is None:
         column = f"v.{key.column.spelled}"
-        return f"SELECT DISTINCT {column} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
+        shown = f"CAST({column} AS TEXT)" if _is_uuid(key.column, dialect) else column
+        return f"SELECT DISTINCT {shown} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
     table = key.entry.table
-    spelled = table.column(key.entry.subject.columns[0]).spelled
-    return f"SELECT {spelled} AS {key.name} FROM {table.relation} ORDER BY 1\n"
+    shown = _as_asked(table.column(key.entry.subject.columns[0]), dialect)
+    return f"SELECT {shown} AS {key.name} FROM {table.relation} ORDER BY 1\n"

@@ -13,6 +13,8 @@ from sqlalchemy.pool import NullPool
 from adapters.doctor.race import SqlTrack
 from adapters.doctor.race_engines import open_track
 from tests.doctor.world import execute
+from tests.support.insurer import make_insurer
+from tests.support.waiting import wait_until
 from toolkit.core.errors import Refused, UsageError
 from toolkit.diagnosis import TABLE
 from toolkit.questions.race import attempts, judge, meaning, race
@@ -90,6 +92,31 @@ def test_what_commits_late_is_lost_by_who_remembers_the_last_number_and_found_by
         assert naive.poll() == []
         assert ours.poll() == [("a", 0)]
         assert naive.poll() == ours.poll() == []
+
+
+def test_numbers_that_sessions_draw_in_advance_disorder_who_polls_by_them_and_not_us(
+    postgres_url: str,
+) -> None:
+    execute(postgres_url, *OUTBOX["postgres"])
+    with closing(open_track(postgres_url, "outbox")) as track, ExitStack() as sessions:
+        track.open()
+        early, late = (sessions.enter_context(closing(track.writer())) for _ in range(2))
+        naive, ours = (sessions.enter_context(closing(one)) for one in (track.naive(), track.ours()))
+        for session, mark in ((early, ("b", 0)), (late, ("a", 0)), (early, ("a", 1))):
+            session.write([mark])
+            session.commit()
+        assert naive.poll() == [("b", 0), ("a", 1), ("a", 0)]
+        assert ours.poll() == [("b", 0), ("a", 0), ("a", 1)]
+
+
+def test_a_race_that_is_terminated_tells_what_it_found_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    insurer = make_insurer(tmp_path / "project", {}, size=5)
+    before = tables(insurer.legacy)
+    with insurer.running("doctor", "race", "--seconds", "60", "--writers", "2", "--write") as child:
+        wait_until(lambda: TABLE in tables(insurer.legacy), what="the race to begin")
+        assert child.terminate() == 0
+    assert "not yet marked" in child.output
+    assert tables(insurer.legacy) == before
 
 
 def test_a_race_loses_nothing_of_ours_and_leaves_nothing_behind(

@@ -61,6 +61,8 @@ class Patient:
     where: str
     capture: str = ""
     """how changes are obtained from it; empty where none are"""
+    slot: str = ""
+    """the replication slot that the project names for it"""
     connections: int = 2
     """how many we open at most"""
     tables: tuple[CapturedTable, ...] = ()

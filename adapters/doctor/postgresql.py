@@ -191,8 +191,7 @@ class PostgresDoctor:
         return slots(patient, self._rows("slots"))
 
     def _log(self, patient: Patient) -> Iterator[Ailment]:
-        names = [one.table.lower() for one in patient.tables]
-        return capture_from_log(patient, self._state, self._rows("publications", names=names))
+        return capture_from_log(patient, self._state)
 
     def _replica_roles(self, patient: Patient) -> Iterator[Ailment]:
         for row in self._rows("replica_roles") if patient.capture else ():

@@ -9,31 +9,34 @@ from toolkit.core.ailments import Ailment, Severity
 from toolkit.diagnosis import Patient
 
 OURS = "strangler"
-"""Slots of ours begin with this. They are asked by SQL, so that they are not active between two looks."""
+"""Slots of ours begin with this, unless the project names them."""
 
 
 def slots(patient: Patient, rows: Sequence[Row]) -> Iterator[Ailment]:
-    """Slots that hold back the log or vacuum, or that have lost what they were kept for."""
+    """Slots that hold back the log or vacuum, or that have lost what they were kept for.
+
+    The slot that capture reads is left to capture, which tells its holes. One of ours in another database is asked by
+    SQL, so that it is not active between two looks; one here that nothing of this project reads was left behind.
+    """
     for row in rows:
-        held, ours = int(row["retained_bytes"]), str(row["slot"]).startswith(OURS)
+        ours = str(row["slot"]).startswith(OURS) or row["slot"] == patient.slot
+        if ours and row["here"] and patient.capture == "wal":
+            continue
+        held, idles = int(row["retained_bytes"]), not row["active"] and not (ours and not row["here"])
         evidence = figures(
             row, "slot", "kind", "active", "wal_status", "retained_bytes", "pinned_transactions"
         )
         drop = f"SELECT pg_drop_replication_slot('{row['slot']}')"
         if row["wal_status"] == "lost":
-            again = "capture has a gap: remove and install capture, then backfill" if ours else drop
             yield Ailment(
                 where=patient.where,
                 what=f"the slot {row['slot']} has lost the log that it was kept for",
-                next=again,
+                next=drop,
                 severity=Severity.BROKEN,
                 evidence=evidence,
             )
             continue
-        if row["active"]:
-            reasons = []
-        else:
-            reasons = [] if ours else ["is not active"]
+        reasons = ["is not active"] if idles else []
         if row["wal_status"] not in ("reserved", "extended"):
             reasons.append(f"is {row['wal_status']}: its log may be removed at any time")
         if held > patient.limits.retained:
@@ -51,8 +54,8 @@ def slots(patient: Patient, rows: Sequence[Row]) -> Iterator[Ailment]:
             )
 
 
-def capture_from_log(patient: Patient, server: Row, published: Sequence[Row]) -> Iterator[Ailment]:
-    """What capture from the log asks of the server, and which tables are not in any publication."""
+def capture_from_log(patient: Patient, server: Row) -> Iterator[Ailment]:
+    """What capture from the log asks of the server."""
     if server["wal_level"] != "logical":
         yield Ailment(
             where=patient.where,
@@ -67,12 +70,11 @@ def capture_from_log(patient: Patient, server: Row, published: Sequence[Row]) ->
             next=f'ALTER ROLE "{server["role"]}" REPLICATION',
             evidence=figures(server, "role"),
         )
-    for row in published:
-        if not row["published"]:
-            yield Ailment(
-                where=patient.where,
-                what=f"no publication holds {row['table']}: its changes are not in the stream",
-                next="strangler capture install",
-                severity=Severity.RISK,
-                evidence=figures(row, "table"),
-            )
+    if int(server["slots_left"]) < 1:
+        yield Ailment(
+            where=patient.where,
+            what="no replication slot is left: capture cannot be installed, nor installed anew",
+            next="drop a slot that nobody reads, or raise max_replication_slots and restart the server",
+            severity=Severity.RISK,
+            evidence=figures(server, "slots_left"),
+        )

@@ -64,7 +64,7 @@ class SqlTrack(ABC):
             with told(), engine.connect() as connection:
                 self._rows = self._columns_of(connection) if outbox else []
                 self.columns = [_column(row) for row in self._rows]
-                self._last = _ordering(outbox, self.columns) if outbox else None
+                self._last = self._remembered() if outbox else None
                 self.settings = self._settings(connection)
         except BaseException:
             engine.dispose()
@@ -90,6 +90,17 @@ class SqlTrack(ABC):
 
     # --- the table
 
+    def _remembered(self) -> Column | None:
+        """What a poller of this table would remember: the number that the engine gives, or else an instant.
+
+        A table that has neither (its ids are random) is given a number, as it would need one for such a poller.
+        """
+        for fits in (lambda one: one.numbers, lambda one: one.kind in _INSTANTS):
+            for one in self.columns:
+                if fits(one):
+                    return one
+        return None
+
     def _columns_of(self, connection: Connection) -> Sequence[Any]:
         asked = text(sql_of("race", self.name))
         rows = connection.execute(asked, {"name": self._outbox}).mappings().all()
@@ -100,7 +111,9 @@ class SqlTrack(ABC):
     @property
     def ordering(self) -> str:
         """The column that the naive poller remembers the last value of."""
-        return "id" if self._last is None else self._last.name
+        if self._last is not None:
+            return self._last.name
+        return self.number if self._outbox else "id"
 
     def open(self) -> None:
         """Make the table. Raises Refused when there is one already."""
@@ -263,18 +276,6 @@ def _column(row: Any) -> Column:
         type=str(row.get("type") or ""),
         cache=row.get("cache"),
         increment=row.get("increment"),
-    )
-
-
-def _ordering(outbox: str, columns: Sequence[Column]) -> Column:
-    """What a poller of this table would remember: the number that the engine gives, or else an instant."""
-    for fits in (lambda one: one.numbers, lambda one: one.kind in _INSTANTS):
-        for one in columns:
-            if fits(one):
-                return one
-    raise UsageError(
-        f"{outbox} has no number that the engine gives, and no instant: no poller could remember where it stands. "
-        "Run without --outbox"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -132,9 +133,9 @@ class MariaDbTrack(SqlTrack):
 
     def __init__(self, engine: Engine, outbox: str = "") -> None:
         super().__init__(engine, outbox)
-        drawn = next((one.name for one in self.columns if one.identity), "" if outbox else "id")
-        self._drawn = drawn  # a table has one AUTO_INCREMENT column at most
-        self.number = drawn or "strangler_number"
+        # A table has one AUTO_INCREMENT column at most.
+        self._drawn = next((one.name for one in self.columns if one.identity), "" if outbox else "id")
+        self.number = self._drawn or self.number
 
     @property
     def relation(self) -> str:
@@ -197,9 +198,12 @@ class SqliteTrack(SqlTrack):
 
     name = "sqlite"
 
-    def __init__(self, engine: Engine, outbox: str = "") -> None:
-        super().__init__(engine, outbox)
-        self.number = next((one.name for one in self.columns if one.identity), "rowid" if outbox else "id")
+    number = "id"
+
+    def _columns_of(self, connection: Connection) -> Sequence[Any]:
+        rows = super()._columns_of(connection)
+        self.number = next((str(row["name"]) for row in rows if row["identity"]), "rowid")
+        return rows
 
     @property
     def relation(self) -> str:
@@ -228,8 +232,10 @@ class SqliteTrack(SqlTrack):
     @property
     def ordering(self) -> str:
         """Every row has a number of its own here."""
-        named = super().ordering
-        return named if self._last is None or self._last.identity else "rowid"
+        return self.number
+
+    def _remembered(self) -> Column | None:
+        return None
 
     def _settings(self, connection: Connection) -> dict[str, Figure]:
         return {

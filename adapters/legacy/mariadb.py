@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event, text
 
+from adapters.doctor.mariadb import MariaDbDoctor
 from adapters.engines import open_engine, reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, LOCK_TIMEOUT, Slots, judged
 from adapters.legacy.mariadb_capture import MariadbCapture, cancelled, clock, refused
 from adapters.legacy.mariadb_tables import is_mariadb
 from adapters.legacy.mariadb_triggers import SESSION
+from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration
 
@@ -53,6 +55,11 @@ class MariadbSource:
             rows = connection.execute(text(sql), dict(parameters)).mappings()
             found = [{name.lower(): value for name, value in row.items()} for row in rows]
             return Answer(rows=found, instant=clock(connection))
+
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked of the server about its ailments, in the same guarded sessions."""
+        doctor = MariaDbDoctor(lambda sql, given: self.query(sql, given, timeout=self._timeout).rows)
+        return doctor.checks(patient)
 
     def close(self) -> None:
         """Close all connections."""

@@ -30,6 +30,7 @@ from adapters.legacy.mariadb_tables import (
 from adapters.legacy.mariadb_undo import State, restore, state_of
 from adapters.legacy.mariadb_values import image, subject
 from adapters.legacy.subjects import SubjectOrder
+from adapters.legacy.wanted import distinct
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
@@ -100,12 +101,13 @@ class MariadbCapture(TriggerCapture):
             known = knows_transactions(connection)
             statements = self._tables_of_ours(connection)
             removal: list[str] = []
-            for wanted in tables:
-                table = find_table(connection, self._name, wanted)
+            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            distinct(self._name, [table.captured for table in found])
+            for table in found:
                 before = registry.get(table.captured.table)
                 statements += self._missing(connection, table, before, transactions=known)
                 removal = [*triggers.drop(table.captured), triggers.unregister(table.captured), *removal]
-            if not registry.keys() - {wanted.table.upper() for wanted in tables}:
+            if not registry.keys() - {table.captured.table for table in found}:
                 removal += triggers.drop_tables()
         if statements:
             statements.insert(0, triggers.SESSION)

@@ -15,14 +15,16 @@ from adapters.legacy.mariadb_tables import (
     columns_of,
     incarnation,
     is_mariadb,
+    may_see_triggers,
     parts,
     query,
+    shape_of,
     triggers_of,
 )
 from adapters.legacy.mariadb_values import Column, quoted
+from adapters.legacy.shapes import AGAIN, altered
 from toolkit.ports import Hole
 
-_AGAIN = "remove and install capture, then backfill: changes were missed since"
 _ANEW = "install capture again: the plan has the change"
 
 
@@ -30,11 +32,14 @@ def holes_of(connection: Connection, table: Captured, home: str) -> Iterator[Hol
     """The holes of one captured table."""
     columns = columns_of(connection, table)
     if not columns:
-        yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=_AGAIN)
+        yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=AGAIN)
         return
+    shape = shape_of(connection, table)
     yield from _engine(connection, table)
-    yield from _columns(table, columns)
-    yield from _triggers(connection, table, columns, home)
+    if table.subject not in shape.columns:
+        yield Hole(where=table.table, what=f"the subject column {table.subject} is gone", next=AGAIN)
+    yield from altered(table, shape, listed=True)
+    yield from _triggers(connection, table, columns if shape == table.shape else (), home)
     if not table.outbox:
         yield from _cascades(connection, table)
         yield from _vanished(connection, table, columns)
@@ -74,32 +79,24 @@ def _engine(connection: Connection, table: Captured) -> Iterator[Hole]:
         yield Hole(where=table.table, what=what, next="ALTER TABLE ... ENGINE = InnoDB, then backfill")
 
 
-def _columns(table: Captured, columns: tuple[Column, ...]) -> Iterator[Hole]:
-    now = {one.name for one in columns}
-    for column in sorted(now - set(table.columns)):
-        yield Hole(where=table.table, what=f"the column {column} was added and is not captured", next=_ANEW)
-    for column in sorted(set(table.columns) - now):
-        gone = f"the column {column} is gone"
-        if column == table.subject:
-            yield Hole(where=table.table, what=f"the subject column {column} is gone", next=_AGAIN)
-        else:
-            yield Hole(where=table.table, what=f"{gone}, and missing in the changes since", next=_ANEW)
-
-
 def _triggers(
     connection: Connection, table: Captured, columns: tuple[Column, ...], home: str
 ) -> Iterator[Hole]:
     there = triggers_of(connection, table)
+    if not there and not may_see_triggers(connection):
+        what = "this account may not see its triggers, so nobody watches them"
+        yield Hole(where=table.table, what=what, next="grant it TRIGGER on the captured tables")
+        return
     for name in triggers.names(table).values():
         if name not in there:
-            yield Hole(where=table.table, what=f"the trigger {name} is gone", next=_AGAIN)
-    if {one.name for one in columns} != set(table.columns):
-        return  # said already
-    now = Table(captured=table, columns=columns)
+            yield Hole(where=table.table, what=f"the trigger {name} is gone", next=AGAIN)
+    if not columns:
+        return  # the table is another one: that has been said
+    now = Table(captured=table, columns=tuple(one for one in columns if one.name in table.columns))
     ours = [triggers.bodies(now, home, transactions=known) for known in (True, False)]
     for name, body in there.items():
         if name in ours[0] and all(body != one[name] for one in ours):
-            what = f"the trigger {name} is not the one that these columns need: a type was changed, or the trigger"
+            what = f"the trigger {name} is not the one that we make"
             yield Hole(where=table.table, what=what, next=_ANEW)
 
 
@@ -125,10 +122,10 @@ def _vanished(connection: Connection, table: Captured, columns: tuple[Column, ..
         and then != now
         and then.partition("@")[2] == now.partition("@")[2]
     ):
-        yield Hole(where=table.table, what="the table was truncated, which fires no trigger", next=_AGAIN)
+        yield Hole(where=table.table, what="the table was truncated, which fires no trigger", next=AGAIN)
     elif row := _missing_row(connection, table, columns):
         what = f"the row {row} is gone, and no change tells of it: TRUNCATE, or a foreign key's rule"
-        yield Hole(where=table.table, what=what, next=_AGAIN)
+        yield Hole(where=table.table, what=what, next=AGAIN)
 
 
 def _missing_row(connection: Connection, table: Captured, columns: tuple[Column, ...]) -> str:

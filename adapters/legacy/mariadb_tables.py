@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Shape
 from adapters.legacy.mariadb_values import Column, quoted
+from adapters.legacy.wanted import spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
@@ -41,9 +42,7 @@ def query(name: str) -> TextClause:
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Table:
-    """The table as the engine spells it. Raises UsageError when it, its subject or a key is missing, or when it is of
-    an engine without transactions.
-    """
+    """The table as the engine spells it. Raises UsageError when it cannot be captured, or not as it is wanted."""
     where = f"legacy source {source}, table {wanted.table}"
     schema, name = _place(connection, where, wanted.table)
     rows = connection.execute(query("columns"), {"schema": schema, "name": name}).all()
@@ -60,28 +59,41 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
             f"{where}: its engine {rows[0].engine} has no transactions, so that a change could be recorded and not "
             "happen, or happen and not be recorded; ALTER TABLE ... ENGINE = InnoDB, or leave it out"
         )
-    columns = tuple(_column(row) for row in rows)
-    subject = next((one.name for one in columns if one.name.upper() == wanted.subject.upper()), None)
-    if subject is None:
-        listed = ", ".join(one.name for one in columns)
-        raise UsageError(f"{where}: there is no column {wanted.subject}; there are {listed}")
-    keys = _keys(connection, schema, found[0])
-    if not keys:
+    if wanted.statement:
         raise UsageError(
-            f"{where}: no primary key and no unique index over columns that are NOT NULL, so that a row found by "
-            "backfill has no name of its own; give the table one, or leave it out"
+            f"{where}: statement = true is not possible: MariaDB and MySQL have row triggers only; leave it out"
         )
-    return Table(
-        captured=Captured(
-            table=wanted.table.upper(),
-            relation=f"{quoted(schema)}.{quoted(found[0])}",
-            subject=subject,
-            outbox=wanted.outbox,
-            keys=keys,
-            columns=tuple(one.name for one in columns),
-        ),
-        columns=columns,
+    columns = tuple(_column(row) for row in rows)
+    captured = spelt(
+        wanted, where, f"{quoted(schema)}.{quoted(found[0])}", _shape(connection, schema, found[0], columns)
     )
+    if set(captured.keys) != set(captured.shape.key) and not set(captured.shape.key) < set(captured.keys):
+        _look_at_key(connection, where, captured)
+    return Table(captured=captured, columns=tuple(one for one in columns if one.name in captured.columns))
+
+
+def shape_of(connection: Connection, captured: Captured) -> Shape:
+    """What a captured table is like now; without columns when it is gone."""
+    schema, name = parts(captured.relation)
+    return _shape(connection, schema, name, columns_of(connection, captured))
+
+
+def _shape(connection: Connection, schema: str, name: str, columns: tuple[Column, ...]) -> Shape:
+    return Shape(columns={one.name: one.type for one in columns}, key=_keys(connection, schema, name))
+
+
+def _look_at_key(connection: Connection, where: str, table: Captured) -> None:
+    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
+    columns = ", ".join(quoted(name) for name in table.keys)
+    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
+    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
+    if connection.exec_driver_sql(twice).scalar() is not None:
+        raise UsageError(
+            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
+        )
+    null = f"SELECT 1 FROM {table.relation} WHERE {empty or '0'} LIMIT 1"
+    if connection.exec_driver_sql(null).scalar() is not None:
+        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
 
 
 def columns_of(connection: Connection, captured: Captured) -> tuple[Column, ...]:
@@ -100,18 +112,20 @@ def parts(relation: str) -> tuple[str, str]:
 def incarnation(connection: Connection, captured: Captured) -> str | None:
     """Which file of InnoDB the table is, and when it was defined: TRUNCATE changes the first and not the second.
 
-    None where we may not know: it takes the privilege PROCESS.
+    None where we may not know (it takes the privilege PROCESS), and of a table that was defined just now: the engine notes
+    whole seconds.
     """
     schema, name = parts(captured.relation)
     view = "INNODB_SYS_TABLES" if is_mariadb(connection) else "INNODB_TABLES"
-    if not may_process(connection):
-        return None
     sql = (
         f"SELECT concat(i.TABLE_ID, '@', t.CREATE_TIME) FROM information_schema.{view} i"
         " JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = :schema AND t.TABLE_NAME = :name"
-        " WHERE i.NAME = concat(:schema, '/', :name)"
+        " WHERE i.NAME = concat(:schema, '/', :name) AND t.CREATE_TIME < sysdate() - INTERVAL 1 SECOND"
     )
-    found = connection.scalar(text(sql), {"schema": schema, "name": name})
+    try:
+        found = connection.scalar(text(sql), {"schema": schema, "name": name})
+    except DBAPIError:  # no privilege
+        return None
     return None if found is None else str(found)
 
 
@@ -120,17 +134,18 @@ def is_mariadb(connection: Connection) -> bool:
     return bool(getattr(connection.dialect, "is_mariadb", False))
 
 
-def may_process(connection: Connection) -> bool:
-    """Has this account the privilege PROCESS?"""
-    sql = "SELECT count(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS'"
-    return bool(connection.scalar(text(sql)))
-
-
 def triggers_of(connection: Connection, captured: Captured) -> dict[str, str]:
     """The triggers of ours on a table: what they do, by name."""
     schema, name = parts(captured.relation)
     rows = connection.execute(query("triggers"), {"schema": schema})
     return {row.name: row.body for row in rows if row.table_name == name}
+
+
+def may_see_triggers(connection: Connection) -> bool:
+    """Only the privilege TRIGGER shows a table's triggers; without it they seem to be gone."""
+    views = ("USER_PRIVILEGES", "SCHEMA_PRIVILEGES", "TABLE_PRIVILEGES")
+    each = [f"SELECT 1 FROM information_schema.{view} WHERE PRIVILEGE_TYPE = 'TRIGGER'" for view in views]
+    return connection.execute(text(" UNION ALL ".join(each))).first() is not None
 
 
 def knows_transactions(connection: Connection) -> bool:

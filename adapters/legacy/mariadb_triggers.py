@@ -7,7 +7,7 @@ import textwrap
 
 import msgspec
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Chosen
 from adapters.legacy.mariadb_tables import Table, parts, statement
 from adapters.legacy.mariadb_values import image, literal, pieces, quoted, subject
 from migrations.upgrade import offline_sql
@@ -37,6 +37,8 @@ _TRANSACTION = """\
     SET s_transaction = @strangler_transaction;
   END IF;
 """
+# Where some columns are captured, a change of the others alone is none. Compared with their padding and case.
+_CHANGED = "ELSEIF NOT CAST(s_old AS BINARY) <=> CAST(s_new AS BINARY) THEN"
 
 
 def create_tables() -> tuple[str, ...]:
@@ -94,13 +96,14 @@ def drop(table: Captured) -> tuple[str, ...]:
 def register(table: Captured, incarnation: str | None) -> str:
     """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
     values = [literal(table.table), literal(table.relation), literal(table.subject), str(int(table.outbox))]
-    values += [literal(msgspec.json.encode(value).decode()) for value in (table.keys, table.columns)]
+    noted = (table.keys, table.columns, table.chosen, table.shape)
+    values += [literal(msgspec.json.encode(value).decode()) for value in noted]
     at = table.installed_at
     values.append(NOW if at is None else literal(f"{at:%Y-%m-%d %H:%M:%S.%f}"))
     values.append("NULL" if incarnation is None else literal(incarnation))
     return (
         "INSERT INTO strangler_captured"
-        " (table_name, relation, subject, outbox, `keys`, `columns`, installed_at, incarnation)"
+        " (table_name, relation, subject, outbox, `keys`, `columns`, chosen, shape, installed_at, incarnation)"
         f" VALUES ({', '.join(values)})"
     )
 
@@ -130,11 +133,11 @@ def _body(table: Table, home: str, verb: str, *, transactions: bool) -> str:
     if old and new:
         # A row that moves to another subject leaves the one and comes to the other: both must hear of it.
         parts_.append(
-            "  IF s_old_subject <=> s_new_subject THEN\n"
-            f"  {record.of('update', 's_new_subject', 's_old', 's_new')}"
-            "  ELSE\n"
+            "  IF NOT s_old_subject <=> s_new_subject THEN\n"
             f"  {record.of('delete', 's_old_subject', 's_old', 'NULL')}"
             f"  {record.of('insert', 's_new_subject', 'NULL', 's_new')}"
+            f"  {_CHANGED if table.captured.chosen != Chosen() else 'ELSE'}\n"
+            f"  {record.of('update', 's_new_subject', 's_old', 's_new')}"
             "  END IF;\n"
         )
     elif new:
@@ -147,9 +150,10 @@ def _body(table: Table, home: str, verb: str, *, transactions: bool) -> str:
 def _image(table: Table, name: str) -> str:
     row, into = name.upper(), f"s_{name}"
     one_by_one = [
-        f"    SET {into} = coalesce(concat({into}, {piece}), {into});" for piece in pieces(row, table.columns)
+        f"    SET s_piece = concat({piece});\n    SET {into} = coalesce(concat({into}, s_piece), {into});"
+        for piece in pieces(row, table.columns)
     ]
-    text = "\n".join(line for line in statement("image").splitlines() if not line.startswith("--"))
+    text = "\n".join(line for line in statement("image").splitlines() if not line.lstrip().startswith("--"))
     return (
         text.format(
             into=into,

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.core.errors import Infrastructure
+from toolkit.core.errors import Infrastructure, UsageError
 from toolkit.diagnosis import Check, Patient
 
 _MESSAGE = 1_000_000
@@ -50,7 +50,10 @@ class KafkaDoctor:
         return found
 
     def _brokers(self) -> Iterator[Ailment]:
-        metadata = self._admin.list_topics(timeout=self._answer)
+        try:
+            metadata = self._admin.list_topics(timeout=self._answer)
+        except KafkaException as error:
+            raise Infrastructure(f"Kafka does not answer: {error.args[0]}") from error
         for number in sorted(metadata.brokers)[:1]:
             yield from brokers(self._settings(ResourceType.BROKER, str(number)))
 
@@ -59,6 +62,8 @@ class KafkaDoctor:
         try:
             found = futures[name].result()
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return  # whoever compares topics with the project says so
             raise Infrastructure(f"Kafka does not describe {name}: {error.args[0]}") from error
         parts = found.partitions
         topic = Topic(
@@ -73,7 +78,11 @@ class KafkaDoctor:
     def _settings(self, kind: Any, name: str) -> dict[str, str]:
         resource = ConfigResource(kind, name)
         future = self._admin.describe_configs([resource], request_timeout=self._answer)[resource]
-        return {one.name: one.value for one in future.result().values() if one.value is not None}
+        try:
+            found = future.result()
+        except KafkaException as error:
+            raise UsageError(f"Kafka does not tell the settings of {name}: {error.args[0]}") from error
+        return {one.name: one.value for one in found.values() if one.value is not None}
 
 
 def ailments(topic: Topic, sent: Mapping[str, str]) -> Iterator[Ailment]:

@@ -103,30 +103,33 @@ def test_a_slot_that_nobody_reads_holds_back_the_log(url: str, doctor: PostgresD
         execute(url, "SELECT pg_drop_replication_slot('left_behind')")
 
 
-def test_a_slot_of_ours_is_idle_between_two_looks_and_judged_by_what_it_holds_back(
-    url: str, doctor: PostgresDoctor
+def test_the_slot_that_capture_reads_is_left_to_capture_and_one_left_behind_is_told(
+    url: str, doctor: PostgresDoctor, postgres_server: PostgresServer
 ) -> None:
     execute(url, "SELECT pg_create_logical_replication_slot('strangler_crm', 'pgoutput')")
     try:
-        assert not [one for one in examined(doctor, Limits()).findings if "strangler_crm" in one.what]
+        reading = examined(doctor, capture="wal", tables=(POLICY,))
+        assert not [one for one in reading.findings if "strangler_crm" in one.what]
+        assert "is not active" in found(doctor, "the slot strangler_crm", Limits(), **CAPTURED).what
+        elsewhere = PostgresDoctor(ask_of(postgres_server.url()))
+        assert not [one for one in examined(elsewhere, Limits()).findings if "strangler_crm" in one.what]
         execute(url, "INSERT INTO polmast VALUES (100001, 'P', 'N')")
-        assert "holds back more log" in found(doctor, "the slot strangler_crm").what
+        assert "holds back more log" in found(elsewhere, "the slot strangler_crm").what
     finally:
         execute(url, "SELECT pg_drop_replication_slot('strangler_crm')")
 
 
-def test_capture_from_the_log_wants_wal_level_logical_and_a_publication() -> None:
-    server = PostgresServer(wal_level="replica", max_wal_senders="0", max_replication_slots="3")
+def test_capture_from_the_log_wants_wal_level_logical_a_right_and_a_slot() -> None:
+    server = PostgresServer(wal_level="replica", max_wal_senders="0", max_replication_slots="0")
     server.start()
     try:
-        url = server.url()
-        execute(url, "CREATE TABLE polmast (pol_no text PRIMARY KEY)")
-        doctor = PostgresDoctor(ask_of(url))
-        one = found(doctor, "wal_level is replica", capture="wal", tables=(POLICY,))
-        assert one.severity is Severity.BROKEN
-        assert "ALTER SYSTEM SET wal_level = logical" in one.next
-        unpublished = found(doctor, "no publication holds polmast", capture="wal", tables=(POLICY,))
-        assert unpublished.next == "strangler capture install"
+        execute(server.url(), "CREATE ROLE plain LOGIN")
+        doctor = PostgresDoctor(ask_of(server.url(user="plain")))
+        level = found(doctor, "wal_level is replica", capture="wal")
+        assert level.severity is Severity.BROKEN
+        assert "ALTER SYSTEM SET wal_level = logical" in level.next
+        assert found(doctor, "may not use", capture="wal").next == 'ALTER ROLE "plain" REPLICATION'
+        assert found(doctor, "no replication slot is left", capture="wal").severity is Severity.RISK
     finally:
         server.stop()
 

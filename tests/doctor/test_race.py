@@ -157,6 +157,19 @@ def test_a_table_that_is_not_there_is_told(url: str) -> None:
         open_track(url, "outboxes")
 
 
+def test_an_outbox_with_random_ids_is_given_a_number_to_poll_by(postgres_url: str) -> None:
+    execute(
+        postgres_url,
+        "CREATE TABLE outbox (id uuid PRIMARY KEY, aggregatetype text NOT NULL, payload jsonb NOT NULL)",
+    )
+    with closing(open_track(postgres_url, "outbox", writers=2)) as track:
+        track.open()
+        assert track.settings["ordered_by"] == "strangler_number"
+        outcome = race(track, writers=2, seconds=0.3)
+    assert outcome.ours.lost == 0
+    assert outcome.committed > 0
+
+
 def test_settings_of_the_sequence_are_shown(postgres_url: str) -> None:
     execute(postgres_url, *OUTBOX["postgres"])
     with closing(open_track(postgres_url, "outbox")) as track:

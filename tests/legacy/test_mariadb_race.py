@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 from pymysql.connections import Connection
+from pymysql.cursors import Cursor
 from pymysql.err import OperationalError
 from sqlalchemy import text
 
@@ -36,7 +38,7 @@ class Writers:
         self._threads = [threading.Thread(target=self._write, args=(seed,)) for seed in range(WRITERS)]
         self.failures: list[BaseException] = []
 
-    def __enter__(self) -> Writers:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -76,7 +78,7 @@ class Writers:
         return made
 
     def _in_one(
-        self, connection: Connection[object], random_: random.Random, _name: str, changes: list[str]
+        self, connection: Connection[Cursor], random_: random.Random, _name: str, changes: list[str]
     ) -> None:
         with _transaction(connection):
             self._run(connection, random_, changes)
@@ -86,7 +88,7 @@ class Writers:
                 connection.commit()
 
     def _in_two_phases(
-        self, connection: Connection[object], random_: random.Random, name: str, changes: list[str]
+        self, connection: Connection[Cursor], random_: random.Random, name: str, changes: list[str]
     ) -> None:
         ends = f"XA ROLLBACK '{name}'" if random_.random() < 0.3 else f"XA COMMIT '{name}'"
         plain = [one for one in changes if not one.endswith(" S")]  # XA has no savepoints of its own
@@ -103,7 +105,7 @@ class Writers:
         time.sleep(random_.random() * 0.005)
         connection.query(ends)
 
-    def _run(self, connection: Connection[object], random_: random.Random, changes: list[str]) -> None:
+    def _run(self, connection: Connection[Cursor], random_: random.Random, changes: list[str]) -> None:
         for change in changes:
             connection.query(change)
             time.sleep(random_.random() * 0.002)
@@ -118,7 +120,7 @@ def _judged(error: OperationalError) -> BaseException:
 
 
 @contextlib.contextmanager
-def _transaction(connection: Connection[object]) -> Iterator[None]:
+def _transaction(connection: Connection[Cursor]) -> Iterator[None]:
     try:
         connection.begin()
         yield

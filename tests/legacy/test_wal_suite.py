@@ -19,7 +19,6 @@ OTHERWISE = {
 }
 OF_POSTGRESQL = {
     "test_the_horizon_does_not_cover_what_is_still_open",
-    "test_two_transactions_that_wrote_one_row_are_translated_in_commit_order",
     "test_no_limit_cuts_what_one_transaction_did_to_one_subject",
     "test_beside_many_writers_nothing_is_lost_and_each_subject_is_in_order",
     "test_a_bulk_load_that_silences_triggers_is_captured_all_the_same",

@@ -24,6 +24,7 @@ class LogLegacy(Legacy):
     def __init__(self, url: str, state_url: str, **wal: str) -> None:
         self.state: State = open_state(state_url)
         metadata.create_all(self.state.engine)
+        self.opened: list[WalCapture] = []
         # Slots belong to the server, not to a database of it.
         self.wal = WalSection(**{"slot": f"s_{uuid.uuid4().hex[:12]}", **wal})
         super().__init__(url)
@@ -37,7 +38,9 @@ class LogLegacy(Legacy):
         """A capture of its own, as another process would have."""
         section = LegacySection(url=url, context="policies", capture="wal", wal=self.wal)
         inbox = self.state.inbox(SOURCE)
-        return open_capture(Fetching(source=SOURCE, url=url, section=section, inbox=inbox))
+        made = open_capture(Fetching(source=SOURCE, url=url, section=section, inbox=inbox))
+        self.opened.append(made)
+        return made
 
     @property
     def capture(self) -> WalCapture:
@@ -51,7 +54,8 @@ class LogLegacy(Legacy):
 
     def ask(self, sql: str) -> object:
         with self.engine.connect() as connection:
-            return connection.execution_options(isolation_level="AUTOCOMMIT").scalar(text(sql))
+            done = connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(sql))
+            return done.scalar() if done.returns_rows else None
 
     def again(self) -> None:
         """Go on as another process, which knows only what was stored."""
@@ -59,7 +63,8 @@ class LogLegacy(Legacy):
         self.source.capture = self.capturing(self.url)
 
     def close(self) -> None:
-        self.source.capture.close()
+        for one in self.opened:
+            one.close()
         self.state.close()
         super().close()
 

@@ -9,6 +9,8 @@ END;
 IF {into} IS NULL THEN
   SET {into} = '';
   BEGIN
+    -- A variable whose assignment fails is NULL afterwards.
+    DECLARE s_piece LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
     DECLARE CONTINUE HANDLER FOR 1054 BEGIN END;
 {pieces}
   END;

@@ -7,7 +7,8 @@ SELECT s.slot_name IS NOT NULL AS there, s.plugin, s.database, current_database(
        substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) AS timeline,
        (SELECT CAST(system_identifier AS text) FROM pg_control_system()) AS system,
        CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS xmax,
-       p.pubname IS NOT NULL AS published, obj_description(p.oid, 'pg_publication') AS registry
+       p.pubname IS NOT NULL AS published,
+       EXISTS (SELECT 1 FROM pg_publication WHERE pubname = :outbox) AS outbox_published, obj_description(p.oid, 'pg_publication') AS registry
 FROM (SELECT 1) one
 LEFT JOIN pg_replication_slots s ON s.slot_name = :slot
 LEFT JOIN pg_publication p ON p.pubname = :publication

@@ -94,7 +94,7 @@ class WalCapture(PostgresCapture):
             planning.refuse([fault for _, faults in asked for fault in faults])
             watched = [one for one, _ in asked]
             becomes = {**was, **{one.table: one for one in watched}}
-            statements = planning.install(self._slot, not state.published, was, becomes)
+            statements = planning.install(self._slot, state, was, becomes)
             left = {name: one for name, one in was.items() if name not in {one.table for one in watched}}
             removal = planning.remove(
                 self._slot, [planning.existing(connection, one) for one in watched], left
@@ -104,7 +104,7 @@ class WalCapture(PostgresCapture):
             statements.append(create_slot(self._slot.name))
         elif not statements and not {one.table for one in watched} <= set(self.installed()):
             # A crash between the installation and its note: done again, it is noted.
-            statements = planning.install(self._slot, False, {}, becomes)[-1:]
+            statements = [planning.note(self._slot, becomes)]
         return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
 
     def _watch(
@@ -204,6 +204,7 @@ class WalCapture(PostgresCapture):
         try:
             self._fetcher.step()
         except StranglerError:
+            offered = self._offer(limit, cursors)
             if not offered:
                 raise
             return offered  # what is ours already flows; the reason comes when nothing is left

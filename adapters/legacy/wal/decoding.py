@@ -74,15 +74,24 @@ class _Table:
         if update.old is None:
             return {name: after[name] for name in (self.identity or self.keys) if name in after}, after
         before = self.former(update.old, update.whole)
-        if update.whole and len(after) < len(before):
+        if len(after) < len(before):  # the former row is whole, and has what the log does not repeat
             for name, value in before.items():
                 after.setdefault(name, value)
         return before, after
 
     def former(self, values: Sequence[Value], whole: bool) -> Image:
-        """A former row, or the part of it that identifies it."""
+        """A former row, or the part of it that identifies it.
+
+        A partition that logs keys only is announced by its table as whole: nothing but the key has a value then.
+        """
         image = self.image(values)
-        return image if whole else {name: image[name] for name in self.identity if name in image}
+        known = self.keys if whole else self.identity
+        if whole and not (self.watched.partitioned and self._only(self.keys, image)):
+            return image
+        return {name: image[name] for name in known if name in image}
+
+    def _only(self, names: Sequence[str], image: Image) -> bool:
+        return all(value is None or name in names for name, value in image.items())
 
 
 class Decoder:

@@ -39,6 +39,7 @@ from adapters.legacy.wal.standing import (
     standing_of,
 )
 from toolkit.core.changes import Change
+from toolkit.core.errors import Fenced
 from toolkit.inbox import Inbox
 
 READ = 2000
@@ -191,6 +192,7 @@ class _Reading:
         self._transaction: Transaction | None = None
         self._again: Last | None = None
         self._last_number = inbox.last()
+        self._begun = False
         self.met = 0
         """Where the last transaction that was met ends, known already or new."""
         self.stream: Stream = slot.peek(PEEK)
@@ -199,11 +201,20 @@ class _Reading:
         """Take some messages; False at the end."""
         with self._slot.judged():
             messages = self.stream.read(READ)
+        if messages and not self._begun:
+            self._begun = True
+            self._same()
         for data in messages:
             self._take(parse(data))
         if len(self._changes) >= PART:
             self.store()
         return bool(messages)
+
+    def _same(self) -> None:
+        """The slot was looked at before it was read: nobody may have touched it in between."""
+        now = self._slot.state()
+        if (now.confirmed, now.system) != (self.state.confirmed, self.state.system):
+            raise Fenced(f"legacy source {self._source}: another process moved the slot {self._slot.name}")
 
     def store(self) -> None:
         """Put what is whole into the inbox; of what is not, only a large part, which is not offered yet."""

@@ -68,7 +68,11 @@ def _of_table(connection: Connection, watched: Watched, given: Any) -> Iterator[
         # What logs whole former rows at first, or was told to, has to go on doing so.
         changed = {relation for relation, _ in watched.identities}
         for one in members:
-            if one.relkind != "p" and one.identity != "f" and _needs_full(watched, one, changed):
+            if (
+                (one.root or one.relkind != "p")
+                and one.identity != "f"
+                and _needs_full(watched, one, changed)
+            ):
                 what = f"{one.relation} does not log former rows: a row that moves to another subject leaves none behind"
                 yield Hole(
                     where=watched.table, what=what, next=f"ALTER TABLE {one.relation} REPLICA IDENTITY FULL"

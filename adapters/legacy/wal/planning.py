@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Row
 
 from adapters.legacy.postgresql_tables import find_table, literal, quoted
-from adapters.legacy.wal.slot import Slot, drop_slot, query
+from adapters.legacy.wal.slot import Slot, State, drop_slot, query
 from adapters.legacy.wal.standing import Watched, comment_of
 from toolkit.core.errors import Fault, UsageError
 from toolkit.ports import CapturedTable
@@ -20,6 +20,7 @@ _NOT_LOGGED = {"u": "is UNLOGGED", "t": "is temporary"}
 def rights(connection: Connection, source: str, slot: Slot) -> list[Fault]:
     """What the server or the role lacks for reading the log."""
     found = connection.execute(query("rights"), {"slot": slot.name}).one()
+    published = None if found.in_recovery else slot.state_in(connection)
     where = f"legacy source {source}"
     checks = [
         (
@@ -46,6 +47,11 @@ def rights(connection: Connection, source: str, slot: Slot) -> list[Fault]:
             found.taken_by is not None and found.taken_by != found.here,
             f"the slot {slot.name} belongs to the database {found.taken_by}",
             f"give another name: [legacy.{source}.wal] slot",
+        ),
+        (
+            published is not None and published.published and published.registry is None,
+            f"there is a publication {slot.publication} that is not ours",
+            f"give another name: [legacy.{source}.wal] publication",
         ),
         (
             found.taken_by is None and found.used >= found.slots,
@@ -82,6 +88,7 @@ def watch(
         keys=table.keys,
         columns=tuple(name for name in table.columns if name not in root.generated),
         oid=root.oid,
+        partitioned=root.relkind == "p",
         identities=() if table.outbox else tuple(_identities(members, table.subject, full)),
     )
     return watched, faults
@@ -117,20 +124,25 @@ def _against(
 
 
 def _identities(members: Sequence[Member], subject: str, full: bool) -> Iterator[tuple[str, str]]:
-    """Relations (those that hold rows) that have to log whole former rows, with the identity they have now."""
+    """Relations that have to log whole former rows, with the identity they have now.
+
+    Partitions, for they hold the rows; and the table itself, by which the log says what it holds.
+    """
     for one in members:
-        if one.relkind == "p" or one.identity == "f":
+        if one.identity == "f" or (one.relkind == "p" and not one.root):
             continue
         if full or subject not in one.identity_columns:
             index = f"USING INDEX {one.identity_index}"
             yield one.relation, {"d": "DEFAULT", "n": "NOTHING"}.get(one.identity, index)
 
 
-def install(slot: Slot, fresh: bool, was: dict[str, Watched], becomes: dict[str, Watched]) -> list[str]:
+def install(slot: Slot, state: State, was: dict[str, Watched], becomes: dict[str, Watched]) -> list[str]:
     """The statements from the one registry to the other."""
     name, outbox = quoted(slot.publication), quoted(slot.outbox)
     statements = []
+    fresh = not state.published
     if fresh:
+        statements += [f"DROP PUBLICATION {outbox}"] if state.outbox_published else []
         statements += [
             f"CREATE PUBLICATION {name} WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
             # Its own: where only inserts are published, a table without a primary key can still be updated and deleted.
@@ -150,8 +162,13 @@ def install(slot: Slot, fresh: bool, was: dict[str, Watched], becomes: dict[str,
             if relation not in known:
                 statements.append(f"ALTER TABLE {relation} REPLICA IDENTITY FULL")
     if fresh or was != becomes:
-        statements.append(f"COMMENT ON PUBLICATION {name} IS {literal(comment_of(becomes))}")
+        statements.append(note(slot, becomes))
     return statements
+
+
+def note(slot: Slot, becomes: dict[str, Watched]) -> str:
+    """The statement that keeps what is captured, where it is captured."""
+    return f"COMMENT ON PUBLICATION {quoted(slot.publication)} IS {literal(comment_of(becomes))}"
 
 
 def take(slot: Slot, watched: Watched) -> list[str]:
@@ -169,7 +186,7 @@ def remove(slot: Slot, tables: Sequence[Watched], left: dict[str, Watched]) -> l
         statements = [one for watched in reversed(tables) for one in take(slot, watched)]
         return [
             *statements,
-            f"COMMENT ON PUBLICATION {quoted(slot.publication)} IS {literal(comment_of(left))}",
+            note(slot, left),
         ]
     return [
         *(

@@ -50,6 +50,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     xmax: int
     published: bool
+    outbox_published: bool
     registry: str | None
 
 
@@ -108,7 +109,7 @@ class Slot:
 
     def state_in(self, connection: Connection) -> State:
         """The same, in a transaction that has begun."""
-        asked = {"slot": self.name, "publication": self.publication}
+        asked = {"slot": self.name, "publication": self.publication, "outbox": self.outbox}
         return State(**connection.execute(query("slot"), asked).mappings().one())
 
     def peek(self, limit: int) -> Stream:

@@ -67,6 +67,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     columns: tuple[str, ...]
     oid: int
+    partitioned: bool = False
     identities: tuple[tuple[str, str], ...] = ()
 
     def captured(self, standing: Standing | None) -> Captured:

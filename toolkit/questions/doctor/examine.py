@@ -60,7 +60,7 @@ class Surroundings:
 
 def examine(around: Around, surroundings: Surroundings) -> Examined:
     """Everything that can be seen from here."""
-    return run(list(_checks(around, surroundings)))
+    return run(_checks(around, surroundings))
 
 
 def run(checks: Iterable[Check]) -> Examined:
@@ -119,7 +119,22 @@ def _checks(around: Around, surroundings: Surroundings) -> Iterator[Check]:
     for name in around.legacy:
         yield from _legacy(around, name, surroundings.limits, shortest)
     yield from _ours(around, surroundings, shortest)
-    yield from _log(around, surroundings)
+    revisions = _Revisions(surroundings)
+    yield Check(where=surroundings.state, name="revisions", ask=revisions.ailments)
+    if surroundings.log is not None:
+        topics = Patient(where="log", own=tuple(around.project.topics), limits=surroundings.limits)
+        yield from surroundings.log.checks(topics)
+    if revisions.current:  # questions are asked one by one: those that stand on missing tables are not asked
+        yield from _flow(around, surroundings)
+
+
+def _flow(around: Around, surroundings: Surroundings) -> Iterator[Check]:
+    log = around.log
+    if log is not None:
+        for topic, partitions in around.project.topics.items():
+            ask = partial(flowing.topics, log, topic, partitions)
+            yield Check(where="log", name=f"topic {topic}", ask=ask)
+        yield Check(where="log", name="positions", ask=partial(flowing.positions, around, log))
     for name in around.legacy:
         for what, ask in (
             ("watermark", partial(flowing.watermark, around, name, surroundings.limits)),
@@ -140,6 +155,7 @@ def _legacy(around: Around, name: str, limits: Limits, shortest: dt.timedelta) -
     patient = Patient(
         where=where,
         capture=section.capture,
+        slot=section.wal.slot,
         connections=section.max_reads + 2,
         tables=tuple(around.project.captured(name)),
         own=("strangler.strangler_change", "strangler.strangler_captured"),
@@ -183,29 +199,29 @@ def _ours(around: Around, surroundings: Surroundings, shortest: dt.timedelta) ->
             name="clock",
             ask=partial(clocks.skew, where, diagnosis.clock, around.clock, shortest),
         )
-    yield Check(where=surroundings.state, name="revisions", ask=partial(_revisions, surroundings))
 
 
-def _revisions(surroundings: Surroundings) -> Iterator[Ailment]:
-    for which, (at, head) in surroundings.revisions().items():
-        if at != head:
-            what = f"tables are at {at or 'nothing'}, this version needs {head}"
-            evidence = {"at": at, "needed": head}
-            yield Ailment(
-                where=f"database of {which}", what=what, next="strangler setup", evidence=dict(evidence)
+class _Revisions:
+    """Are our tables those that this version needs? Known once it was asked."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self.current = False
+
+    def ailments(self) -> list[Ailment]:
+        """Sets of tables that are behind, or missing."""
+        revisions = self._surroundings.revisions()
+        self.current = all(at == head for at, head in revisions.values())
+        return [
+            Ailment(
+                where=f"database of {which}",
+                what=f"tables are at {at or 'nothing'}, this version needs {head}",
+                next="strangler setup",
+                evidence={"at": at, "needed": head},
             )
-
-
-def _log(around: Around, surroundings: Surroundings) -> Iterator[Check]:
-    log = around.log
-    if log is None:
-        return
-    for topic, partitions in around.project.topics.items():
-        yield Check(where="log", name=f"topic {topic}", ask=partial(flowing.topics, log, topic, partitions))
-    if surroundings.log is not None:
-        own = tuple(around.project.topics)
-        yield from surroundings.log.checks(Patient(where="log", own=own, limits=surroundings.limits))
-    yield Check(where="log", name="positions", ask=partial(flowing.positions, around, log))
+            for which, (at, head) in revisions.items()
+            if at != head
+        ]
 
 
 def _raise(error: StranglerError) -> list[Ailment]:

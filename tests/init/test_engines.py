@@ -124,6 +124,7 @@ def test_employees_is_one_aggregate_with_what_is_effective_dated(start: Started,
         "title",
         "salary",
     }
+    assert 'key = ["emp_no"]\nsubject = "emp_no"' in (folder / "strangler.toml").read_text()
     columns = {one["table"]: one["columns"] for one in report["tables"]}
     assert "9999-01-01 in 9 of 11 sampled rows" in columns["dept_emp"]["to_date"]
     (gender,) = report["codes"]

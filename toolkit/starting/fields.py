@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -20,10 +20,11 @@ _MINOR_UNITS = re.compile(
 )
 _SECRET = re.compile(r"(^|_)(password|passwd|pwd|secret|token|api_?key|pin|salt)(_|$)")
 _PERSONAL = re.compile(
-    r"(^|_)(e?mail|phone|mobile|fax|street|addr|address\d?|first_name|last_name|full_name|surname|name|nm|birth\w*"
+    r"(^|_)(e?mail|phone|mobile|fax|street|addr|address\d?|first_name|last_name|full_name|surname|birth\w*"
     r"|dob|iban|ssn)(_|$)"
 )
 MAY_BE_CENTS = "a whole number that may count cents: if so, divide by 100"
+_NAMES = re.compile(r"(^|_)(name|nm)(_|$)")
 _TYPES = {
     Kind.TEXT: "str",
     Kind.INTEGER: "int",
@@ -67,11 +68,6 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     def upper(self) -> str:
         """The column as changes spell it."""
         return self.column.name.upper()
-
-    @property
-    def personal(self) -> bool:
-        """Does it look like something about a person, which no report should show?"""
-        return self.codes is None and bool(_PERSONAL.search(self.name))
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,3 +207,13 @@ def _said(column: Column) -> Iterator[str]:
         yield f"{day} in {count:,} of {sample.rows:,} sampled rows: {meant}"
     if sample.unreadable:
         yield f"{sample.unreadable:,} of {sample.rows:,} sampled values are no date"
+
+
+def personal(fields: Sequence[Field]) -> set[str]:
+    """The fields that look like something about a person, which no report should show.
+
+    A name is one beside an address, a birthday or the like; a department has one, too.
+    """
+    free = [one.name for one in fields if one.codes is None and one.type == "str" or one.type == "dt.date"]
+    about = {name for name in free if _PERSONAL.search(name)}
+    return about | {name for name in free if about and _NAMES.search(name)}

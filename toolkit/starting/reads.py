@@ -10,7 +10,7 @@ import msgspec
 from toolkit.starting import names
 from toolkit.starting.aggregates import Role
 from toolkit.starting.facts import Column, Kind, View
-from toolkit.starting.fields import Field
+from toolkit.starting.fields import Field, personal
 from toolkit.starting.proposal import Entry, Proposal
 from toolkit.starting.rewriting import body, mentions, origins, rewritten, unquoted
 
@@ -119,7 +119,7 @@ def _root(proposal: Proposal, entry: Entry) -> Read:
         read_sql=f"SELECT\n{reading}\nFROM {quoted(entry.projection)}\nWHERE {quoted(entry.subject.name)} = {asked}\n",
         keys_sql=f"SELECT DISTINCT {_as_asked(column, dialect)} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
         rules=dict(_rules((one.name, one) for one in own)),
-        redact=tuple(one.name for one in own if one.personal),
+        redact=tuple(one.name for one in own if one.name in personal(own)),
         open=("no view says how it is read today: put the statement that the application sends here",),
     )
 
@@ -199,6 +199,7 @@ def _view(proposal: Proposal, view: View, trial: Try) -> Read:
             f"the view could not be said over the projections by itself; to be written: {', '.join(missing)}"
         )
     entries = {field.name: field for entry in uses for field in entry.fields}
+    hidden = {name for entry in uses for name in personal(entry.fields)}
     shown = _shown(view)
     same = [(name, entries[name]) for name in shown if name in entries]
     listed = [f"v.{one.spelled} AS {name}" for one, name in zip(view.columns, shown, strict=True)]
@@ -216,7 +217,7 @@ def _view(proposal: Proposal, view: View, trial: Try) -> Read:
         read_sql=over,
         keys_sql=_keys(view, key, proposal.database.dialect),
         rules=dict(_rules(same)),
-        redact=tuple(name for name in shown if name in entries and entries[name].personal),
+        redact=tuple(name for name in shown if name in hidden),
         open=tuple(open_),
     )
 
@@ -234,10 +235,11 @@ def _key_of(proposal: Proposal, view: View) -> _Key:
     definition = unquoted(body(view.definition))
     near = set(mentions(definition, [one.table.name for one in proposal.entries]))
     near = near or {one.table.name for one in proposal.entries}
+    roots = {one.group: one for one in proposal.entries if one.member.role is not Role.CHILD}
     ids = {
-        one.subject.columns[0].lower(): one
+        one.subject.columns[0].lower(): roots[one.group]
         for one in sorted(proposal.entries, key=_standing, reverse=True)
-        if one.table.name in near and one.key.name == one.subject.name
+        if one.table.name in near
     }
     shows = origins(view.definition)
     for column in view.columns:
@@ -252,8 +254,9 @@ def _key_of(proposal: Proposal, view: View) -> _Key:
     return _Key(column=chosen, entry=None, kind=chosen.kind, doubt=doubt)
 
 
-def _standing(entry: Entry) -> tuple[bool, int]:
-    return entry.member.role is Role.REFERENCE, -entry.table.rows
+def _standing(entry: Entry) -> tuple[bool, bool, int]:
+    """Roots before what is part of them, before reference data; the greater table first."""
+    return entry.member.role is Role.REFERENCE, entry.member.role is Role.CHILD, -entry.table.rows
 
 
 def _kind(entry: Entry) -> Kind:

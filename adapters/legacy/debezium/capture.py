@@ -24,6 +24,8 @@ ANSWER = 10.0
 """Seconds that a request to Kafka may take: less than the relay's lease."""
 WAIT = 0.1
 """Seconds that one step waits for messages when none are there."""
+LONGEST = 1.0
+"""Seconds that one call looks for a change while there are messages to read: the relay renews its lease in between."""
 _READ = "-- read the topic of "
 _NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -194,7 +196,10 @@ class DebeziumCapture:
         try:
             if self._session is None:
                 self._session = self._open(tables)
-            self._session.step(limit, WAIT)
+            deadline = time.monotonic() + LONGEST
+            while not self._session.step(limit, WAIT) and not self._session.ended:
+                if time.monotonic() > deadline:
+                    break
         except Changed:
             self._leave()
         except BaseException:

@@ -102,15 +102,24 @@ class Session:
         """Which transaction is waited for, in words."""
         return self._transactions.waiting
 
-    def step(self, limit: int, timeout: float) -> None:
-        """Fetch once: read some messages, store the changes that are next. Raises OffsetLost, Fenced, Infrastructure."""
+    @property
+    def ended(self) -> bool:
+        """Was every partition read to its end?"""
+        return self._reader.ended.issuperset(self._reader.reached)
+
+    def step(self, limit: int, timeout: float) -> int:
+        """Fetch once: read some messages, store the changes that are next; returns how many.
+
+        Raises OffsetLost, Fenced, Infrastructure, and Changed.
+        """
         self._reader.rest({at for at in self._topology.data if self._merge.held(at) >= QUEUED})
         for read in self._reader.poll(limit, timeout):
             self._sort(read)
-        self._store(*self._next(limit))
+        stored = self._store(*self._next(limit))
         if self._monotonic() - self._looked >= LOOK_AGAIN:
             self._look()
         self._prove()
+        return stored
 
     # --- where to begin
 
@@ -185,7 +194,7 @@ class Session:
         ended_now = self._reader.ended
         return self._merge.take(limit, ended_now.__contains__, self._topology.data), []
 
-    def _store(self, items: list[Item], ended: list[str]) -> None:
+    def _store(self, items: list[Item], ended: list[str]) -> int:
         rows = Rows(self._inbox, {table.upper() for table in self._section.remember})
         places = self._places.step()
         step = Step(self._source, self._tables, rows, places, dt.datetime.now(dt.UTC))
@@ -200,13 +209,14 @@ class Session:
         for at in partitions(self._topology.described):
             self._positions.set(at_name(at), str(self._position(at)))
         if not self._positions.moved:
-            return
+            return 0
         self._positions.set(kept.TOLD, msgspec.json.encode(self._told, order="deterministic").decode())
         seen, gone = rows.seen()
         more, less = places.seen()
         self._inbox.put(step.changes, moved=self._positions.moved, seen=[*seen, *more], gone=[*gone, *less])
         self._positions.stored()
         self._places.keep(more, less)
+        return len(step.changes)
 
     def _position(self, at: Partition) -> int:
         """Up to where everything is in the inbox: before the first message that waits."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -73,8 +73,19 @@ class Inbox(Protocol):
     def seen(self, table: str, *, after: str = "", up_to: str | None = None, limit: int) -> list[Seen]:
         """Rows of a table as last seen, by key, above `after` and up to a key."""
 
+    def under(self, table: str, prefixes: Iterable[str]) -> list[Seen]:
+        """Rows of a table as last seen, whose key begins with one of these texts. A whole key finds its row."""
+
     def forget(self) -> None:
         """Delete all of this source: changes, positions and rows seen. For the removal of capture."""
+
+
+@runtime_checkable
+class Underway(Protocol):
+    """A capture that fetches in bounded steps, so that `pending` may give nothing although there is more to come."""
+
+    def underway(self) -> bool:
+        """Has something been begun whose end only further calls of `pending` will reach?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.projections import Definition
 from toolkit.core.records import Coordinates, Delivery, Draft, Record, Watermark
 from toolkit.core.routes import Move, Moved, Route
+from toolkit.core.unclassified import Shape, Unclassified
 
 
 class Clock(Protocol):
@@ -42,11 +43,19 @@ class LegacyReads(Protocol):
 
 
 class CapturedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table to capture: the column that holds its subject, its key columns, whether it is an outbox."""
+    """A table to capture: the column that holds its subject, whether it is an outbox, and what the settings say of it.
+
+    `columns` are captured and no others (none: all), or all but those in `ignore`; `key` identifies a row where the
+    table has no key of its own; `statement` asks for capture by statement where the engine has that.
+    """
 
     table: str
     subject: str
     outbox: bool = False
+    columns: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    statement: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +199,7 @@ class Archive(Protocol):
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
+        unclassified: Sequence[Unclassified] = (),
     ) -> int:
         """Store what one step gave, in one transaction: events (an id that is there already is skipped), parked changes
         and their release, cursors, and the absorbed change numbers still to be marked. Returns how many events are new.
@@ -234,6 +244,14 @@ class Archive(Protocol):
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
+
+
+class UnclassifiedLedger(Protocol):
+    """What was read and gave nothing, by shape."""
+
+    def of(self, source: str) -> list[Unclassified]: ...
+
+    def answer(self, source: str, shape: Shape, owner: str, reason: str, now: dt.datetime) -> None: ...
 
 
 class Leases(Protocol):

@@ -11,12 +11,19 @@ LEGACY = "strangler.legacy"
 CAPTURE = "strangler.capture"
 LOG = "strangler.log"
 READ_STORE = "strangler.read_store"
+ANY = "any"
+"""The name under which an adapter serves every scheme that none is registered for (legacy sources: SQLAlchemy's dialects)."""
 _EXTRAS = {"psycopg": "postgres", "confluent_kafka": "kafka", "pymysql": "mysql"}
 
 
 def scheme_of(url: str) -> str:
     """`postgresql+psycopg://...` is served by the adapter `postgresql`."""
     return url.split(":", 1)[0].split("+", 1)[0].lower()
+
+
+def names(group: str) -> list[str]:
+    """The names that adapters of this kind are registered for."""
+    return sorted(point.name for point in entry_points(group=group) if point.name != ANY)
 
 
 def adapter(group: str, url: str) -> Any:
@@ -26,12 +33,13 @@ def adapter(group: str, url: str) -> Any:
     """
     scheme = scheme_of(url)
     known = {point.name: point for point in entry_points(group=group)}
-    if scheme not in known:
+    chosen = known.get(scheme) or known.pop(ANY, None)
+    if chosen is None:
         kind = group.removeprefix("strangler.").replace("_", " ")
         raise UsageError(
-            f"no adapter of this installation is a {kind} for {scheme}: URLs; known are {', '.join(sorted(known))}"
+            f"no adapter of this installation is a {kind} for {scheme}: URLs; known are {', '.join(names(group))}"
         )
-    return _load(known[scheme])
+    return _load(chosen)
 
 
 def capture(kind: str) -> Any:

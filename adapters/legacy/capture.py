@@ -11,14 +11,16 @@ import msgspec
 from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, inspect, select, text, update
 
 from adapters.engines import reading, writing
-from adapters.legacy.images import Captured, change_of, snapshot_of
+from adapters.legacy.images import Captured, Chosen, Shape, change_of, snapshot_of
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
-from migrations.schema.capture import captured_table, change_table, schema_of
+from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
 _MARKED_AT_ONCE = 1000
+_chosen = msgspec.json.Decoder(Chosen).decode
+_shape = msgspec.json.Decoder(Shape).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
 ChangeRow = Row[tuple[object, ...]]
 
@@ -28,9 +30,8 @@ class TriggerCapture(ABC):
 
     def __init__(self, name: str, engine: Engine) -> None:
         self._name, self._engine = name, engine
-        schema = schema_of(engine.dialect.name)
-        self._change = change_table(MetaData(), schema)
-        self._captured = captured_table(MetaData(), schema)
+        self._change = change_table(MetaData(), engine.dialect.name)
+        self._captured = captured_table(MetaData(), engine.dialect.name)
         self._orders: dict[tuple[str, ...], SubjectOrder] = {}
 
     # --- what an engine knows
@@ -39,7 +40,7 @@ class TriggerCapture(ABC):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder: ...
 
     @abstractmethod
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, connection: Connection, table: Captured) -> tuple[str, str]:
         """SQL expressions over a row `t`: its JSON as triggers write it, and its subject as they write it."""
 
     @abstractmethod
@@ -106,6 +107,9 @@ class TriggerCapture(ABC):
                 keys=_names(row.keys),
                 columns=_names(row.columns),
                 installed_at=row.installed_at,
+                statement=row.statement,
+                chosen=_chosen(row.chosen) if row.chosen else Chosen(),
+                shape=_shape(row.shape) if row.shape else Shape(),
             )
             for row in rows
         }
@@ -236,15 +240,24 @@ class TriggerCapture(ABC):
         high: str | None,
         instant: dt.datetime,
     ) -> Iterator[Change]:
-        image, subject = self._image(table)
+        image, subject = self._image(connection, table)
         below, above = low is not None, high is not None
         # Padding sorts after a control character: up to such a subject an index does not find every padded one.
         near = order.near(table, low=below, high=above) if high is not None and high.isprintable() else ""
         where = condition(near, order.rows(table, low=below, high=above))
         by = self._arrival(connection, table) if table.outbox else key_order(table)
         sql = f"SELECT {subject} AS subject, {image} AS image FROM {table.relation} t WHERE {where} ORDER BY {by}"
+        position = ""
         for row in connection.execute(text(sql), _bound(low=low, high=high)):
-            yield snapshot_of(self._name, table, row.subject, row.image, instant)
+            change = snapshot_of(self._name, table, row.subject, row.image, instant)
+            if change.position == position:
+                key = ", ".join(f"{column}={change.text(column)}" for column in change.key)
+                raise UsageError(
+                    f"legacy source {self._name}, table {table.table}: two rows have the key {key}, so that the second "
+                    "would be lost; name further columns in its `key`, and install capture again"
+                )
+            position = change.position
+            yield change
 
     def _absorbed(
         self,

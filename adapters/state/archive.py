@@ -13,9 +13,11 @@ from adapters.engines import bulk_insert, reading, writing
 from adapters.state.changes import decode_change, encode_change
 from adapters.state.leases import fence
 from adapters.state.queries import chunks, query, remove, replace
+from adapters.state.unclassified import note
 from migrations.schema import state
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
+from toolkit.core.unclassified import Unclassified
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
@@ -44,6 +46,7 @@ class SqlArchive:
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
+        unclassified: Sequence[Unclassified] = (),
     ) -> int:
         """Store what one step gave, in one transaction. Returns how many events are new. Raises Fenced."""
         with writing(self._engine) as connection:
@@ -56,6 +59,7 @@ class SqlArchive:
             )
             replace(connection, state.parked_change, [_parked_row(waiting) for waiting in parked])
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
+            note(connection, unclassified)
             replace(connection, state.absorbed, [{"source": source, "number": number} for number in absorbed])
         return len(fresh)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
 
 from adapters.engines import bulk_insert, reading, writing
 from adapters.state.changes import decode_change, encode_change
@@ -17,6 +17,9 @@ from toolkit.inbox import Seen
 
 _NUMBER = "number"
 """The position that counts: its row is locked by every `put`, so that numbers come in the order of the commits."""
+_HIGHEST = "\U0010ffff"
+_RANGES = 100
+"""Ranges of keys in one statement: few enough for every engine's limit on the depth of a condition."""
 
 
 class SqlInbox:
@@ -112,6 +115,19 @@ class SqlInbox:
                 Seen(table=row.table_name, key=row.key, image=bytes(row.image))
                 for row in connection.execute(found.order_by(rows.c.key).limit(limit))
             ]
+
+    def under(self, table: str, prefixes: Iterable[str]) -> list[Seen]:
+        """Rows of a table as last seen, whose key begins with one of these texts."""
+        rows, found = state.seen, list[Seen]()
+        mine = select(rows).where(rows.c.source == self._source, rows.c.table_name == table)
+        with reading(self._engine) as connection:
+            for some in chunks(prefixes, _RANGES):
+                within = [and_(rows.c.key >= one, rows.c.key <= one + _HIGHEST) for one in some]
+                found += [
+                    Seen(table=row.table_name, key=row.key, image=bytes(row.image))
+                    for row in connection.execute(mine.where(or_(*within)))
+                ]
+        return found
 
     def forget(self) -> None:
         """Delete all of this source but its count: a number that was given once never comes again."""

@@ -81,6 +81,23 @@ parked_change = Table(
 )
 Index("ix_strangler_parked_change_subject", parked_change.c.source, parked_change.c.subject)
 
+unclassified = Table(
+    "strangler_unclassified",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("table_name", String(128), primary_key=True),
+    Column("op", String(10), primary_key=True),
+    Column("columns", Text, primary_key=True),
+    Column("times", BigNumber, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("position", Text, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("answered_at", Instant),
+)
+
 absorbed = Table(
     "strangler_absorbed",
     metadata,

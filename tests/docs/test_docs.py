@@ -29,6 +29,7 @@ DOCUMENTS = sorted(
 SECTIONS: dict[str, type[settings.Section]] = {
     "[project]": settings.ProjectSection,
     "[legacy.NAME]": settings.LegacySection,
+    "[legacy.NAME.table.TABLE]": settings.TableSection,
     "[log]": settings.LogSection,
     "[read_store]": settings.ReadStoreSection,
     "[state]": settings.StateSection,

@@ -92,6 +92,15 @@ def test_rows_seen_are_walked_by_key_and_forgotten_with_their_row(inbox: Inbox) 
     assert [one.key for one in inbox.seen("T", up_to="b", limit=9)] == ["a", "b"]
 
 
+def test_rows_seen_are_found_by_what_their_key_begins_with(inbox: Inbox) -> None:
+    keys = ['["a",1]', '["a",12]', '["a","\U0010ffff"]', '["A",1]', '["aa",1]', '["b",1]']
+    inbox.put([], moved={}, seen=[Seen(table="T", key=key, image=b"x") for key in keys])
+
+    assert {one.key for one in inbox.under("T", ['["a",', '["b",1]', '["c",'])} == {*keys[:3], keys[5]}
+    assert [one.key for one in inbox.under("T", ['["a",1]'])] == ['["a",1]']
+    assert inbox.under("T", []) == []
+
+
 def test_removed_and_begun_again_no_number_comes_twice(inbox: Inbox, state: State) -> None:
     inbox.put([change("a")], moved={"at": (None, "1")})
     inbox.forget()

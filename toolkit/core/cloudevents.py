@@ -10,7 +10,7 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -29,6 +29,7 @@ _watermark_data = msgspec.json.Decoder(Watermark)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 Headers = list[tuple[str, bytes]]
+_OWN_BINARY = (b"1.0", JSON.encode())
 
 
 class _OwnJson(msgspec.Struct, frozen=True):
@@ -178,6 +179,10 @@ def read_message(
     headers: Iterable[tuple[str, bytes | str | None]], value: bytes | None, partition: int
 ) -> Record | Watermark | Malformed:
     """What a Kafka message carries, or why it cannot be read."""
+    headers = list(headers)
+    record = _own_binary(headers, value, partition)
+    if record is not None:
+        return record
     try:
         return content(of_message(headers, value), partition)
     except NotOurs as error:
@@ -221,6 +226,39 @@ def _own(raw: bytes, partition: int) -> Record | None:
             sequence=int(found.partitionsequence),
         )
     except ValueError:
+        return None
+
+
+def _own_binary(
+    headers: list[tuple[str, bytes | str | None]], value: bytes | None, partition: int
+) -> Record | None:
+    """The same for a record in binary mode: its headers are read where they are looked for, and nowhere else."""
+    found: dict[str, Any] = dict(headers)
+    try:
+        if value is None or (found["ce_specversion"], found["content-type"]) != _OWN_BINARY:
+            return None
+        kind, time = found["ce_type"].decode(), dt.datetime.fromisoformat(found["ce_time"].decode())
+        id_, source = found["ce_id"].decode(), found["ce_source"].decode()
+        if not (id_ and source and kind) or kind == WATERMARK_TYPE or time.tzinfo is None:
+            return None
+        transaction = found.get("ce_legacytransaction")
+        return Record(
+            envelope=Envelope(
+                id=id_,
+                source=unquote(source.removeprefix("/")),
+                type=kind,
+                subject=found.get("ce_subject", b"").decode(),
+                time=time,
+                version=int(found["ce_schemaversion"]),
+                meaning=int(found["ce_meaningversion"]),
+                position=found.get("ce_legacyposition", b"").decode(),
+                transaction=None if transaction is None else transaction.decode(),
+            ),
+            data=value,
+            partition=partition,
+            sequence=int(found["ce_partitionsequence"]),
+        )
+    except (KeyError, ValueError, AttributeError):
         return None
 
 

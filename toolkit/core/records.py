@@ -16,7 +16,7 @@ from toolkit.core.events import Catalogue, Event
 _NAMESPACE = uuid.UUID("5f6f1e0c-6b1e-5d0e-9c1a-3b0a7a1f6d52")
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of an event besides its data; the CloudEvents 1.0 attributes and our extensions.
 
     `time` is when the fact was committed in (or, for a snapshot, read from) the legacy source;
@@ -34,7 +34,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     transaction: str | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event in its stored form.
 
     `partition` is chosen when the event is archived, and `sequence` counts the events of one
@@ -48,14 +48,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
 
-class Watermark(msgspec.Struct, frozen=True, kw_only=True):
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything the legacy source had committed by `as_of` has, in this partition, a sequence <= `sequence`."""
 
     as_of: dt.datetime
     sequence: int
 
 
-class Coordinates(msgspec.Struct, frozen=True, kw_only=True):
+class Coordinates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the log keeps a record."""
 
     topic: str
@@ -63,7 +63,7 @@ class Coordinates(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
-class Malformed(msgspec.Struct, frozen=True, kw_only=True):
+class Malformed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What stood in the log but is neither an event nor a watermark of ours.
 
     It is delivered, not skipped: whoever consumes counts it and shows it. It carries no sequence, so if an
@@ -74,7 +74,7 @@ class Malformed(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a consumer of the log gets: an event or a watermark (or neither), and where it stood.
 
     The position after it is `at.offset + 1`, also for a watermark of a log that gives watermarks no offset.
@@ -94,7 +94,7 @@ def event_id(source: str, position: str, event_type: str, ordinal: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, "\x1f".join((source, position, event_type, str(ordinal)))))
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event that was translated, before the archive gives it its partition and sequence."""
 
     envelope: Envelope

@@ -14,8 +14,10 @@ import msgspec
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.outbox import Layout, facts
 from toolkit.core.records import Draft, drafts
 from toolkit.core.translators import Scope, Translator, Translators
+from toolkit.core.unclassified import tally
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
 HELD = "held back behind an earlier change of the same subject"
@@ -41,10 +43,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a sequence of changes came to: events in order, and what is parked."""
+    """What a sequence of changes came to: events in order, what is parked, and what gave nothing at all."""
 
     drafts: list[Draft]
     parked: list[ParkedChange]
+    silent: list[Change]
 
 
 class Translated(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +68,9 @@ def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
     rank = {table: at for at, table in enumerate(tables)}
     grouped: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
-        together = "snapshot" if change.op is Op.SNAPSHOT else change.transaction or change.position
+        # A capture that fetches says which rows it found in one look; a backfill's rows of a subject all belong together.
+        backfilled = "snapshot" if change.op is Op.SNAPSHOT else change.position
+        together = change.transaction or backfilled
         grouped.setdefault((together, change.subject), []).append(change)
     made = [
         Unit(
@@ -90,13 +95,15 @@ def translate(
     waits, what came before it (a step that is done again after a crash) does not.
     """
     waiting = dict(held)
-    outcome = Outcome(drafts=[], parked=[])
+    outcome = Outcome(drafts=[], parked=[], silent=[])
     for unit in units(changes, _tables(translators)):
         if waiting.get(unit.subject, unit.number) < unit.number:
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
-            outcome.drafts.extend(translate_unit(unit, translators.rules, catalogue))
+            given, silent = translate_unit(unit, translators, catalogue)
+            outcome.drafts.extend(given)
+            outcome.silent.extend(silent)
         except _Failed as failed:
             waiting.setdefault(unit.subject, unit.number)
             for one in unit.changes:
@@ -132,29 +139,44 @@ class _Failed(Exception):
         self.change, self.reason = change, reason
 
 
-def translate_unit(unit: Unit, rules: Sequence[Translator], catalogue: Catalogue) -> list[Draft]:
-    """All events of a unit, by the change they come from."""
+def translate_unit(
+    unit: Unit, translators: Translators, catalogue: Catalogue
+) -> tuple[list[Draft], list[Change]]:
+    """All events of a unit, by the change they come from; and the changes that no event came from."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
     given: list[list[Event]] = [[] for _ in unit.changes]
-    spoken = [False for _ in unit.changes]
-    for rule in rules:
+    spoken = [change.table in translators.mute for change in unit.changes]
+    fruitful = [False for _ in unit.changes]
+    for rule in translators.rules:
         mine = [at for at, change in enumerate(unit.changes) if _speaks(rule, change)]
         if not mine:
             continue
         for at in mine:
             spoken[at] = True
         if rule.scope is Scope.TRANSACTION:
-            given[mine[-1]].extend(_apply(rule, [unit.changes[at] for at in mine]))
+            events = _apply(rule, [unit.changes[at] for at in mine])
+            given[mine[-1]].extend(events)
+            for at in mine:
+                fruitful[at] |= bool(events)
         else:
             for at in mine:
                 given[at].extend(_apply(rule, [unit.changes[at]]))
     for change, known in zip(unit.changes, spoken, strict=True):
         if not known:
             raise _Failed(change, _unspoken(change))
-    return [
+    made = [
         draft
         for change, events in zip(unit.changes, given, strict=True)
         for draft in _drafts(catalogue, change, events)
     ]
+    silent = [
+        change
+        for change, events, known in zip(unit.changes, given, fruitful, strict=True)
+        if not events and not known
+    ]
+    return made, silent
 
 
 def _speaks(rule: Translator, change: Change) -> bool:
@@ -213,8 +235,10 @@ class Translation:
         topic: str,
         partitions: int,
         clock: Clock,
+        outboxes: Mapping[str, Layout] | None = None,
     ) -> None:
         self.source, self.archive = source, archive
+        self._outboxes = outboxes or {}
         self._translators, self._catalogue = translators, catalogue
         self._groups = [tuple(group) for group in groups]
         self._topic, self._partitions, self._clock = topic, partitions, clock
@@ -271,7 +295,8 @@ class Translation:
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
         held = self.held(epoch)
-        outcome = translate(changes, self._translators, self._catalogue, held, self._clock())
+        told = facts(changes, self._outboxes)
+        outcome = translate(told, self._translators, self._catalogue, held, self._clock())
         self._held = None  # a transaction that fails may have been committed all the same
         events = self._append(outcome, epoch, absorbed=absorbed, cursors=cursors)
         for subject, number in waiting_units(outcome.parked, self._translators).items():
@@ -295,7 +320,7 @@ class Translation:
         parked = self.archive.parked(self.source.name)
         subjects = {one.change.subject for one in parked if chosen(one)}
         waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
-        changes = [one.change for one in waiting.values()]
+        changes = facts([one.change for one in waiting.values()], self._outboxes)
         outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
         stays = [
             msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)
@@ -303,7 +328,7 @@ class Translation:
         ]
         released = waiting.keys() - {one.change.position for one in stays}
         events = self._append(
-            Outcome(drafts=outcome.drafts, parked=stays),
+            Outcome(drafts=outcome.drafts, parked=stays, silent=outcome.silent),
             epoch,
             unparked=[one for position, one in waiting.items() if position in released],
         )
@@ -328,6 +353,9 @@ class Translation:
             parked=outcome.parked,
             unparked=unparked,
             cursors=cursors,
+            unclassified=tally(
+                self.source.name, outcome.silent, self._translators.declared_meaningless, self._clock()
+            ),
         )
 
 

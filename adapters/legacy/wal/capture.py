@@ -270,8 +270,8 @@ class WalCapture(PostgresCapture):
             pass  # what is fetched before the snapshot is not fetched while it is held
         return super().chunk(tables, cursor, size)
 
-    def _image(self, table: Captured) -> tuple[str, str]:
-        image, subject = super()._image(table)
+    def _image(self, connection: Connection, table: Captured) -> tuple[str, str]:
+        image, subject = super()._image(connection, table)
         # Only what the log shows: generated columns are computed by who reads the row.
         names = ", ".join("'" + name.replace("'", "''") + "'" for name in self._generated(table))
         return (f"(to_jsonb(t) - ARRAY[{names}])::text" if names else image), subject

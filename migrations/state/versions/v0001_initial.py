@@ -18,6 +18,7 @@ def upgrade() -> None:
     _event()
     _topic()
     _parked_change()
+    _unclassified()
     _absorbed()
     _cursor()
     _inbox()
@@ -52,6 +53,7 @@ def downgrade() -> None:
         "inbox",
         "cursor",
         "absorbed",
+        "unclassified",
         "parked_change",
         "topic",
         "event",
@@ -127,6 +129,25 @@ def _parked_change() -> None:
     )
     op.create_index(
         "ix_strangler_parked_change_subject", "strangler_parked_change", ["source", "subject"], unique=False
+    )
+
+
+def _unclassified() -> None:
+    op.create_table(
+        "strangler_unclassified",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("table_name", sa.String(length=128), nullable=False),
+        sa.Column("op", sa.String(length=10), nullable=False),
+        sa.Column("columns", sa.Text(), nullable=False),
+        sa.Column("times", BigNumber, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("position", sa.Text(), nullable=False),
+        sa.Column("first_at", Instant, nullable=False),
+        sa.Column("last_at", Instant, nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("answered_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("source", "table_name", "op", "columns"),
     )
 
 

@@ -18,7 +18,7 @@ from adapters.legacy.wal.capture import WalCapture, open_capture
 from adapters.legacy.wal.messages import parse
 from adapters.state.store import open_state
 from benchmarks.figures import Figure
-from benchmarks.places import _database as private_database
+from benchmarks.places import database as private_database
 from migrations.schema.state import metadata
 from tests.servers.postgres import PostgresServer
 from toolkit.inbox import Fetching

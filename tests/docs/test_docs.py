@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.legacy import postgresql_capture, sqlite_capture
+from adapters.legacy import mariadb_capture, postgresql_capture, sqlite_capture
 from tests.docs.commands import TARGET, commands, render, takes_value
 from toolkit import commands as spelled
 from toolkit import settings
@@ -229,6 +229,6 @@ def test_the_example_of_the_project_page_is_a_project(tmp_path: Path) -> None:
 
 def test_what_capture_guarantees_is_told_as_the_engines_print_it() -> None:
     text = (ROOT / "docs/guarantees.md").read_text()
-    for guarantees in (sqlite_capture.GUARANTEES, postgresql_capture.GUARANTEES):
+    for guarantees in (sqlite_capture.GUARANTEES, postgresql_capture.GUARANTEES, mariadb_capture.GUARANTEES):
         missing = [said for said in guarantees.values() if said not in text]
         assert not missing

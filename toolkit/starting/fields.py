@@ -214,6 +214,6 @@ def personal(fields: Sequence[Field]) -> set[str]:
 
     A name is one beside an address, a birthday or the like; a department has one, too.
     """
-    free = [one.name for one in fields if one.codes is None and one.type == "str" or one.type == "dt.date"]
+    free = [one.name for one in fields if (one.codes is None and one.type == "str") or one.type == "dt.date"]
     about = {name for name in free if _PERSONAL.search(name)}
     return about | {name for name in free if about and _NAMES.search(name)}

@@ -337,8 +337,11 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
             if (origin := shows.get(one.name.lower(), one.name.lower())) in own
         }
 
-    best = max(proposal.entries, key=lambda one: (key.name in columns(one), len(columns(one))))
-    best = key.entry if key.entry is not None else best
+    near = mentions(unquoted(body(view.definition)), [one.table.name for one in proposal.entries])
+    likely = [one for one in proposal.entries if one.table.name in near] or list(proposal.entries)
+    best = max(likely, key=lambda one: (key.name in columns(one), len(columns(one))))
+    if key.entry is not None and key.name not in columns(best):
+        best = key.entry
     found = columns(best)
     listed = [
         f"{quoted(found[name])} AS {quoted(name)}"
@@ -365,4 +368,4 @@ def _keys(view: View, key: _Key, dialect: str) -> str:
         return f"SELECT DISTINCT {shown} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
     table = key.entry.table
     shown = _as_asked(table.column(key.entry.subject.columns[0]), dialect)
-    return f"SELECT {shown} AS {key.name} FROM {table.relation} ORDER BY 1\n"
+    return f"SELECT DISTINCT {shown} AS {key.name} FROM {table.relation} ORDER BY 1\n"

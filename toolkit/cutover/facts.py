@@ -79,7 +79,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     route = around.routes.get(capability, consumer)
     now, config_hash = around.clock(), project.config_hash(capability)
     history = around.routes.history(capability, HISTORY)
-    versions = attempts.get(_SERVING_GATES, lambda: _serving(around, section), {})
+    versions = attempts.get(_SERVING_GATES, lambda: _serving(around, section), _NONE_SERVES)
     uncaptured, holes = attempts.get(("capture",), lambda: _capture(around, source), _NOTHING_CAPTURED)
     evidence = around.evidence
     return Facts(
@@ -113,6 +113,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     )
 
 
+_NONE_SERVES: dict[str, int] = {}
 _NOTHING_CAPTURED: tuple[tuple[str, ...], tuple[Hole, ...]] = ((), ())
 _RUN_GATES = ("shadow", "fingerprints", "accepted")
 _SERVING_GATES = ("freshness", "determinism", "shadow", "fingerprints", "parked")

@@ -29,6 +29,8 @@ DOCUMENTS = sorted(
 SECTIONS: dict[str, type[settings.Section]] = {
     "[project]": settings.ProjectSection,
     "[legacy.NAME]": settings.LegacySection,
+    "[legacy.NAME.poll]": settings.PollSection,
+    "[legacy.NAME.snapshot]": settings.SnapshotSection,
     "[log]": settings.LogSection,
     "[read_store]": settings.ReadStoreSection,
     "[state]": settings.StateSection,

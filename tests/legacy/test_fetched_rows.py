@@ -90,7 +90,7 @@ ACTS = st.lists(
     max_size=8,
 )
 MANY = settings(
-    max_examples=25,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

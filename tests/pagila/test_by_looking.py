@@ -55,7 +55,9 @@ def test_the_reads_are_the_same_on_both_sides_also_after_changes(
         "UPDATE rental SET return_date = now() WHERE rental_id IN (SELECT rental_id FROM rental WHERE return_date IS NULL LIMIT 20)",
         database,
     )
-    postgres_server.sql("DELETE FROM payment WHERE rental_id = 2; DELETE FROM rental WHERE rental_id = 2", database)
+    postgres_server.sql(
+        "DELETE FROM payment WHERE rental_id = 2; DELETE FROM rental WHERE rental_id = 2", database
+    )
     with following(pagila):
         found = run_one(pagila, "rentals-at-home")
     assert [line.title for line in found.lines if line.finding] == []

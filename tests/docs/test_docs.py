@@ -32,6 +32,8 @@ SECTIONS: dict[str, type[settings.Section]] = {
     "[legacy.NAME]": settings.LegacySection,
     "[legacy.NAME.table.TABLE]": settings.TableSection,
     "[legacy.NAME.wal]": settings.WalSection,
+    "[legacy.NAME.poll]": settings.PollSection,
+    "[legacy.NAME.snapshot]": settings.SnapshotSection,
     "[log]": settings.LogSection,
     "[read_store]": settings.ReadStoreSection,
     "[state]": settings.StateSection,

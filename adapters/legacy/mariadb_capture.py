@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import msgspec
-from sqlalchemy import Connection, delete, func, inspect, select, text
+from sqlalchemy import Connection, Delete, delete, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading, writing
@@ -194,9 +194,8 @@ class MariadbCapture(TriggerCapture):
         once they are there. So no transaction that stays open stalls the horizon, and no privilege is needed to see it.
         """
         with self._judged(), reading(self._engine) as connection:
-            instant = clock(
-                connection
-            )  # looks at no table, so that the snapshot begins with the next statement
+            instant = clock(connection)
+            # The clock looks at no table: the snapshot begins with this statement, after it.
             last = connection.scalar(select(func.max(self._change.c.number)))
         return Horizon(instant=instant, token=str(last or 0))
 
@@ -223,10 +222,12 @@ class MariadbCapture(TriggerCapture):
 
     def prune(self, older_than: dt.datetime, limit: int) -> int:
         """Delete marked changes that are older; returns how many went."""
-        change = self._change
-        gone = delete(change).where(change.c.marked_at < older_than)
         with self._judged(), writing(self._engine) as connection:
-            return connection.execute(gone.with_dialect_options(mysql_limit=limit)).rowcount
+            return connection.execute(self._pruning(older_than, limit)).rowcount
+
+    def _pruning(self, older_than: dt.datetime, limit: int) -> Delete:
+        gone = delete(self._change).where(self._change.c.marked_at < older_than)
+        return gone.with_dialect_options(mysql_limit=limit)
 
     # --- what the shared part asks for
 

@@ -143,9 +143,7 @@ def translate_unit(
     unit: Unit, translators: Translators, catalogue: Catalogue
 ) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
-    for change in unit.changes:
-        if change.fault:
-            raise _Failed(change, f"{describe(change)}: {change.fault}")
+    _readable(unit)
     given: list[list[Event]] = [[] for _ in unit.changes]
     spoken = [change.table in translators.mute for change in unit.changes]
     fruitful = [False for _ in unit.changes]
@@ -177,6 +175,13 @@ def translate_unit(
         if not events and not known
     ]
     return made, silent
+
+
+def _readable(unit: Unit) -> None:
+    """Raise _Failed for a change that capture could not read."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
 
 
 def _speaks(rule: Translator, change: Change) -> bool:

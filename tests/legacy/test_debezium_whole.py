@@ -105,7 +105,7 @@ def events(app: App) -> list[Any]:
 def test_the_20_changes_become_the_views_that_their_source_describes(
     form: str, tmp_path: Path, opened: list[App], broker: Broker, topics: dict[str, str], topic_name: str
 ) -> None:
-    tables: dict[str, dict[str, dict[str, Any]]] = {"products": {}, "customers": {}}
+    tables: dict[str, dict[str, Any]] = {"products": {}, "customers": {}}
     for line in lines(form):
         payload = json.loads(line, parse_float=Decimal)
         payload = payload.get("payload", payload)

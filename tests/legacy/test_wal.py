@@ -162,6 +162,18 @@ def test_a_generated_column_is_in_no_image_by_log_or_by_backfill(legacy: LogLega
     assert [dict(one.row) for one in chunk.changes] == [{"ID": 1, "N": 2}]
 
 
+def test_columns_that_are_not_captured_are_in_no_image_and_make_no_change(legacy: LogLegacy) -> None:
+    tables = [CapturedTable(table="POLMAST", subject="POL_NO", ignore=("NOTE", "PREM"))]
+    legacy.install(tables)
+    legacy.run(policy(1), "UPDATE POLMAST SET NOTE = 'x'", "UPDATE POLMAST SET STAT_CD = 'C'")
+    assert [(one.op, set(one.row)) for one in pending(legacy)] == [
+        (Op.INSERT, {"POL_NO", "STAT_CD"}),
+        (Op.UPDATE, {"POL_NO", "STAT_CD"}),
+    ]
+    chunk = legacy.capture.chunk(tables, Cursor(tables=("POLMAST",)), 10)
+    assert [set(one.row) for one in chunk.changes] == [{"POL_NO", "STAT_CD"}]
+
+
 def test_a_large_value_that_was_not_touched_is_there_or_unknown_and_never_null(
     legacy: LogLegacy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

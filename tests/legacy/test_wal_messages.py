@@ -116,7 +116,7 @@ def test_elements_of_arrays_may_be_any_text() -> None:
 
 
 def test_numbers_are_whole_or_exact_as_json_has_them() -> None:
-    assert CONVERTERS["float8"]("1e+20") == 10**20
+    assert CONVERTERS["float8"]("1e+20") == Decimal("1e20")
     assert CONVERTERS["float8"]("1.5e-07") == Decimal("1.5e-7")
     assert CONVERTERS["numeric"]("NaN") == "NaN"
     assert str(CONVERTERS["numeric"]("100.00")) == "100.00"

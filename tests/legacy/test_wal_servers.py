@@ -87,10 +87,14 @@ def test_a_server_that_is_restored_from_a_copy_is_not_read_on(log: LogLegacy, se
     copy.rename(server._data)
     server.start()
     reconnect(log)
-    with pytest.raises(SlotBroken, match="it was restored"):
+    with pytest.raises(SlotBroken, match="restored"):
         take(log)
-    for number in range(10, 60):  # until its log is longer than ours was
-        log.run(policy(number))
+    log.run(
+        "CREATE TABLE NOISE AS SELECT n FROM generate_series(1, 5000) n"
+    )  # its log is longer now than ours was
+    with pytest.raises(SlotBroken, match=r"it is not there any more|that never was"):
+        take(log)
+    log.run(policy(10))
     with pytest.raises(SlotBroken, match="history is another one"):
         take(log)
     log.install([POLICY])
@@ -122,7 +126,7 @@ def test_a_server_without_logical_log_says_what_to_do(tmp_path: Path) -> None:
     server.start()
     try:
         log = LogLegacy(server.url(server.create_database()), f"sqlite:///{tmp_path}/state.db")
-        with pytest.raises(UsageError, match="wal_level is replica.*ALTER SYSTEM SET wal_level = logical"):
+        with pytest.raises(UsageError, match=r"wal_level is replica.*ALTER SYSTEM SET wal_level = logical"):
             log.capture.plan([POLICY])
         log.close()
     finally:

@@ -1,5 +1,5 @@
 -- What the asked types are made of: domains as their base type, arrays with the type of their elements.
--- by_server: types for which to_jsonb does more than to take the text, and that only the server can read.
+-- by_server: types for which to_json does more than to take the text, and that only the server can read.
 WITH RECURSIVE made_of AS (
   SELECT t.oid AS asked, t.oid, t.typtype, t.typbasetype
   FROM pg_type t WHERE t.oid = ANY(CAST(:oids AS oid[]))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from sqlalchemy import Connection, Engine, text
 
 from adapters.engines import reading, writing
 from adapters.legacy.guard import CAPTURE_TIMEOUT
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Chosen
 from adapters.legacy.postgresql import postgres_engine
 from adapters.legacy.postgresql_capture import PostgresCapture, clock
 from adapters.legacy.subjects import SubjectOrder
@@ -44,7 +45,8 @@ GUARANTEES = {
     "made anew, a failover and a restore are noticed, and nothing is read on",
     "order": "commit order, for all subjects",
     "deletes": "captured; the log does not say which rows a TRUNCATE deleted, so that reading stops there and says so",
-    "intermediate states": "all captured, one change for each row that a statement touches",
+    "intermediate states": "all captured, one change for each row that a statement touches; with `columns` or "
+    "`ignore`, an update that changes no captured column gives none (under whole former rows)",
     "transactions": "known: all changes of one transaction to one subject are offered together, two-phase ones, too",
     "stalls": "nothing stalls capture: a transaction that stays open delays only its own changes, but the server keeps its log "
     "from where the oldest one began, and reads it again for each step; a relay that does not run lets the log grow "
@@ -271,10 +273,14 @@ class WalCapture(PostgresCapture):
         return super().chunk(tables, cursor, size)
 
     def _image(self, connection: Connection, table: Captured) -> tuple[str, str]:
-        image, subject = super()._image(connection, table)
         # Only what the log shows: generated columns are computed by who reads the row.
-        names = ", ".join("'" + name.replace("'", "''") + "'" for name in self._generated(table))
-        return (f"(to_jsonb(t) - ARRAY[{names}])::text" if names else image), subject
+        generated = self._generated(table)
+        if generated and table.chosen.columns:
+            some = tuple(name for name in table.chosen.columns if name not in generated)
+            table = msgspec.structs.replace(table, chosen=Chosen(columns=some))
+        elif generated:
+            table = msgspec.structs.replace(table, chosen=Chosen(ignore=(*table.chosen.ignore, *generated)))
+        return super()._image(connection, table)
 
     def _generated(self, table: Captured) -> list[str]:
         with self._judged(), reading(self._engine) as connection:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from adapters.legacy.images import Chosen
 from adapters.legacy.wal.messages import Begin, Delete, Insert, Relation, Truncate, Unchanged, Update, Value
 from adapters.legacy.wal.standing import Watched, lsn
 from adapters.legacy.wal.values import Convert, subject_of
@@ -53,7 +54,11 @@ class _Table:
         self, watched: Watched, relation: Relation, converters: Mapping[int, Convert | None]
     ) -> None:
         self.watched, self.relation = watched, relation
-        self.columns = [(one.name.upper(), converters.get(one.type)) for one in relation.columns]
+        chosen = set(watched.chosen.of(one.name for one in relation.columns))
+        self.columns = [
+            (one.name.upper() if one.name in chosen else "", converters.get(one.type))
+            for one in relation.columns
+        ]
         self.identity = [one.name.upper() for one in relation.columns if one.key]
         self.subject = watched.subject.upper()
         self.keys = tuple(name.upper() for name in watched.keys)
@@ -62,6 +67,8 @@ class _Table:
         """The row. A large value that the log does not repeat has no column here: unknown is not NULL."""
         image: Image = {}
         for (name, convert), value in zip(self.columns, values, strict=True):
+            if not name:  # not captured
+                continue
             if value is None:
                 image[name] = None
             elif not isinstance(value, Unchanged):
@@ -138,6 +145,8 @@ class Decoder:
         before, after = table.images(message)
         now = after.get(table.subject, before.get(table.subject))
         was = before.get(table.subject, now)
+        if before == after and table.watched.chosen != Chosen():
+            return []
         if was == now or subject_of(was) == subject_of(now):
             return [self._change(table, Op.UPDATE, now, before, after, of)]
         # A row that moves to another subject leaves the one and comes to the other: both must hear of it.

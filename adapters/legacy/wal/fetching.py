@@ -192,7 +192,7 @@ class _Reading:
         self._transaction: Transaction | None = None
         self._again: Last | None = None
         self._last_number = inbox.last()
-        self._begun = False
+        self._begun = self._verified = False
         self.met = 0
         """Where the last transaction that was met ends, known already or new."""
         self.stream: Stream = slot.peek(PEEK)
@@ -231,15 +231,19 @@ class _Reading:
             self._changes.clear()
 
     def verify(self) -> None:
-        """What was met again and is known ended with the transaction that was known as the last."""
-        again, self._again = self._again, None
-        if again is not None and again != self._known:
-            raise SlotBroken(
-                self._source,
-                self._slot.name,
-                f"it gives a transaction at {lsn(again.lsn)} that was never read, before {lsn(self.position.lsn)}, "
-                "up to which all was: the server's history is another one",
+        """The last transaction that was read comes again, unless the slot stands behind it; and no other one after it."""
+        if self._verified:
+            return
+        self._verified = True
+        known = self._known if self._known and self._known.lsn >= (self.state.confirmed or 0) else None
+        if self._again != known:
+            at, met = lsn(self.position.lsn), self._again
+            found = f"there is one at {lsn(met.lsn)} that never was" if met else "it is not there any more"
+            what = (
+                f"up to {at} all was read, and of the last transaction before that place {found}: "
+                "the server's history is another one (was it restored from a backup?)"
             )
+            raise self._stopped(what)
 
     def move(self, position: Position) -> None:
         """Move on without a change."""
@@ -271,8 +275,8 @@ class _Reading:
         try:
             self._changes += self._decoder.changes(message, transaction)
         except Truncated as stop:
-            self._stop(stop)
-            raise SlotBroken(self._source, self._slot.name, stop.what) from stop
+            self.store()
+            raise self._stopped(stop.what) from stop
 
     def _commit(self, message: Commit) -> None:
         transaction = self._transaction
@@ -298,10 +302,10 @@ class _Reading:
             at = upto
         self._fetcher.position = position
 
-    def _stop(self, stop: Truncated) -> None:
-        """Note where reading ended, so that a plan knows it, too."""
-        self.store()
-        self._put([], msgspec.structs.replace(self.position, stopped=stop.what))
+    def _stopped(self, what: str) -> SlotBroken:
+        """Note why reading ended, so that a plan knows it, too."""
+        self._put([], msgspec.structs.replace(self.position, stopped=what))
+        return SlotBroken(self._source, self._slot.name, what)
 
 
 def _by_oid(state: State) -> dict[int, Watched]:

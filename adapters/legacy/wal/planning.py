@@ -89,6 +89,7 @@ def watch(
         columns=tuple(name for name in table.columns if name not in root.generated),
         oid=root.oid,
         partitioned=root.relkind == "p",
+        chosen=table.chosen,
         identities=() if table.outbox else tuple(_identities(members, table.subject, full)),
     )
     return watched, faults

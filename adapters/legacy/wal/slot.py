@@ -180,7 +180,7 @@ class Slot:
 
     def ask(self, type_: str, value: str) -> object:
         """What the server makes of a value of a type that only it can read."""
-        sql = text(f"SELECT CAST(to_jsonb(CAST(:value AS {type_})) AS text)")
+        sql = text(f"SELECT CAST(to_json(CAST(:value AS {type_})) AS text)")
         with self.judged(), reading(self._engine) as connection:
             connection.execute(text(SAME_TEXT))
             return CONVERTERS["jsonb"](str(connection.scalar(sql, {"value": value})))

@@ -6,7 +6,7 @@ import datetime as dt
 
 import msgspec
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Chosen
 from toolkit.inbox import Inbox
 
 INSTALLATION, POSITION = "wal.installation", "wal.position"
@@ -68,6 +68,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     oid: int
     partitioned: bool = False
+    chosen: Chosen = Chosen()
     identities: tuple[tuple[str, str], ...] = ()
 
     def captured(self, standing: Standing | None) -> Captured:
@@ -79,6 +80,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
             outbox=self.outbox,
             keys=self.keys,
             columns=self.columns,
+            chosen=self.chosen,
             installed_at=standing.tables.get(self.table) if standing else None,
         )
 

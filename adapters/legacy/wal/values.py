@@ -1,4 +1,4 @@
-"""Values as the log writes them (text) in the JSON types that `to_jsonb` gives, so that an image is the same by log,
+"""Values as the log writes them (text) in the JSON types that `row_to_json` gives, so that an image is the same by log,
 by trigger and by backfill.
 """
 
@@ -17,13 +17,8 @@ _NOT_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
 def number(text: str) -> object:
-    """A numeric: whole ones as int, others exact; what JSON has no number for stays text."""
+    """A number: whole ones as int, others exact; what JSON has no number for stays text."""
     return text if text in _NOT_NUMBERS else _exact(text)
-
-
-def floating(text: str) -> object:
-    """A floating-point number, without exponent: `to_jsonb` makes it a numeric."""
-    return text if text in _NOT_NUMBERS else _exact(format(Decimal(text), "f"))
 
 
 def timestamp(text: str) -> str:
@@ -36,21 +31,13 @@ def instant(text: str) -> str:
     return text.replace(" ", "T", 1).replace("+00", "+00:00", 1)
 
 
-def document(text: str) -> object:
-    """A json value in the form that jsonb keeps."""
-    return _loosely(text)
-
-
-_loosely = msgspec.json.Decoder(object, float_hook=lambda text: _exact(format(Decimal(text), "f"))).decode
-
 CONVERTERS: dict[str, Convert] = {
     "bool": lambda text: text == "t",
     **dict.fromkeys(("int2", "int4", "int8"), int),
-    **dict.fromkeys(("float4", "float8"), floating),
-    "numeric": number,
+    **dict.fromkeys(("float4", "float8", "numeric"), number),
     "timestamp": timestamp,
     "timestamptz": instant,
-    "json": document,
+    "json": _exact,
     "jsonb": _exact,
 }
 """By the name of the base type in pg_catalog. Every type that is not here is its own text."""
@@ -102,7 +89,7 @@ def _plain(delimiter: str) -> re.Pattern[str]:
 
 
 def subject_of(value: object) -> str:
-    """A subject as `to_jsonb(row) ->> column` spells it, without padding; a row without one has the empty subject."""
+    """A subject as `row_to_json(row) ->> column` spells it, without padding; a row without one has the empty subject."""
     if isinstance(value, str):
         return value.rstrip(" ")
     if value is None:

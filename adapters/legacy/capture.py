@@ -153,19 +153,19 @@ class TriggerCapture(ABC):
 
     def _head(
         self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> list[ChangeRow]:
+    ) -> Sequence[ChangeRow]:
         c = self._change.alias("c").c
         columns = (c.number, c.transaction, c.table_name, c.op, c.subject, c.before, c.after, c.captured_at)
         found = select(*columns).where(text(where)).order_by(c.number).limit(limit)
-        return list(connection.execute(found, parameters))
+        return connection.execute(found, parameters).all()
 
     def _whole(
         self,
         _connection: Connection,
         _where: str,
         _parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit has no row beyond them. Without transaction ids each row is a unit."""
         return rows
 

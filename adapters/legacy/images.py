@@ -52,11 +52,22 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
         return self.table == table.table.upper() and same_subject and self.outbox == table.outbox
 
 
+class _Upper(dict[str, str]):
+    """Names in upper case, each made once: a row has as many as columns, and a table only so many."""
+
+    def __missing__(self, name: str) -> str:
+        upper = self[name] = name.upper()
+        return upper
+
+
+_UPPER = _Upper()
+
+
 def row_of(image: str | None) -> dict[str, object] | None:
     """Decode a row image: column names in upper case, numbers exact."""
     if image is None:
         return None
-    return {name.upper(): value for name, value in _decode(image).items()}
+    return {_UPPER[name]: value for name, value in _decode(image).items()}
 
 
 _OPS = {op.value: op for op in Op}

@@ -95,18 +95,18 @@ class PostgresCapture(TriggerCapture):
 
     def _head(
         self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> list[ChangeRow]:
+    ) -> Sequence[ChangeRow]:
         """As text: types that look at every value take longer than the database."""
         asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
-        return list(connection.execute(asked, {**parameters, "limit": limit}))
+        return connection.execute(asked, {**parameters, "limit": limit}).all()
 
     def _whole(
         self,
         connection: Connection,
         where: str,
         parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
 
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
@@ -138,7 +138,7 @@ class PostgresCapture(TriggerCapture):
         """
         asked = text(statement("ends").replace("/* established */", f"AND {where}"))
         found = connection.execute(asked, {**parameters, "transaction": transaction})
-        return {row[0]: row[1] for row in found}
+        return {row[0]: row[1] for row in found.all()}
 
     def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(query("delete"), {"numbers": list(numbers)})

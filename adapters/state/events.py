@@ -151,7 +151,7 @@ def after(
         .order_by(_event.c.sequence)
         .limit(limit)
     )
-    return [_record(row) for row in connection.execute(found)]
+    return [_record(row) for row in connection.execute(found).all()]
 
 
 def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]:
@@ -165,7 +165,7 @@ def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]
         )
         .order_by(_event.c.partition, _event.c.sequence)
     )
-    return [_record(row) for row in connection.execute(found)]
+    return [_record(row) for row in connection.execute(found).all()]
 
 
 def placed(connection: Connection, topic: str, records: Sequence[Record]) -> Iterator[Delivery]:

@@ -24,7 +24,7 @@ class Op(StrEnum):
     SNAPSHOT = "snapshot"
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One legacy row change, as capture saw it.
 
     `position` names the place in the source's history and never changes: captured again, translated
@@ -53,7 +53,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     def __getitem__(self, column: str) -> object:
         """Value of `column` in `row`; a column the row does not have is a KeyError naming the table."""
         try:
-            return self.row[column]
+            return (self.after if self.after is not None else self.row)[column]
         except KeyError:
             raise KeyError(f"{self.table} has no column {column}") from None
 

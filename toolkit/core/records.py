@@ -18,7 +18,7 @@ from toolkit.core.events import Catalogue, Event
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of an event besides its data; the CloudEvents 1.0 attributes and our extensions.
 
     `time` is when the fact was committed in (or, for a snapshot, read from) the legacy source;
@@ -36,7 +36,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     transaction: str | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event in its stored form.
 
     `partition` is chosen when the event is archived, and `sequence` counts the events of one
@@ -50,14 +50,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
 
-class Watermark(msgspec.Struct, frozen=True, kw_only=True):
+class Watermark(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything the legacy source had committed by `as_of` has, in this partition, a sequence <= `sequence`."""
 
     as_of: dt.datetime
     sequence: int
 
 
-class Coordinates(msgspec.Struct, frozen=True, kw_only=True):
+class Coordinates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the log keeps a record."""
 
     topic: str
@@ -65,7 +65,7 @@ class Coordinates(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Coordinates of records that stand in the log as they are numbered: neither sequence nor offset leaves one out.
 
     Sequences have no gaps and are published in order, so that one run tells the places of thousands of records.
@@ -109,7 +109,7 @@ class Malformed(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a consumer of the log gets: an event or a watermark (or neither), and where it stood.
 
     The position after it is `at.offset + 1`, also for a watermark of a log that gives watermarks no offset.
@@ -131,7 +131,7 @@ def event_id(source: str, position: str, event_type: str, ordinal: int) -> str:
     return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event that was translated, before the archive gives it its partition and sequence."""
 
     envelope: Envelope

@@ -22,7 +22,7 @@ HELD = "held back behind an earlier change of the same subject"
 OUTBOX_TYPE = "TYPE"
 
 
-class Unit(msgspec.Struct, frozen=True, kw_only=True):
+class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Changes that are translated together or not at all: what one legacy transaction did to one subject.
 
     All rows that backfill found of a subject are one unit, too. Where the engine gives no transaction id, each

@@ -35,12 +35,12 @@ class Places:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "project"
 
-            def url(name: str) -> str:
+            def named(name: str) -> str:
                 if self.postgres is None:
                     return f"sqlite:///{folder / name}.db"
                 return stack.enter_context(database(self.postgres))
 
-            environment = {"LEGACY_URL": url("legacy"), "READ_STORE_URL": url("read")}
+            environment = {"LEGACY_URL": named("legacy"), "READ_STORE_URL": named("read")}
             environment["LOG_URL"] = "sql:" if self.kafka is None else f"kafka://{self.kafka}"
             made = make_insurer(folder, environment, size=self.options.policies)
             settings = made.folder / "strangler.toml"
@@ -70,7 +70,7 @@ def _started(stack: ExitStack, make: Callable[[], S]) -> S:
 
 @contextmanager
 def database(url: str) -> Iterator[str]:
-    """A new database on the server of this URL, gone afterwards."""
+    """A database of its own; gone afterwards."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:

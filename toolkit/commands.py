@@ -44,6 +44,16 @@ def replay_changes(source: str) -> str:
     return f"strangler repair changes {source}"
 
 
+def unclassified(source: str) -> str:
+    """List the kinds of change that gave no event."""
+    return f"strangler repair unclassified {source}"
+
+
+def answer(source: str, shape: str) -> str:
+    """Answer for a kind of change that gave no event."""
+    return f"strangler repair answer {source} '{shape}' --owner WHO --reason WHY"
+
+
 def replay_events(projection: str) -> str:
     """Apply parked events again."""
     return f"strangler repair events {projection}"

@@ -13,6 +13,7 @@ from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Draft, Record, Run, Watermark
 from toolkit.core.routes import Move, Moved, Route
+from toolkit.core.unclassified import Shape, Unclassified
 
 
 class Clock(Protocol):
@@ -42,11 +43,19 @@ class LegacyReads(Protocol):
 
 
 class CapturedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table to capture: the column that holds its subject, its key columns, whether it is an outbox."""
+    """A table to capture: the column that holds its subject, whether it is an outbox, and what the settings say of it.
+
+    `columns` are captured and no others (none: all), or all but those in `ignore`; `key` identifies a row where the
+    table has no key of its own; `statement` asks for capture by statement where the engine has that.
+    """
 
     table: str
     subject: str
     outbox: bool = False
+    columns: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    statement: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +152,9 @@ class Capture(Protocol):
         The last chunk of a group has no upper bound, so that rows without a parent are found too.
         """
 
+    def close(self) -> None:
+        """Give back what only capture holds."""
+
 
 class LegacySource(LegacyReads, Protocol):
     """One legacy database."""
@@ -185,6 +197,7 @@ class Archive(Protocol):
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
+        unclassified: Sequence[Unclassified] = (),
     ) -> list[Record]:
         """Store what one step gave, in one transaction: events, parked changes and their release, cursors, and the
         numbers of the changes that were used up and are still to be marked, in the place of those noted before.
@@ -226,6 +239,14 @@ class Archive(Protocol):
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
+
+
+class UnclassifiedLedger(Protocol):
+    """What was read and gave nothing, by shape."""
+
+    def of(self, source: str) -> list[Unclassified]: ...
+
+    def answer(self, source: str, shape: Shape, owner: str, reason: str, now: dt.datetime) -> None: ...
 
 
 class Leases(Protocol):

@@ -8,14 +8,22 @@ from typing import Any
 from toolkit.core.errors import DriverMissing, UsageError
 
 LEGACY = "strangler.legacy"
+CAPTURE = "strangler.capture"
 LOG = "strangler.log"
 READ_STORE = "strangler.read_store"
+ANY = "any"
+"""The name under which an adapter serves every scheme that none is registered for (legacy sources: SQLAlchemy's dialects)."""
 _EXTRAS = {"psycopg": "postgres", "confluent_kafka": "kafka", "pymysql": "mysql"}
 
 
 def scheme_of(url: str) -> str:
     """`postgresql+psycopg://...` is served by the adapter `postgresql`."""
     return url.split(":", 1)[0].split("+", 1)[0].lower()
+
+
+def names(group: str) -> list[str]:
+    """The names that adapters of this kind are registered for."""
+    return sorted(point.name for point in entry_points(group=group) if point.name != ANY)
 
 
 def adapter(group: str, url: str) -> Any:
@@ -25,12 +33,26 @@ def adapter(group: str, url: str) -> Any:
     """
     scheme = scheme_of(url)
     known = {point.name: point for point in entry_points(group=group)}
-    if scheme not in known:
+    chosen = known.get(scheme) or known.pop(ANY, None)
+    if chosen is None:
         kind = group.removeprefix("strangler.").replace("_", " ")
         raise UsageError(
-            f"no adapter of this installation is a {kind} for {scheme}: URLs; known are {', '.join(sorted(known))}"
+            f"no adapter of this installation is a {kind} for {scheme}: URLs; known are {', '.join(names(group))}"
         )
-    return _load(known[scheme])
+    return _load(chosen)
+
+
+def capture(kind: str) -> Any:
+    """The factory of a way to fetch changes, by its name in `[legacy.NAME] capture`. It is given a `Fetching`.
+
+    Raises UsageError that lists the known ones, DriverMissing when its library is not installed.
+    """
+    known = {point.name: point for point in entry_points(group=CAPTURE)}
+    if kind not in known:
+        raise UsageError(
+            f"no capture of this installation is called {kind}; known are trigger, outbox, {', '.join(sorted(known))}"
+        )
+    return _load(known[kind])
 
 
 def _load(point: EntryPoint) -> Any:

@@ -22,6 +22,30 @@ ChangeRow = Sequence[Any]
 """number, transaction, table, op, subject, before, after, captured_at"""
 
 
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What a table was like when it was installed: `holes` tells what became of it since.
+
+    `key` is what the database itself enforces, empty where it enforces none.
+    """
+
+    columns: dict[str, str] = {}
+    key: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns that are captured and no others, or all but these, in the engine's spelling; all where both are empty."""
+
+    columns: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    def of(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Those of a table's columns that are captured."""
+        return tuple(
+            name for name in columns if (name in self.columns if self.columns else name not in self.ignore)
+        )
+
+
 class Captured(msgspec.Struct, frozen=True, kw_only=True):
     """A captured table as it was installed, in the engine's own spelling of its names."""
 
@@ -32,19 +56,28 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     columns: tuple[str, ...]
     installed_at: dt.datetime | None = None
+    statement: bool = False
+    chosen: Chosen = Chosen()
+    shape: Shape = Shape()
 
     @property
     def key_columns(self) -> tuple[str, ...]:
         """The columns that identify a row, as changes spell them."""
         return tuple(name.upper() for name in self.keys)
 
+    @property
+    def enforced(self) -> bool:
+        """Does the database see to it that no two rows have the same key?"""
+        return bool(self.shape.key) and set(self.shape.key) <= set(self.keys)
+
     def same_as(self, other: Captured | None) -> bool:
         """Would installing the other one make the same triggers?"""
         return other is not None and msgspec.structs.replace(other, installed_at=self.installed_at) == self
 
     def reads_as(self, other: Captured) -> bool:
-        """Do both find the same rows under the same names, whatever columns they have?"""
-        return msgspec.structs.replace(other, installed_at=self.installed_at, columns=self.columns) == self
+        """Do both find the same rows under the same names, whatever columns they have, however they are captured?"""
+        same = ("installed_at", "columns", "statement", "chosen", "shape")
+        return msgspec.structs.replace(other, **{name: getattr(self, name) for name in same}) == self
 
     def covers(self, table: CapturedTable) -> bool:
         """Is this the table that the project asks for?"""

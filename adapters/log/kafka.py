@@ -9,32 +9,22 @@ import datetime as dt
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    Producer,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
 
+from adapters.kafka import Cluster, Partition, driver_errors, quiet, result
+from adapters.log.kafka_doctor import KafkaDoctor
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Coordinates, Delivery, Record, Run, Watermark, runs
+from toolkit.diagnosis import Check, Patient
 from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")
-# What the driver says of itself: it retries most of what it warns of, and our errors tell the rest.
-_driver_log = logging.getLogger("strangler.log.kafka")
-_driver_log.setLevel(logging.CRITICAL)
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 ANSWER = dt.timedelta(seconds=30)
@@ -42,10 +32,6 @@ ANSWER = dt.timedelta(seconds=30)
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
 
-_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-Partition = tuple[str, int]
 _Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
 """partition, key, headers, value"""
 
@@ -70,8 +56,7 @@ class KafkaLog:
         self._settings = {**(settings or {}), "bootstrap.servers": bootstrap}
         self._replication = replication
         self._answer = answer.total_seconds()
-        with _driver_errors("the settings in [log.settings] are refused"):
-            self._admin = AdminClient(_quiet(self._settings))
+        self._cluster = Cluster(self._settings, self._answer, "[log.settings]")
 
     def create(self, topic: str, partitions: int) -> None:
         """Create the topic, or verify that it has just so many partitions. Raises ProjectError."""
@@ -104,33 +89,19 @@ class KafkaLog:
 
     def bounds_of(self, asked: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """The same for some partitions of any topics."""
-        first = self._offsets(asked, _EARLIEST)
-        end = self._offsets(asked, _LATEST)
-        return {at: (first[at], end[at]) for at in asked}
+        return self._cluster.bounds_of(asked)
+
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked of the brokers about the topics."""
+        return KafkaDoctor(self._cluster.admin, self._settings, self._answer).checks(patient)
 
     def close(self) -> None:
         """The admin client has no connection to give back; it goes with this object."""
 
-    def _offsets(self, asked: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-        if not asked:
-            return {}
-        with _driver_errors("Kafka does not tell its offsets"):
-            futures = self._admin.list_offsets(
-                {TopicPartition(*at): spec for at in asked}, request_timeout=self._answer
-            )
-            return {(at.topic, at.partition): _result(future).offset for at, future in futures.items()}
-
     def _find(self, topic: str) -> int | None:
-        """The number of partitions, each with a leader; None when there is no such topic (or not yet)."""
-        with _driver_errors(f"Kafka does not describe topic {topic}"):
-            futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._answer)
-            try:
-                found = _result(futures[topic])
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    return None
-                raise
-        return len(found.partitions)
+        """The number of partitions; None when there is no such topic (or not yet)."""
+        found = self._cluster.describe(topic)
+        return None if found is None else found[1]
 
     def _make(self, topic: str, partitions: int) -> None:
         new = NewTopic(
@@ -140,9 +111,9 @@ class KafkaLog:
             # Compaction would take events of a subject away, whatever the cluster's default is.
             config={"cleanup.policy": "delete"},
         )
-        with _driver_errors(f"Kafka does not create topic {topic}"):
+        with driver_errors(f"Kafka does not create topic {topic}"):
             try:
-                _result(self._admin.create_topics([new], request_timeout=self._answer)[topic])
+                result(self._cluster.admin.create_topics([new], request_timeout=self._answer)[topic])
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
@@ -278,8 +249,8 @@ class KafkaPublisher:
 
     def _open(self) -> Producer:
         if self._producer is None:
-            with _driver_errors("the settings in [log.settings] are refused"):
-                self._producer = Producer(_quiet(self._settings))
+            with driver_errors("the settings in [log.settings] are refused"):
+                self._producer = Producer(quiet(self._settings))
         return self._producer
 
 
@@ -291,9 +262,9 @@ class KafkaConsumer:
         self._down = ""
         self._failed: Infrastructure | OffsetLost | None = None
         self._positions: dict[Partition, int] = {}
-        with _driver_errors("the settings in [log.settings] are refused"):
+        with driver_errors("the settings in [log.settings] are refused"):
             self._consumer = Consumer(
-                _quiet(settings, self._note)
+                quiet(settings, self._note)
                 | {
                     "group.id": "strangler-positions-are-in-the-read-store",  # asked for, never used
                     "enable.auto.commit": False,
@@ -310,7 +281,7 @@ class KafkaConsumer:
                 raise OffsetLost(*at, offsets[at], (first, end))
         self._positions = dict(offsets)
         self._failed = None
-        with _driver_errors("the assignment is refused"):
+        with driver_errors("the assignment is refused"):
             self._consumer.assign([TopicPartition(*at, offset) for at, offset in offsets.items()])
 
     def poll(self, limit: int, timeout: dt.timedelta) -> list[Delivery]:
@@ -336,7 +307,7 @@ class KafkaConsumer:
 
         `consume` with a time-out would wait for it to pass whenever fewer than `limit` are there.
         """
-        with _driver_errors("Kafka cannot be read"):
+        with driver_errors("Kafka cannot be read"):
             left = max(0.0, deadline - time.monotonic())
             first = self._consumer.poll(min(left, SLICE))
             if first is None:
@@ -383,26 +354,9 @@ class KafkaConsumer:
             self._down = error.str()
 
 
-def _quiet(settings: Mapping[str, Any], note: Any = None) -> dict[str, Any]:
-    """The driver's own log lines go to a logger that is silent until somebody turns it on."""
-    return {**settings, "logger": _driver_log, "error_cb": note or (lambda error: _log.debug("%s", error))}
-
-
-@contextmanager
-def _driver_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        raise Infrastructure(f"{what}: {error.args[0]}") from error
-
-
 def _refusal(topic: str, partition: int, records: Sequence[Record], taken: int, reason: str) -> str:
     here = [record for record in records if record.partition == partition]
     return f"{topic}[{partition}] did not take event {here[taken].envelope.id}: {reason}"
-
-
-def _result(future: Future[Any]) -> Any:
-    return future.result()
 
 
 def _record_message(record: Record) -> _Message:

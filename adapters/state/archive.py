@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from adapters.engines import reading, writing
 from adapters.state import events
+from adapters.state.changes import decode_change, encode_change
 from adapters.state.leases import fence
 from adapters.state.queries import remove, replace
+from adapters.state.unclassified import note
 from migrations.schema import state
-from toolkit.core.changes import Change
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Delivery, Draft, Record, Run, partition_of
+from toolkit.core.unclassified import Unclassified
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
-# A Decimal stays one on its way through JSON: money must not become a float in the car park.
-_encode_change = msgspec.json.Encoder(decimal_format="number").encode
-_decode_change = msgspec.json.Decoder(Change, float_hook=Decimal).decode
 _encode_numbers = msgspec.msgpack.Encoder().encode
 _decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
 _encode_names = msgspec.json.Encoder().encode
@@ -50,6 +48,7 @@ class SqlArchive:
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
+        unclassified: Sequence[Unclassified] = (),
     ) -> list[Record]:
         """Store what one step gave, in one transaction. Returns the events that are new. Raises Fenced."""
         with writing(self._engine) as connection:
@@ -64,6 +63,7 @@ class SqlArchive:
             )
             replace(connection, state.parked_change, [_parked_row(waiting) for waiting in parked])
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
+            note(connection, unclassified)
             connection.execute(delete(state.unmarked).where(state.unmarked.c.source == source))
             if used:
                 row = {"source": source, "numbers": _encode_numbers(used)}
@@ -100,7 +100,7 @@ class SqlArchive:
             return [
                 ParkedChange(
                     source=source,
-                    change=_decode_change(row.change),
+                    change=decode_change(row.change),
                     reason=row.reason,
                     held=row.held,
                     parked_at=row.parked_at,
@@ -267,7 +267,7 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
         "reason": waiting.reason,
         "held": waiting.held,
         "parked_at": waiting.parked_at,
-        "change": _encode_change(waiting.change),
+        "change": encode_change(waiting.change),
     }
 
 

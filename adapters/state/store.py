@@ -8,7 +8,9 @@ from sqlalchemy import Engine
 
 from adapters.engines import open_engine
 from adapters.state.archive import SqlArchive
+from adapters.state.inbox import SqlInbox
 from adapters.state.leases import SqlLeases
+from adapters.state.unclassified import SqlUnclassified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,11 @@ class State:
     engine: Engine
     archive: SqlArchive
     leases: SqlLeases
+    unclassified: SqlUnclassified
+
+    def inbox(self, source: str) -> SqlInbox:
+        """The fetched changes of one legacy source."""
+        return SqlInbox(self.engine, source)
 
     def close(self) -> None:
         """Give back the connections."""
@@ -27,4 +34,9 @@ class State:
 def open_state(url: str) -> State:
     """Open the state database at a URL; its tables are the work of `migrations`."""
     engine = open_engine(url)
-    return State(engine=engine, archive=SqlArchive(engine), leases=SqlLeases(engine))
+    return State(
+        engine=engine,
+        archive=SqlArchive(engine),
+        leases=SqlLeases(engine),
+        unclassified=SqlUnclassified(engine),
+    )

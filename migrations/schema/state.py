@@ -1,4 +1,4 @@
-"""State: the event archive, leases, the embedded log, routes and the evidence that gates read."""
+"""State: the event archive, the inbox, leases, the embedded log, routes and the evidence that gates read."""
 
 from __future__ import annotations
 
@@ -104,6 +104,23 @@ parked_change = Table(
 )
 Index("ix_strangler_parked_change_subject", parked_change.c.source, parked_change.c.subject)
 
+unclassified = Table(
+    "strangler_unclassified",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("table_name", String(128), primary_key=True),
+    Column("op", String(10), primary_key=True),
+    Column("columns", Text, primary_key=True),
+    Column("times", BigNumber, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("position", Text, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("answered_at", Instant),
+)
+
 unmarked = Table(
     "strangler_unmarked",
     metadata,
@@ -119,6 +136,34 @@ cursor = Table(
     Column("after", Text),
     Column("done", Boolean, nullable=False),
     Column("installation", Text, nullable=False),
+)
+
+inbox = Table(
+    "strangler_inbox",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("number", BigNumber, primary_key=True, autoincrement=False),
+    Column("transaction", String(100)),
+    Column("subject", Text, nullable=False),
+    Column("change", LargeBinary, nullable=False),
+)
+
+inbox_position = Table(
+    "strangler_inbox_position",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+seen = Table(
+    "strangler_seen",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("table_name", String(128), primary_key=True),
+    # By code point on every engine: a key set is walked in the order in which it is compared.
+    Column("key", Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True),
+    Column("image", LargeBinary, nullable=False),
 )
 
 log_topic = Table(

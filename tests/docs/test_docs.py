@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from adapters.legacy import postgresql_capture, sqlite_capture
+from adapters.legacy.wal import capture as wal_capture
 from tests.docs.commands import TARGET, commands, render, takes_value
 from toolkit import commands as spelled
 from toolkit import settings
@@ -29,6 +30,8 @@ DOCUMENTS = sorted(
 SECTIONS: dict[str, type[settings.Section]] = {
     "[project]": settings.ProjectSection,
     "[legacy.NAME]": settings.LegacySection,
+    "[legacy.NAME.table.TABLE]": settings.TableSection,
+    "[legacy.NAME.wal]": settings.WalSection,
     "[log]": settings.LogSection,
     "[read_store]": settings.ReadStoreSection,
     "[state]": settings.StateSection,
@@ -228,6 +231,6 @@ def test_the_example_of_the_project_page_is_a_project(tmp_path: Path) -> None:
 
 def test_what_capture_guarantees_is_told_as_the_engines_print_it() -> None:
     text = (ROOT / "docs/guarantees.md").read_text()
-    for guarantees in (sqlite_capture.GUARANTEES, postgresql_capture.GUARANTEES):
+    for guarantees in (sqlite_capture.GUARANTEES, postgresql_capture.GUARANTEES, wal_capture.GUARANTEES):
         missing = [said for said in guarantees.values() if said not in text]
         assert not missing

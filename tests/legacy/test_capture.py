@@ -26,8 +26,12 @@ def test_a_change_shows_the_whole_row_before_and_after(captured: Legacy) -> None
     assert inserted.after == updated.before
     assert updated.after == deleted.before
     assert deleted.after is None
-    assert (inserted.subject, inserted["POL_NO"], inserted["NOTE"]) == ("P0001", "P0001   ", None)
-    assert updated.became("STAT_CD", "C ")
+    assert (inserted.subject, inserted["POL_NO"], inserted["NOTE"]) == (
+        "P0001",
+        captured.padded("P0001   "),
+        None,
+    )
+    assert updated.became("STAT_CD", captured.padded("C "))
 
 
 def test_a_number_with_a_fraction_is_exact(captured: Legacy) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import OptionalCapability, ProjectionArgument
 from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
-from toolkit.cutover.facts import serving_versions
+from toolkit.core.unclassified import Unclassified
+from toolkit.cutover.facts import open_shapes, serving_versions
 from toolkit.loops.replay import Reprojected, replay_parked, reproject
 from toolkit.questions.parked import ParkedReason, parked_of
 from toolkit.questions.repair import Action, plan
 
-repair = typer.Typer(help="How do we repair it: show, changes, events, key.", no_args_is_help=True)
+repair = typer.Typer(
+    help="How do we repair it: show, parked, unclassified, changes, events, key.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +77,79 @@ def _show_parked(found: list[ParkedReason]) -> None:
 
 
 @repair.command()
+def unclassified(
+    source: Annotated[str, typer.Argument(help="A legacy source; all of them when left out.")] = "",
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also those that somebody answered for, or that mean nothing by now."),
+    ] = False,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """List the kinds of change that gave no event and that no rule declares meaningless. Ends with 1 when there are any."""
+    with open_project(project) as opened:
+        names = [source] if source else list(opened.project.settings.legacy)
+        wanted = opened.state.unclassified.of if everything else partial(open_shapes, opened.around)
+        found = [one for name in names for one in wanted(_known(opened, name))]
+    emit(found, as_json, _show_unclassified)
+    raise typer.Exit(ExitCode.FINDINGS if any(one.open for one in found) else ExitCode.CLEAN)
+
+
+def _known(opened: App, source: str) -> str:
+    if source not in opened.project.settings.legacy:
+        raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
+    return source
+
+
+def _show_unclassified(found: list[Unclassified]) -> None:
+    if not found:
+        line("every change gave an event, is parked, or is declared meaningless")
+        return
+    rows = [
+        (
+            one.source,
+            one.shape,
+            one.count,
+            one.subject,
+            one.last_at,
+            one.owner and f"{one.owner}: {one.reason}",
+        )
+        for one in found
+    ]
+    table("gave no event", ("source", "change", "times", "last of", "at", "answered by"), rows)
+    first = found[0]
+    line(
+        f"next  give {first.shape.table} a rule for it, or declare it: acl.meaningless({first.shape.table!r}, ..., why=...);"
+    )
+    line(f"      or {commands.answer(first.source, str(first.shape))}")
+
+
+@repair.command()
+def answer(
+    source: Annotated[str, typer.Argument(help="A legacy source.")],
+    shape: Annotated[str, typer.Argument(help="The kind of change, as `repair unclassified` prints it.")],
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why no event was right.")],
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Answer for a kind of change that gave no event, until it comes again."""
+    with open_project(project) as opened:
+        ledger, now = opened.state.unclassified, opened.clock()
+        found = {str(one.shape): one for one in ledger.of(_known(opened, source))}
+        if shape not in found:
+            raise UsageError(
+                f"{source} has nothing unclassified like {shape!r}; there is: {', '.join(found) or 'nothing'}"
+            )
+        ledger.answer(source, found[shape].shape, owner, reason, now)
+    emit(
+        {"source": source, "shape": shape, "owner": owner},
+        as_json,
+        lambda _: line(f"{owner} answers for {shape}"),
+    )
+
+
+@repair.command()
 def changes(
     source: Annotated[str, typer.Argument(help="A legacy source.")] = "",
     project: ProjectOption = ".",
@@ -87,9 +165,7 @@ def changes(
 
 
 def _replay(opened: App, source: str) -> dict[str, int]:
-    if source not in opened.project.settings.legacy:
-        raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
-    translation = opened.translation(source)
+    translation = opened.translation(_known(opened, source))
     relay = opened.relay(source, translation)
     try:
         relay.lead()

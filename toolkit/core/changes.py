@@ -31,6 +31,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     again, the same change has the same position, which is what makes event ids deterministic.
     `number` orders captured changes of one source (0 for snapshot rows, which have no order among them).
     `key` names the columns that identify the row, where capture knows them.
+    `unknown` are columns whose value capture could not learn, each with the reason. They are in neither image, so that
+    nothing is taken for their value. `fault` says why nothing of the change can be trusted: it is parked.
     """
 
     source: str
@@ -44,6 +46,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     transaction: str | None = None
     number: int = 0
     key: tuple[str, ...] = ()
+    unknown: dict[str, str] = {}
+    fault: str = ""
 
     @property
     def row(self) -> Row:
@@ -55,7 +59,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         try:
             return (self.after if self.after is not None else self.row)[column]
         except KeyError:
-            raise KeyError(f"{self.table} has no column {column}") from None
+            if why := self.unknown.get(column):
+                raise KeyError(f"{self.table}.{column} is not known: {why}") from None
+            raise KeyError(
+                f"{self.table} has no column {column}: it was dropped or renamed, or capture leaves it out"
+            ) from None
 
     def text(self, column: str) -> str:
         """The column as text without its padding; NULL is the empty string."""
@@ -63,12 +71,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return "" if value is None else str(value).rstrip()
 
     def changed(self, *columns: str) -> bool:
-        """Did any of the columns get another value (an insert or a snapshot changes every one)?"""
+        """Did any of the columns get another value (an insert or a snapshot changes every one)?
+
+        A column that the row does not have is a KeyError: to say that it did not change would hide that nobody knows.
+        """
         before, after = self.before, self.after
         if before is None or after is None:
             return True
-        return any(before.get(name) != after.get(name) for name in columns)
+        return any(before.get(name) != self[name] for name in columns)
 
     def became(self, column: str, value: object) -> bool:
         """Has `column` this value now, and had it another before (or no row at all)?"""
-        return self.after is not None and self.after.get(column) == value and self.changed(column)
+        return self.after is not None and self[column] == value and self.changed(column)

@@ -98,7 +98,7 @@ def runs(partition: int, sequence: int, offsets: Iterable[int]) -> list[Run]:
     return found
 
 
-class Malformed(msgspec.Struct, frozen=True, kw_only=True):
+class Malformed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What stood in the log but is neither an event nor a watermark of ours.
 
     It is delivered, not skipped: whoever consumes counts it and shows it. It carries no sequence, so if an

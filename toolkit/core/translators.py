@@ -10,6 +10,7 @@ from enum import StrEnum
 from toolkit.core.changes import Change
 from toolkit.core.errors import Fault
 from toolkit.core.events import Event
+from toolkit.core.unclassified import Meaningless
 
 TranslateOne = Callable[[Change], Iterable[Event]]
 TranslateMany = Callable[[Sequence[Change]], Iterable[Event]]
@@ -57,6 +58,7 @@ class Translators:
         self.source = source
         self._aggregates: list[Aggregate] = []
         self._rules: list[Translator] = []
+        self._meaningless: list[Meaningless] = []
 
     def aggregate(self, name: str, tables: Mapping[str, str]) -> Aggregate:
         """Declare which tables hold an aggregate's rows, and in which column each keeps the aggregate's id."""
@@ -93,6 +95,14 @@ class Translators:
 
         return register
 
+    def meaningless(self, table: str, *columns: str, why: str) -> None:
+        """Declare that an update which touches only these columns means nothing; without columns, no change of `table` does.
+
+        A change that gives no event and is not declared so is counted as unclassified, and shown.
+        """
+        names = frozenset(column.upper() for column in columns)
+        self._meaningless.append(Meaningless(table=table.upper(), columns=names, why=why))
+
     def _add(
         self,
         function: Callable[..., Iterable[Event]],
@@ -109,6 +119,16 @@ class Translators:
     def rules(self) -> tuple[Translator, ...]:
         """The rules registered so far, in order of registration."""
         return tuple(self._rules)
+
+    @property
+    def declared_meaningless(self) -> tuple[Meaningless, ...]:
+        """What was declared to mean nothing, in order of declaration."""
+        return tuple(self._meaningless)
+
+    @property
+    def mute(self) -> frozenset[str]:
+        """Tables none of whose changes means anything."""
+        return frozenset(one.table for one in self._meaningless if not one.columns)
 
     @property
     def aggregates(self) -> tuple[Aggregate, ...]:
@@ -139,7 +159,7 @@ class Translators:
             faults.append(
                 self._fault(table, "belongs to no aggregate", f"add it to {self.source}'s aggregate(...)")
             )
-        for table in sorted(names - spoken):
+        for table in sorted(names - spoken - self.mute):
             faults.append(self._fault(table, "is captured, but no translator speaks for it"))
         for table in sorted(spoken - names):
             faults.append(

@@ -13,6 +13,7 @@ from toolkit.core.evidence import Verification
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
+from toolkit.core.unclassified import Unclassified, meaningless
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.loader import Project
 from toolkit.ports import (
@@ -26,6 +27,7 @@ from toolkit.ports import (
     Log,
     ReadStore,
     RouteStore,
+    UnclassifiedLedger,
 )
 from toolkit.router.paths import furthest_behind, oldest_by_topic
 from toolkit.settings import duration
@@ -46,6 +48,7 @@ class Around:
     evidence: Evidence
     clock: Clock
     code_hash: Callable[[Definition], str]
+    unclassified: UnclassifiedLedger | None = None
     log: Log | None = None
     leases: LeaseList | None = None
 
@@ -95,6 +98,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         holes=holes,
         backfill=attempts.get(("backfill",), lambda: _backfill(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
+        unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
         run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
@@ -171,6 +175,17 @@ def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Pa
             )
         )
     return tuple(found)
+
+
+def open_shapes(around: Around, source: str) -> tuple[Unclassified, ...]:
+    """Kinds of change that gave no event, that the project does not declare meaningless and nobody answers for."""
+    if around.unclassified is None:
+        return ()
+    translators = around.project.translators.get(source)
+    declared = translators.declared_meaningless if translators else ()
+    return tuple(
+        one for one in around.unclassified.of(source) if one.open and not meaningless(one.shape, declared)
+    )
 
 
 def since(history: Sequence[Moved], route: Route) -> dt.datetime | None:

@@ -3,7 +3,7 @@
 | stage        | gates                                                                                     |
 |--------------|-------------------------------------------------------------------------------------------|
 | `shadow`     | order, authority, capture, backfill                                                       |
-| `canary`     | these, and parked, freshness, shadow, fingerprints, determinism, way_back                 |
+| `canary`     | these, and parked, unclassified, freshness, shadow, fingerprints, determinism, way_back   |
 | `projection` | the same: each step of the ramp is judged on fresh evidence                               |
 | `retired`    | these, and accepted, tenure, consumers, fallback: nothing is left that only legacy knows  |
 
@@ -25,6 +25,7 @@ from toolkit import commands
 from toolkit.core.evidence import Finding, Rehearsal, RunSummary, Verification, Waiver, upper_bound
 from toolkit.core.freshness import Freshness, ReadClass, WhenStale
 from toolkit.core.routes import Route, Stage, legal
+from toolkit.core.unclassified import Unclassified
 from toolkit.ports import Hole
 from toolkit.settings import GateSection, duration
 
@@ -105,6 +106,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     holes: tuple[Hole, ...] = ()
     backfill: dict[str, bool] = {}
     parked: tuple[Parked, ...] = ()
+    unclassified: tuple[Unclassified, ...] = ()
     freshness: Freshness | None = None
     versions: dict[str, int] = {}
     run: RunSummary | None = None
@@ -197,6 +199,19 @@ def _parked(facts: Facts, _target: Target) -> Gate:
         said = "; ".join(f"{one.count} in {one.where}: {one.reason}" for one in waiting)
         return _gate("parked", Outcome.FAILED, said, f"mend the rule, then {waiting[0].next}")
     return _gate("parked", Outcome.PASSED, "nothing is parked", age=dt.timedelta())
+
+
+def _unclassified(facts: Facts, _target: Target) -> Gate:
+    allowed = facts.limits.unclassified
+    if len(facts.unclassified) > allowed:
+        first = facts.unclassified[0]
+        said = (
+            f"{len(facts.unclassified)} kinds of change gave no event, allowed {allowed}: {first.shape}"
+            f" ({first.count} times, last of {first.subject})"
+        )
+        return _gate("unclassified", Outcome.FAILED, said, commands.unclassified(first.source))
+    said = f"{len(facts.unclassified)} kinds of change gave no event, allowed {allowed}"
+    return _gate("unclassified", Outcome.PASSED, said, age=dt.timedelta())
 
 
 def _freshness(facts: Facts, _target: Target) -> Gate:
@@ -352,6 +367,7 @@ JUDGES: Final[Mapping[str, Judge]] = {
     "capture": _capture,
     "backfill": _backfill,
     "parked": _parked,
+    "unclassified": _unclassified,
     "freshness": _freshness,
     "shadow": _shadow,
     "fingerprints": _fingerprints,
@@ -364,7 +380,16 @@ JUDGES: Final[Mapping[str, Judge]] = {
 }
 UNWAIVABLE: Final = frozenset({"order"})
 _TO_COMPARE = ("order", "authority", "capture", "backfill")
-_TO_SERVE = (*_TO_COMPARE, "parked", "freshness", "shadow", "fingerprints", "determinism", "way_back")
+_TO_SERVE = (
+    *_TO_COMPARE,
+    "parked",
+    "unclassified",
+    "freshness",
+    "shadow",
+    "fingerprints",
+    "determinism",
+    "way_back",
+)
 NEEDED: Final[Mapping[Stage, tuple[str, ...]]] = {
     Stage.SHADOW: _TO_COMPARE,
     Stage.CANARY: _TO_SERVE,

@@ -19,6 +19,7 @@ import msgspec
 
 from toolkit.core.errors import Infrastructure, LeaseHeld
 from toolkit.core.records import Record, Watermark
+from toolkit.inbox import Underway
 from toolkit.loops.publishing import Publishing
 from toolkit.ports import Archive, Clock, Horizon, Leases, LegacySource, Publisher
 
@@ -52,6 +53,7 @@ class Pace:
 
     `rounds` bounds a pass, so that a source that is written to without end gets its watermarks and its lease renewed.
     `gather` is the rest after a pass that found little: each pass sends watermarks, and each makes every projector commit.
+    `patience` is how long `drain` waits for a promise that does not move any more.
     """
 
     batch: int = 5000
@@ -61,6 +63,7 @@ class Pace:
     heartbeat: float = 0.5
     lease: float = 15.0
     longest_pause: float = 30.0
+    patience: float = 5.0
 
 
 class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,9 +139,12 @@ class Relay:
         """Pass until everything that was committed when this began is published and promised."""
         self._promised = -float("inf")
         begun = self._source.clock()
+        moved = self._monotonic()
         total = RelayPass()
         while total.watermark is None or total.watermark < begun:
             done = self.step()
+            if not done.idle or (done.watermark is not None and done.watermark != total.watermark):
+                moved = self._monotonic()
             total = RelayPass(
                 changes=total.changes + done.changes,
                 events=total.events + done.events,
@@ -148,12 +154,20 @@ class Relay:
             )
             if done.idle and done.watermark is None and self._stuck():
                 break
+            if self._monotonic() - moved > self._pace.patience:
+                break  # an idle source that another system reads for us may prove nothing newer
         return total
 
     def _stuck(self) -> bool:
         """Does something wait that a pass cannot move (history or changes whose backfill has not come)?"""
-        horizon = self._horizon
-        return horizon is not None and (not self._complete() or self._source.capture.behind(horizon) > 0)
+        capture, horizon = self._source.capture, self._horizon
+        if horizon is None:
+            return False
+        if not self._complete():
+            return True
+        if isinstance(capture, Underway) and capture.underway():
+            return False
+        return capture.behind(horizon) > 0
 
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""

@@ -14,8 +14,10 @@ import msgspec
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.outbox import Layout, facts
 from toolkit.core.records import Draft, Record, drafts
 from toolkit.core.translators import Scope, Translator, Translators
+from toolkit.core.unclassified import tally
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
 HELD = "held back behind an earlier change of the same subject"
@@ -40,10 +42,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a sequence of changes came to: events in order, and what is parked."""
+    """What a sequence of changes came to: events in order, what is parked, and what gave nothing at all."""
 
     drafts: list[Draft]
     parked: list[ParkedChange]
+    silent: list[Change]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,9 @@ def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
     rank = {table: at for at, table in enumerate(tables)}
     grouped: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
-        together = "snapshot" if change.op is Op.SNAPSHOT else change.transaction or change.position
+        # A capture that fetches says which rows it found in one look; a backfill's rows of a subject all belong together.
+        backfilled = "snapshot" if change.op is Op.SNAPSHOT else change.position
+        together = change.transaction or backfilled
         grouped.setdefault((together, change.subject), []).append(change)
     for some in grouped.values():
         if len(some) > 1:
@@ -88,14 +93,16 @@ def translate(
     waits, what came before it (a step that is done again after a crash) does not.
     """
     waiting = dict(held)
-    outcome = Outcome(drafts=[], parked=[])
-    rules = Rules(translators.rules)
+    outcome = Outcome(drafts=[], parked=[], silent=[])
+    rules = Rules(translators)
     for unit in units(changes, _tables(translators)):
         if waiting.get(unit.subject, unit.number) < unit.number:
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
-            outcome.drafts.extend(translate_unit(unit, rules, catalogue))
+            given, silent = translate_unit(unit, rules, catalogue)
+            outcome.drafts.extend(given)
+            outcome.silent.extend(silent)
         except _Failed as failed:
             waiting.setdefault(unit.subject, unit.number)
             for one in unit.changes:
@@ -134,8 +141,8 @@ class _Failed(Exception):
 class Rules:
     """Which rules may speak for a table, in order of registration: a source has dozens, and a change hears one or two."""
 
-    def __init__(self, rules: Sequence[Translator]) -> None:
-        self._all = rules
+    def __init__(self, translators: Translators) -> None:
+        self._all, self.mute = translators.rules, frozenset(translators.mute)
         self._of: dict[frozenset[str], list[Translator]] = {}
 
     def of(self, tables: Iterable[str]) -> Sequence[Translator]:
@@ -146,44 +153,57 @@ class Rules:
         return self._of[names]
 
 
-def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> list[Draft]:
-    """All events of a unit, by the change they come from."""
-    if len(unit.changes) == 1:
-        return _translate_one(unit.changes[0], rules, catalogue)
-    given: list[list[Event]] = [[] for _ in unit.changes]
-    spoken = [False for _ in unit.changes]
-    for rule in rules.of(change.table for change in unit.changes):
-        mine = [at for at, change in enumerate(unit.changes) if _speaks(rule, change)]
-        if not mine:
-            continue
-        for at in mine:
-            spoken[at] = True
-        if rule.scope is Scope.TRANSACTION:
-            given[mine[-1]].extend(_apply(rule, [unit.changes[at] for at in mine]))
-        else:
-            for at in mine:
-                given[at].extend(_apply(rule, [unit.changes[at]]))
-    for change, known in zip(unit.changes, spoken, strict=True):
-        if not known:
-            raise _Failed(change, _unspoken(change))
-    return [
+def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
+    """All events of a unit, by the change they come from; and the changes that no event came from."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
+    one = len(unit.changes) == 1
+    given, fruitful = _given_one(unit.changes[0], rules) if one else _given(unit.changes, rules)
+    made = [
         draft
         for change, events in zip(unit.changes, given, strict=True)
         for draft in _drafts(catalogue, change, events)
     ]
+    return made, [change for change, known in zip(unit.changes, fruitful, strict=True) if not known]
 
 
-def _translate_one(change: Change, rules: Rules, catalogue: Catalogue) -> list[Draft]:
+Given = tuple[list[list[Event]], list[bool]]
+"""By change, its events, and whether any came of it (alone, or with others of its unit)."""
+
+
+def _given(changes: Sequence[Change], rules: Rules) -> Given:
+    given: list[list[Event]] = [[] for _ in changes]
+    spoken = [change.table in rules.mute for change in changes]
+    fruitful = [False for _ in changes]
+    for rule in rules.of(change.table for change in changes):
+        mine = [at for at, change in enumerate(changes) if _speaks(rule, change)]
+        if not mine:
+            continue
+        parts = [mine] if rule.scope is Scope.TRANSACTION else [[at] for at in mine]
+        for part in parts:
+            events = _apply(rule, [changes[at] for at in part])
+            given[part[-1]].extend(events)
+            for at in part:
+                spoken[at] = True
+                fruitful[at] |= bool(events)
+    for change, known in zip(changes, spoken, strict=True):
+        if not known:
+            raise _Failed(change, _unspoken(change))
+    return given, fruitful
+
+
+def _given_one(change: Change, rules: Rules) -> Given:
     """The same for a change that stands alone, as most do."""
     events: list[Event] = []
-    spoken = False
+    spoken = change.table in rules.mute
     for rule in rules.of((change.table,)):
         if _speaks(rule, change):
             spoken = True
             events += _apply(rule, [change])
     if not spoken:
         raise _Failed(change, _unspoken(change))
-    return _drafts(catalogue, change, events)
+    return [events], [bool(events)]
 
 
 def _speaks(rule: Translator, change: Change) -> bool:
@@ -246,8 +266,10 @@ class Translation:
         topic: str,
         partitions: int,
         clock: Clock,
+        outboxes: Mapping[str, Layout] | None = None,
     ) -> None:
         self.source, self.archive = source, archive
+        self._outboxes = outboxes or {}
         self._translators, self._catalogue = translators, catalogue
         self._groups = [tuple(group) for group in groups]
         self._topic, self._partitions, self._clock = topic, partitions, clock
@@ -309,7 +331,8 @@ class Translation:
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
         held = self.held(epoch)
-        outcome = translate(changes, self._translators, self._catalogue, held, self._clock())
+        told = facts(changes, self._outboxes)
+        outcome = translate(told, self._translators, self._catalogue, held, self._clock())
         self._held = None  # a transaction that fails may have been committed all the same
         records = self._append(outcome, epoch, used=used, cursors=cursors)
         for subject, number in waiting_units(outcome.parked, self._translators).items():
@@ -335,7 +358,7 @@ class Translation:
         parked = self.archive.parked(self.source.name)
         subjects = {one.change.subject for one in parked if chosen(one)}
         waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
-        changes = [one.change for one in waiting.values()]
+        changes = facts([one.change for one in waiting.values()], self._outboxes)
         outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
         stays = [
             msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)
@@ -343,7 +366,7 @@ class Translation:
         ]
         released = waiting.keys() - {one.change.position for one in stays}
         records = self._append(
-            Outcome(drafts=outcome.drafts, parked=stays),
+            Outcome(drafts=outcome.drafts, parked=stays, silent=outcome.silent),
             epoch,
             unparked=[one for position, one in waiting.items() if position in released],
         )
@@ -370,6 +393,9 @@ class Translation:
             parked=outcome.parked,
             unparked=unparked,
             cursors=cursors,
+            unclassified=tally(
+                self.source.name, outcome.silent, self._translators.declared_meaningless, self._clock()
+            ),
         )
 
 

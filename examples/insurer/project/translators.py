@@ -27,6 +27,12 @@ acl.aggregate(
 )
 acl.aggregate("claim", {"CLMNTF": "CLM_NO"})
 
+acl.meaningless("POLMAST", "LST_UPD", why="when the night run last touched the row")
+acl.meaningless(
+    "POLMAST", "STAT_CD", why="A and H only repeat what POLHOLD says; every other code gives an event"
+)
+acl.meaningless("BILLNK", "LST_UPD", "PAY_MTH", why="OUTBOX tells of a changed method, and knows why")
+
 PENDING, ACTIVE, HELD, CANCELLED, RESCINDED, LAPSED = "P", "A", "H", "C", "R", "L"
 
 

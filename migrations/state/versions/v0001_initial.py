@@ -20,8 +20,10 @@ def upgrade() -> None:
     _coordinates()
     _topic()
     _parked_change()
+    _unclassified()
     _unmarked()
     _cursor()
+    _inbox()
     _log_topic()
     _log_record()
     _log_watermark()
@@ -48,8 +50,12 @@ def downgrade() -> None:
         "log_watermark",
         "log_record",
         "log_topic",
+        "seen",
+        "inbox_position",
+        "inbox",
         "cursor",
         "unmarked",
+        "unclassified",
         "parked_change",
         "topic",
         "coordinates",
@@ -151,6 +157,25 @@ def _parked_change() -> None:
     )
 
 
+def _unclassified() -> None:
+    op.create_table(
+        "strangler_unclassified",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("table_name", sa.String(length=128), nullable=False),
+        sa.Column("op", sa.String(length=10), nullable=False),
+        sa.Column("columns", sa.Text(), nullable=False),
+        sa.Column("times", BigNumber, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("position", sa.Text(), nullable=False),
+        sa.Column("first_at", Instant, nullable=False),
+        sa.Column("last_at", Instant, nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("answered_at", Instant, nullable=True),
+        sa.PrimaryKeyConstraint("source", "table_name", "op", "columns"),
+    )
+
+
 def _unmarked() -> None:
     op.create_table(
         "strangler_unmarked",
@@ -169,6 +194,33 @@ def _cursor() -> None:
         sa.Column("done", sa.Boolean(), nullable=False),
         sa.Column("installation", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("source", "tables"),
+    )
+
+
+def _inbox() -> None:
+    op.create_table(
+        "strangler_inbox",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("number", BigNumber, autoincrement=False, nullable=False),
+        sa.Column("transaction", sa.String(length=100), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("change", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "number"),
+    )
+    op.create_table(
+        "strangler_inbox_position",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "name"),
+    )
+    op.create_table(
+        "strangler_seen",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("table_name", sa.String(length=128), nullable=False),
+        sa.Column("key", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("image", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "table_name", "key"),
     )
 
 

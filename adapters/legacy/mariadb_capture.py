@@ -39,22 +39,30 @@ GUARANTEES = {
     "marked, so that a late commit with a low number is found",
     "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's main row "
     "first; two that wrote different rows of a subject at the same time come in the order in which they became visible",
-    "deletes": "captured, REPLACE as deletion and insert; not captured is what fires no trigger: TRUNCATE (a hole shows it "
-    "afterwards, with the privilege PROCESS surely) and what a foreign key's ON DELETE or ON UPDATE does to the rows of "
-    "a child (a hole names the constraint)",
-    "intermediate states": "all captured, one change for each row that a statement touches; LOAD DATA and INSERT ... "
-    "SELECT too; not what a replica applies by rows: capture belongs on the primary",
+    "deletes": "captured, REPLACE as deletion and insert; TRUNCATE and foreign keys' cascades are not (see below)",
+    "intermediate states": "all captured, one change for each row that a statement touches, LOAD DATA and INSERT ... "
+    "SELECT too; with `columns` or `ignore`, an update that changes no captured column gives none",
+    "keys": "an update that changes the key is one change that shows both; one that changes the subject is a deletion for "
+    "the old subject and an insertion for the new one; subjects are told apart byte by byte, whatever the collation",
     "stalls": "nothing stalls capture: a transaction that stays open (XA PREPARE, too) delays only its own changes; one "
     "that reads an old snapshot for long holds back InnoDB's purge and makes every look of the relay slower",
-    "schema changes": "a column that is added later is not captured before capture is installed anew (a hole says so, the "
-    "plan has the change); a dropped or renamed one is missing in the changes since, and the application writes on",
+    "schema changes": "compared with what was installed, column by column: a column that is added, dropped, renamed or "
+    "retyped, and another key, is a hole until capture is installed again; an added column is not captured before that, a "
+    "dropped or renamed one is missing in the changes since; no write of the application fails by it",
+    "not captured": "what fires no trigger: TRUNCATE (a hole shows it afterwards, with the privilege PROCESS surely, else "
+    "by the last row that changed); what a foreign key's ON DELETE or ON UPDATE does to the rows of a child (a hole names "
+    "it); what is done to a whole partition; what a replica applies by rows (a hole says that it is one: capture belongs on "
+    "the primary); views and tables without transactions are refused",
     "outbox": "inserts only; rows that backfill finds come in the order of an AUTO_INCREMENT column, else of their key",
     "cost": "each row written to a captured table writes one more, in the same transaction; under binlog_format = "
     "STATEMENT the application's statements get the warning 1592",
-    "rights": "the application's accounts need none: triggers act for who installed them, so that account must stay; he "
-    "needs CREATE, DROP, INDEX, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the database (on MySQL, and where "
-    "log_bin_trust_function_creators is off, SUPER); who translates needs SELECT and DELETE on strangler_change, "
-    "SELECT on the other tables; PROCESS lets holes tell a TRUNCATE",
+    "values": "as every client gets them: text without a CHAR's padding, FLOAT to six digits, a zero date as its text, a "
+    "TIMESTAMP in UTC, bytes and geometry as hex, BIT and BOOLEAN as whole numbers, JSON as text; a value beyond "
+    "max_allowed_packet is left out of the change, and who reads it is parked",
+    "rights": "the application's accounts need none: triggers act for the account that installed them, which must stay (a "
+    "write fails without it); it needs CREATE, DROP, INDEX, ALTER, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the "
+    "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT and "
+    "DELETE on strangler_change, SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
 }
 _KNOWN = (
     "known: all changes of one transaction to one subject are offered together; one that is not written to the binary log "

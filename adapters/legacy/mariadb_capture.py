@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import msgspec
-from sqlalchemy import Connection, Delete, delete, func, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading, writing
 from adapters.legacy import mariadb_triggers as triggers
-from adapters.legacy.capture import ChangeRow, TriggerCapture, key_order
+from adapters.legacy.capture import TriggerCapture, key_order, offered
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb_holes import holes_of, holes_of_server
 from adapters.legacy.mariadb_subjects import mariadb_order
 from adapters.legacy.mariadb_tables import (
@@ -61,7 +61,7 @@ GUARANTEES = {
     "max_allowed_packet is left out of the change, and who reads it is parked",
     "rights": "the application's accounts need none: triggers act for the account that installed them, which must stay (a "
     "write fails without it); it needs CREATE, DROP, INDEX, ALTER, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the "
-    "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT, UPDATE and "
+    "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT and "
     "DELETE on strangler_change, SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
 }
 _KNOWN = (
@@ -209,60 +209,48 @@ class MariadbCapture(TriggerCapture):
             return connection.scalar(waiting) or 0
 
     def mark(self, numbers: Iterable[int]) -> None:
-        """Never offer these changes again. Idempotent."""
+        """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
         held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
             some = ", ".join(str(int(number)) for number in held[at : at + _MARKED_AT_ONCE])
             with self._judged(), writing(self._engine) as connection:
                 # By the primary key: what is searched by another index locks rows that are not asked for.
-                connection.exec_driver_sql(
-                    "UPDATE strangler_change FORCE INDEX (PRIMARY) SET marked_at = utc_timestamp(6)"
-                    f" WHERE number IN ({some}) AND marked_at IS NULL"
-                )
-
-    def prune(self, older_than: dt.datetime, limit: int) -> int:
-        """Delete marked changes that are older; returns how many went."""
-        with self._judged(), writing(self._engine) as connection:
-            return connection.execute(self._pruning(older_than, limit)).rowcount
-
-    def _pruning(self, older_than: dt.datetime, limit: int) -> Delete:
-        gone = delete(self._change).where(self._change.c.marked_at < older_than)
-        return gone.with_dialect_options(mysql_limit=limit)
+                connection.exec_driver_sql(f"DELETE FROM strangler_change WHERE number IN ({some})")
 
     # --- what the shared part asks for
 
     def _head(
         self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> list[ChangeRow]:
+    ) -> Sequence[ChangeRow]:
         change = self._change.alias("c")
-        # Else the primary key is scanned through all that is marked and not pruned yet.
-        hinted = select(change).with_hint(change, "FORCE INDEX (ix_strangler_change_pending)")
+        # Else the primary key is scanned through all that is marked and not purged yet.
+        hinted = select(*offered(change)).with_hint(change, "FORCE INDEX (ix_strangler_change_pending)")
         found = hinted.where(text(where)).order_by(change.c.number).limit(limit)
-        return list(connection.execute(found, parameters))
+        return connection.execute(found, parameters).all()
 
     def _whole(
         self,
         connection: Connection,
         where: str,
         parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
 
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. A change without a transaction is a unit.
         """
-        known = {row.transaction for row in rows if row.transaction is not None}
+        known = {row[1] for row in rows if row[1] is not None}
         if not known:
             return rows
         change = self._change.alias("c")
         beyond = (
             select(change.c.transaction, change.c.subject)
             .distinct()
-            .where(text(where), change.c.number > rows[-1].number, change.c.transaction.in_(known))
+            .where(text(where), change.c.number > rows[-1][0], change.c.transaction.in_(known))
         )
         cut = {tuple(row) for row in connection.execute(beyond, parameters)}
-        return [row for row in rows if (row.transaction, row.subject) not in cut]
+        return [row for row in rows if (row[1], row[4]) not in cut]
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return mariadb_order([_now(connection, table) for table in tables])

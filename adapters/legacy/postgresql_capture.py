@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import msgspec
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
 from adapters.legacy import postgresql_triggers as triggers
-from adapters.legacy.capture import ChangeRow, TriggerCapture
+from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.postgresql_holes import holes_of
-from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, type_of
+from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, statement, type_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
@@ -44,8 +44,8 @@ GUARANTEES = {
     "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
     "cost": "each row written to a captured table writes one more, in the same transaction; with `statement`, "
     "statements that write many rows pay about half, those that write one row pay more",
-    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, "
-    "UPDATE and DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
+    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT and "
+    "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
     "installs must own the captured tables",
 }
 SAME_TEXT = (
@@ -64,6 +64,10 @@ _CANCELLED = frozenset(
 
 class PostgresCapture(TriggerCapture):
     """Implements `toolkit.ports.Capture`."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        super().__init__(name, engine)
+        self._ends: dict[tuple[object, ...], dict[str, int]] = {}
 
     def plan(self, tables: Sequence[CapturedTable]) -> Plan:
         """What is missing to capture these tables, and what takes them away again."""
@@ -105,30 +109,58 @@ class PostgresCapture(TriggerCapture):
 
     # --- what the shared part asks for
 
+    def _there(self, connection: Connection) -> bool:
+        return bool(connection.scalar(text("SELECT to_regclass('strangler.strangler_captured') IS NOT NULL")))
+
+    def _head(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
+    ) -> Sequence[ChangeRow]:
+        """As text: types that look at every value take longer than the database."""
+        asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
+        return connection.execute(asked, {**parameters, "limit": limit}).all()
+
     def _whole(
         self,
         connection: Connection,
         where: str,
         parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
 
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. Extending the batch instead might overtake a unit between.
         """
-        change = self._change.alias("c")
-        beyond = (
-            select(change.c.transaction, change.c.subject)
-            .distinct()
-            .where(
-                text(where),
-                change.c.number > rows[-1].number,
-                change.c.transaction.in_({row.transaction for row in rows}),
-            )
-        )
-        cut = {tuple(row) for row in connection.execute(beyond, parameters)}
-        return [row for row in rows if (row.transaction, row.subject) not in cut]
+        asked = {"transactions": list({row[1] for row in rows}), "last": rows[-1][0]}
+        open_ones = list(connection.scalars(query("beyond"), asked))
+        known, self._ends = self._ends, {}
+        for transaction in open_ones:
+            key = (transaction, where, *parameters.items())
+            if key not in known:
+                known[key] = self._ends_of(connection, where, parameters, transaction)
+            self._ends[key] = known[key]
+        last = rows[-1][0]
+        cut = {
+            (key[0], subject)
+            for key, ends in self._ends.items()
+            for subject, end in ends.items()
+            if end > last
+        }
+        return [row for row in rows if (row[1], row[4]) not in cut]
+
+    def _ends_of(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], transaction: str
+    ) -> dict[str, int]:
+        """Where what a transaction did to a subject ends, if it did several things to it.
+
+        What is committed stays as it is: asked once, however many batches the transaction takes.
+        """
+        asked = text(statement("ends").replace("/* established */", f"AND {where}"))
+        found = connection.execute(asked, {**parameters, "transaction": transaction})
+        return {row[0]: row[1] for row in found.all()}
+
+    def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
+        connection.execute(query("delete"), {"numbers": list(numbers)})
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])

@@ -57,7 +57,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def __getitem__(self, column: str) -> object:
         """Value of `column` in `row`; a column the row does not have is a KeyError naming the table."""
         try:
-            return self.row[column]
+            return (self.after if self.after is not None else self.row)[column]
         except KeyError:
             if why := self.unknown.get(column):
                 raise KeyError(f"{self.table}.{column} is not known: {why}") from None

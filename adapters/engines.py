@@ -1,4 +1,4 @@
-"""Engines as the toolkit wants them: SQLite in WAL mode with real transactions, time zones in UTC."""
+"""Engines as the toolkit wants them: SQLite in WAL mode with real transactions, MariaDB and MySQL in UTC with snapshots."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from toolkit.core.errors import DriverMissing, Infrastructure, UsageError
 
 BUSY_TIMEOUT_MS = 30_000
+_MYSQL = ("mysql", "mariadb")
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 # No server-side prepared statements: after a few runs their plan is kept, and a plan made while a table was
 # empty scans it whole when it has grown. PgBouncer in transaction mode does without them, too.
@@ -28,6 +29,8 @@ def open_engine(url: str, **options: Any) -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, **options)
+        if parsed.get_backend_name() in _MYSQL:
+            return _mysql(parsed, **options)
         connect = {**_CONNECT.get(parsed.drivername, {}), **options.pop("connect_args", {})}
         return create_engine(parsed, pool_pre_ping=True, connect_args=connect, **options)
     except ModuleNotFoundError as error:
@@ -62,6 +65,30 @@ def _sqlite(url: URL, **options: Any) -> Engine:
     return engine
 
 
+def _mysql(url: URL, **options: Any) -> Engine:
+    driver = url.drivername.partition("+")[2] or "pymysql"
+    # One dialect for both servers: it finds out which of them answers.
+    url = url.set(drivername=f"mysql+{driver}").update_query_dict({"charset": "utf8mb4"})
+    engine = create_engine(url, pool_pre_ping=True, **options)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("SET time_zone = '+00:00'")
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # A reader sees one snapshot. A writer must not lock the gaps between rows, where others insert.
+        if connection.get_execution_options().get("deferred", False):
+            connection.exec_driver_sql("START TRANSACTION READ ONLY")
+        else:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    return engine
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that writes. A database that does not answer is Infrastructure, not a driver's error."""
@@ -73,7 +100,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that reads, in one snapshot, without waiting for a writer."""
     with _answering(engine), engine.connect() as connection:
-        options = {"deferred": True} if engine.dialect.name == "sqlite" else _SNAPSHOT
+        options = _SNAPSHOT if engine.dialect.name == "postgresql" else {"deferred": True}
         yield connection.execution_options(**options)
 
 

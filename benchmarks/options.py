@@ -17,6 +17,8 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     made.add_argument("--policies", type=int, default=2000, help="size of the insurer's estate")
     made.add_argument("--samples", type=int, default=200, help="commits whose latency is measured")
     made.add_argument("--rate", type=float, default=20.0, help="background transactions a second meanwhile")
+    made.add_argument("--events", type=int, default=200_000, help="events that a projector projects")
+    made.add_argument("--keys", type=int, default=100_000, help="rows that these events are about")
     made.add_argument("--servers", action="store_true", help="start a private PostgreSQL and Kafka as needed")
     made.add_argument(
         "--postgres-url",

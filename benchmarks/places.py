@@ -35,12 +35,12 @@ class Places:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "project"
 
-            def database(name: str) -> str:
+            def named(name: str) -> str:
                 if self.postgres is None:
                     return f"sqlite:///{folder / name}.db"
-                return stack.enter_context(_database(self.postgres))
+                return stack.enter_context(database(self.postgres))
 
-            environment = {"LEGACY_URL": database("legacy"), "READ_STORE_URL": database("read")}
+            environment = {"LEGACY_URL": named("legacy"), "READ_STORE_URL": named("read")}
             environment["LOG_URL"] = "sql:" if self.kafka is None else f"kafka://{self.kafka}"
             made = make_insurer(folder, environment, size=self.options.policies)
             settings = made.folder / "strangler.toml"
@@ -69,7 +69,8 @@ def _started(stack: ExitStack, make: Callable[[], S]) -> S:
 
 
 @contextmanager
-def _database(url: str) -> Iterator[str]:
+def database(url: str) -> Iterator[str]:
+    """A database of its own; gone afterwards."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:

@@ -128,13 +128,13 @@ class Shadowing:
 
     def _keyed_alike(self, definitions: list[Definition]) -> bool:
         """Can the projection's own keys be asked for? Then a row that only the projection has is found."""
-        return self.project.capability(self.capability).key == [definitions[0].key]
+        return self.project.capability(self.capability).key == list(definitions[0].key)
 
     def _view_keys(self, definition: Definition) -> Iterator[dict[str, object]]:
         after: object | None = None
         while rows := self.store.rows(definition, after, 1000):
-            after = rows[-1][definition.key]
-            yield from ({definition.key: row[definition.key]} for row in rows)
+            after = definition.key_in(rows[-1])
+            yield from ({name: row[name] for name in definition.key} for row in rows)
 
     def _as_of(self, projections: tuple[str, ...]) -> dt.datetime | None:
         checkpoints = []

@@ -11,16 +11,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import Engine
+
+from adapters.doctor.libraries import libraries
+from adapters.doctor.opening import diagnosis_of
+from adapters.doctor.race_engines import open_track
 from adapters.state.evidence import EvidenceStore
 from adapters.state.lease_list import SqlLeaseList
 from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
+from migrations.schema.read_store import metadata as store_tables
+from migrations.schema.state import metadata as state_tables
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import StranglerError, UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.cutover.facts import Around
+from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
@@ -30,8 +38,9 @@ from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
+from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import Observe, Reader, Reading
-from toolkit.settings import ENGINES_OWN
+from toolkit.settings import ENGINES_OWN, duration
 
 
 def utc_now() -> dt.datetime:
@@ -123,6 +132,7 @@ class App:
             topic=self.project.topic(source),
             partitions=self.project.settings.log.partitions,
             clock=self.clock,
+            outboxes=self.project.outboxes(source),
         )
 
     def backfill(self, source: str, translation: Translation) -> Backfill:
@@ -188,9 +198,12 @@ class App:
     @cached_property
     def around(self) -> Around:
         """What gates, guard and the three questions are answered from."""
+        return self._around(self.sources)
+
+    def _around(self, sources: Mapping[str, LegacySource]) -> Around:
         return Around(
             project=self.project,
-            legacy=self.sources,
+            legacy=sources,
             archive=self.state.archive,
             read_store=self.store,
             routes=self.routes,
@@ -209,6 +222,58 @@ class App:
     def revisions(self) -> dict[str, tuple[str | None, str]]:
         """By set of tables, the revision that its database is at, and the one that this version needs."""
         return {which: (current(url, which), head(which)) for which, url in self._databases.items()}
+
+    def examined(self, limits: Limits = USUAL) -> Examined:
+        """Everything that is wrong with servers and flow, as far as can be seen from here."""
+        faults: dict[str, StranglerError] = {}
+        opened: dict[str, LegacySource] = {}
+        for name in self.project.settings.legacy:
+            try:
+                opened[name] = self.legacy(name)
+            except StranglerError as error:
+                faults[name] = error
+        around = self._around(opened)
+        names = self._database_names
+        surroundings = Surroundings(
+            revisions=self.revisions,
+            state=names["state"],
+            views=names["read_store"],
+            databases=self._diagnoses(names),
+            log=self.log if isinstance(self.log, Diagnosis) else None,
+            faults=faults,
+            libraries=libraries(),
+            limits=limits,
+        )
+        return examine(around, surroundings)
+
+    def race_track(self, source: str, outbox: str, *, writers: int) -> Track:
+        """Where the out-of-order race is run in a legacy database. Nothing is made before it is opened."""
+        return open_track(self.project.settings.legacy[source].url, outbox, writers=writers)
+
+    @property
+    def _database_names(self) -> dict[str, str]:
+        if self.state_url == self.project.settings.read_store.url:
+            return dict.fromkeys(("state", "read_store"), "state and read store")
+        return {"state": "state", "read_store": "read store"}
+
+    def _diagnoses(self, names: Mapping[str, str]) -> dict[str, tuple[DatabaseDiagnosis, tuple[str, ...]]]:
+        timeout = duration(self.project.settings.read_store.read_timeout)
+        tables = tuple(
+            f"{name}__v{number}" for name, all_ in self.project.projections.items() for number in all_
+        )
+        engines: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
+        for which, engine, own in (
+            ("state", self.state.engine, tuple(state_tables.tables)),
+            ("read_store", getattr(self.store, "engine", None), (*tuple(store_tables.tables), *tables)),
+        ):
+            before = engines.get(names[which], (None, ()))
+            engines[names[which]] = (engine or before[0], (*before[1], *own))
+        known = {
+            where: (diagnosis_of(engine, timeout), own)
+            for where, (engine, own) in engines.items()
+            if engine is not None
+        }
+        return {where: (one, own) for where, (one, own) in known.items() if one is not None}
 
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""

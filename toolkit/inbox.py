@@ -48,8 +48,18 @@ class Inbox(Protocol):
         Raises Fenced when a position is not the old one any more: another process fetches, and nothing was stored.
         """
 
-    def pending(self, limit: int, leave: Callable[[Change], bool] = lambda _: False) -> list[Change]:
-        """Changes by number, without those to `leave`. What one transaction did to one subject is never cut in two."""
+    def pending(
+        self, limit: int, leave: Callable[[Change], bool] = lambda _: False, *, up_to: int | None = None
+    ) -> list[Change]:
+        """Changes by number, up to a number, without those to `leave`. What one transaction did to one subject is never
+        cut in two.
+        """
+
+    def walk(self, after: int, limit: int) -> list[Change]:
+        """Changes that are not marked with numbers above `after`: to look through all of them, page by page."""
+
+    def of(self, subjects: Iterable[str]) -> list[Change]:
+        """Changes of these subjects that are not marked, by number."""
 
     def waiting(self, up_to: int | None = None) -> int:
         """How many changes are not marked, up to this number?"""

@@ -19,10 +19,11 @@ import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.events import Catalogue, Context, storage_names
+from toolkit.core.outbox import Layout
 from toolkit.core.projections import Definition, Projection
 from toolkit.core.translators import Translators
 from toolkit.ports import CapturedTable
-from toolkit.settings import CapabilitySection, Settings, read_settings
+from toolkit.settings import CapabilitySection, OutboxColumns, Settings, TableSection, read_settings
 
 T = TypeVar("T")
 
@@ -50,8 +51,9 @@ class Project:
         """The tables to capture, in the order in which the aggregates declare them."""
         section = self.settings.legacy[source]
         outbox = {table.upper() for table in section.outbox}
+        said = {table.upper(): one for table, one in section.table.items()}
         return [
-            CapturedTable(table=table, subject=column, outbox=table in outbox)
+            _captured(table, column, table in outbox, said.get(table, TableSection()))
             for aggregate in self.translators[source].aggregates
             for table, column in aggregate.tables.items()
         ]
@@ -62,6 +64,12 @@ class Project:
         return [
             [tables[name] for name in aggregate.tables] for aggregate in self.translators[source].aggregates
         ]
+
+    def outboxes(self, source: str) -> dict[str, Layout]:
+        """How each outbox table of a source is read."""
+        section = self.settings.legacy[source]
+        named = {table.upper(): columns for table, columns in section.outbox_columns.items()}
+        return {table.upper(): _layout(named.get(table.upper(), OutboxColumns())) for table in section.outbox}
 
     def definition(self, projection: str, version: int) -> Definition:
         """One version of a projection. Raises UsageError when the code does not have it."""
@@ -99,6 +107,37 @@ class Project:
     def legacy_of(self, capability: CapabilitySection) -> str:
         """The legacy source that a capability's legacy read path asks."""
         return capability.legacy or next(iter(self.settings.legacy))
+
+
+def _captured(table: str, subject: str, outbox: bool, said: TableSection) -> CapturedTable:
+    return CapturedTable(
+        table=table,
+        subject=subject,
+        outbox=outbox,
+        columns=tuple(said.columns),
+        ignore=tuple(said.ignore),
+        key=tuple(said.key),
+        statement=said.statement,
+    )
+
+
+_OUTBOX_NAMES = {
+    "id": "ID",
+    "aggregate_type": "AGGREGATETYPE",
+    "aggregate_id": "AGGREGATEID",
+    "type": "TYPE",
+    "payload": "PAYLOAD",
+    "occurred_at": "OCCURRED_AT",
+    "schema_version": "SCHEMA_VERSION",
+}
+
+
+def _layout(columns: OutboxColumns) -> Layout:
+    names = {getattr(columns, key).upper(): name for key, name in _OUTBOX_NAMES.items()}
+    return Layout(
+        names={given: name for given, name in names.items() if given != name},
+        park_updates=columns.update == "park",
+    )
 
 
 def load(folder: Path, environment: Mapping[str, str] | None = None) -> Project:

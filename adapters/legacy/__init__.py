@@ -27,6 +27,10 @@ def open_legacy(name: str, url: str, section: LegacySection) -> LegacySource:
         from adapters.legacy.postgresql import PostgresSource
 
         return PostgresSource(name, url, section)
+    if backend in ("mysql", "mariadb"):
+        from adapters.legacy.mariadb import MariadbSource
+
+        return MariadbSource(name, url, section)
     raise UsageError(
-        f"legacy source {name}: {backend} is not an engine that capture knows (sqlite, postgresql)"
+        f"legacy source {name}: {backend} is not an engine that capture knows (sqlite, postgresql, mariadb, mysql)"
     )

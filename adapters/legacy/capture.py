@@ -6,21 +6,33 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, inspect, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    MetaData,
+    bindparam,
+    inspect,
+    select,
+    text,
+)
 
 from adapters.engines import reading, writing
-from adapters.legacy.images import Captured, change_of, snapshot_of
+from adapters.legacy.images import Captured, ChangeRow, Chosen, Shape, changes_of, snapshot_of
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
-from migrations.schema.capture import captured_table, change_table, schema_of
+from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
-_MARKED_AT_ONCE = 1000
+_MARKED_AT_ONCE = 10_000
+_chosen = msgspec.json.Decoder(Chosen).decode
+_shape = msgspec.json.Decoder(Shape).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
-ChangeRow = Row[tuple[object, ...]]
 
 
 class TriggerCapture(ABC):
@@ -28,9 +40,8 @@ class TriggerCapture(ABC):
 
     def __init__(self, name: str, engine: Engine) -> None:
         self._name, self._engine = name, engine
-        schema = schema_of(engine.dialect.name)
-        self._change = change_table(MetaData(), schema)
-        self._captured = captured_table(MetaData(), schema)
+        self._change = change_table(MetaData(), engine.dialect.name)
+        self._captured = captured_table(MetaData(), engine.dialect.name)
         self._orders: dict[tuple[str, ...], SubjectOrder] = {}
 
     # --- what an engine knows
@@ -39,7 +50,7 @@ class TriggerCapture(ABC):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder: ...
 
     @abstractmethod
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, connection: Connection, table: Captured) -> tuple[str, str]:
         """SQL expressions over a row `t`: its JSON as triggers write it, and its subject as they write it."""
 
     @abstractmethod
@@ -94,7 +105,7 @@ class TriggerCapture(ABC):
 
     def _registry(self, connection: Connection) -> dict[str, Captured]:
         """What was installed, by table; nothing when capture is not installed at all."""
-        if not inspect(connection).has_table(self._captured.name, schema=self._captured.schema):
+        if not self._there(connection):
             return {}
         rows = connection.execute(select(self._captured).order_by(self._captured.c.table_name))
         return {
@@ -106,9 +117,15 @@ class TriggerCapture(ABC):
                 keys=_names(row.keys),
                 columns=_names(row.columns),
                 installed_at=row.installed_at,
+                statement=row.statement,
+                chosen=_chosen(row.chosen) if row.chosen else Chosen(),
+                shape=_shape(row.shape) if row.shape else Shape(),
             )
             for row in rows
         }
+
+    def _there(self, connection: Connection) -> bool:
+        return inspect(connection).has_table(self._captured.name, schema=self._captured.schema)
 
     def _needed(self, connection: Connection, tables: Sequence[str]) -> list[Captured]:
         registry = self._registry(connection)
@@ -137,7 +154,7 @@ class TriggerCapture(ABC):
                     break
                 limit *= 2  # one transaction did more than `limit` to one subject
                 rows = self._head(connection, where, parameters, limit)
-        return [change_of(self._name, row, registry) for row in rows]
+        return changes_of(self._name, rows, registry)
 
     def _established(
         self, connection: Connection, cursors: Sequence[Cursor]
@@ -151,40 +168,31 @@ class TriggerCapture(ABC):
 
     def _head(
         self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> list[ChangeRow]:
+    ) -> Sequence[ChangeRow]:
         change = self._change.alias("c")
-        found = select(change).where(text(where)).order_by(change.c.number).limit(limit)
-        return list(connection.execute(found, parameters))
+        found = select(*offered(change)).where(text(where)).order_by(change.c.number).limit(limit)
+        return connection.execute(found, parameters).all()
 
     def _whole(
         self,
         _connection: Connection,
         _where: str,
         _parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit has no row beyond them. Without transaction ids each row is a unit."""
         return rows
 
     def mark(self, numbers: Iterable[int]) -> None:
-        """Never offer these changes again. Idempotent."""
-        change, held = self._change, sorted(numbers)
-        statement = update(change).where(
-            change.c.number.in_(bindparam("numbers", expanding=True)), change.c.marked_at.is_(None)
-        )
+        """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
+        held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
             with self._judged(), writing(self._engine) as connection:
-                some = held[at : at + _MARKED_AT_ONCE]
-                now = self._clock(connection)
-                connection.execute(statement.values(marked_at=now), {"numbers": some})
+                self._delete(connection, held[at : at + _MARKED_AT_ONCE])
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:
-        """Delete marked changes that are older; returns how many went."""
-        change = self._change
-        old = select(change.c.number).where(change.c.marked_at < older_than)
-        gone = change.delete().where(change.c.number.in_(old.order_by(change.c.number).limit(limit)))
-        with self._judged(), writing(self._engine) as connection:
-            return connection.execute(gone).rowcount
+    def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
+        gone = self._change.delete().where(self._change.c.number.in_(bindparam("numbers", expanding=True)))
+        connection.execute(gone, {"numbers": numbers})
 
     def close(self) -> None:
         """Give back what only capture holds: on these engines nothing, the connections are the source's."""
@@ -236,15 +244,24 @@ class TriggerCapture(ABC):
         high: str | None,
         instant: dt.datetime,
     ) -> Iterator[Change]:
-        image, subject = self._image(table)
+        image, subject = self._image(connection, table)
         below, above = low is not None, high is not None
         # Padding sorts after a control character: up to such a subject an index does not find every padded one.
         near = order.near(table, low=below, high=above) if high is not None and high.isprintable() else ""
         where = condition(near, order.rows(table, low=below, high=above))
         by = self._arrival(connection, table) if table.outbox else key_order(table)
         sql = f"SELECT {subject} AS subject, {image} AS image FROM {table.relation} t WHERE {where} ORDER BY {by}"
+        position = ""
         for row in connection.execute(text(sql), _bound(low=low, high=high)):
-            yield snapshot_of(self._name, table, row.subject, row.image, instant)
+            change = snapshot_of(self._name, table, row.subject, row.image, instant)
+            if change.position == position:
+                key = ", ".join(f"{column}={change.text(column)}" for column in change.key)
+                raise UsageError(
+                    f"legacy source {self._name}, table {table.table}: two rows have the key {key}, so that the second "
+                    "would be lost; name further columns in its `key`, and install capture again"
+                )
+            position = change.position
+            yield change
 
     def _absorbed(
         self,
@@ -266,6 +283,12 @@ class TriggerCapture(ABC):
         if key not in self._orders:
             self._orders[key] = self._order(connection, self._needed(connection, tables))
         return self._orders[key]
+
+
+def offered(change: FromClause) -> list[ColumnElement[Any]]:
+    """What is read of a change, in the order of `ChangeRow`."""
+    names = ("number", "transaction", "table_name", "op", "subject", "before", "after", "captured_at")
+    return [change.c[name] for name in names]
 
 
 def _bound(**values: object) -> dict[str, object]:

@@ -39,26 +39,37 @@ class Slots:
 
 
 @contextmanager
-def judged(name: str, timeout: dt.timedelta, cancelled: Callable[[DBAPIError], bool]) -> Iterator[None]:
-    """Turn a driver's errors into ours; `cancelled` knows how the engine says that the time was up."""
+def judged(
+    name: str,
+    timeout: dt.timedelta,
+    cancelled: Callable[[DBAPIError], bool],
+    refused: Callable[[DBAPIError], bool] = lambda _: False,
+) -> Iterator[None]:
+    """Turn a driver's errors into ours; `cancelled` knows how the engine says that the time was up, `refused` which
+    errors the driver takes for the server's are the statement's own.
+    """
     try:
         yield
     except StatementError as error:
-        raise _ours(name, timeout, cancelled, error) from error
+        raise _ours(name, timeout, cancelled, refused, error) from error
     except (
         Infrastructure
     ) as error:  # `adapters.engines` says what is not there, but not whose read it was, or its limit
         if not isinstance(error.__cause__, StatementError):
             raise
-        raise _ours(name, timeout, cancelled, error.__cause__) from error
+        raise _ours(name, timeout, cancelled, refused, error.__cause__) from error
 
 
 def _ours(
-    name: str, timeout: dt.timedelta, cancelled: Callable[[DBAPIError], bool], error: StatementError
+    name: str,
+    timeout: dt.timedelta,
+    cancelled: Callable[[DBAPIError], bool],
+    refused: Callable[[DBAPIError], bool],
+    error: StatementError,
 ) -> StranglerError:
     cause = str(getattr(error, "orig", None) or error).strip()
     if isinstance(error, DBAPIError) and cancelled(error):
         return ReadTimeout(f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}")
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) and not refused(error):
         return Infrastructure(f"legacy source {name} cannot be read: {cause}")
     return UsageError(f"legacy source {name} refuses the statement: {cause}")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 
+from adapters.doctor.postgresql import PostgresDoctor, backend_pids
 from adapters.engines import open_engine, reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, LOCK_TIMEOUT, Slots, judged
 from adapters.legacy.postgresql_capture import PostgresCapture, cancelled, clock
+from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration
 
+APPLICATION = "strangler"
 _CONNECT_TIMEOUT = 10
 
 
@@ -25,10 +29,10 @@ class PostgresSource:
         self.name = name
         self._slots = Slots(name, section.max_reads)
         self._timeout = duration(section.read_timeout)
-        self._reader = _engine(
+        self._reader = postgres_engine(
             url, self._timeout, ["default_transaction_read_only=on"], pool_size=section.max_reads
         )
-        self._writer = _engine(url, CAPTURE_TIMEOUT, [], pool_size=2)
+        self._writer = postgres_engine(url, CAPTURE_TIMEOUT, [], pool_size=2)
         self.capture: Capture = PostgresCapture(name, self._writer)
 
     def clock(self) -> dt.datetime:
@@ -48,6 +52,15 @@ class PostgresSource:
             found = [{name.lower(): value for name, value in row.items()} for row in rows]
             return Answer(rows=found, instant=clock(connection))
 
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked of the server about its ailments, in the same guarded sessions."""
+        doctor = PostgresDoctor(
+            lambda sql, given: self.query(sql, given, timeout=self._timeout).rows,
+            partial(backend_pids, self._reader),
+            application=APPLICATION,
+        )
+        return doctor.checks(patient)
+
     def close(self) -> None:
         """Close all connections."""
         self._reader.dispose()
@@ -64,7 +77,8 @@ def _limit(connection: Connection, timeout: dt.timedelta) -> None:
     )
 
 
-def _engine(url: str, timeout: dt.timedelta, settings: list[str], **options: Any) -> Engine:
+def postgres_engine(url: str, timeout: dt.timedelta, settings: list[str], **options: Any) -> Engine:
+    """An engine whose sessions have these time limits and settings, and say whose they are."""
     parsed = make_url(url)
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -76,7 +90,7 @@ def _engine(url: str, timeout: dt.timedelta, settings: list[str], **options: Any
     ]
     given = parsed.query.get("options", "")
     asked = " ".join([str(given), *(f"-c {setting}" for setting in [*limits, *settings])]).strip()
-    connect = {"application_name": "strangler", "options": asked, "connect_timeout": _CONNECT_TIMEOUT}
+    connect = {"application_name": APPLICATION, "options": asked, "connect_timeout": _CONNECT_TIMEOUT}
     return open_engine(
         parsed.render_as_string(hide_password=False), connect_args=connect, max_overflow=0, **options
     )

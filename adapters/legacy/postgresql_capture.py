@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from sqlalchemy import Connection, inspect, select, text
+import msgspec
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
 from adapters.legacy import postgresql_triggers as triggers
-from adapters.legacy.capture import ChangeRow, TriggerCapture
+from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.images import Captured
-from adapters.legacy.postgresql_tables import find_table, postgres_order, query, quoted, type_of
+from adapters.legacy.images import Captured, ChangeRow
+from adapters.legacy.postgresql_holes import holes_of
+from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, statement, type_of
 from adapters.legacy.subjects import SubjectOrder
+from adapters.legacy.wanted import distinct
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
 GUARANTEES = {
-    "loss": "none: a change is recorded in the transaction that makes it, or neither is; it is offered until it is "
-    "marked, so that a late commit with a low number is found",
-    "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's main row "
-    "first; two that wrote different rows of a subject at the same time come in the order in which they became visible",
+    "loss": "none: a change is recorded in the transaction that makes it, or neither is; it is offered until it "
+    "is marked, so that a late commit with a low number is found",
+    "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's "
+    "main row first; two that wrote different rows of a subject at the same time come in the order in "
+    "which they became visible",
     "deletes": "captured; TRUNCATE is captured as the deletion of every row, before it happens",
-    "intermediate states": "all captured, one change for each row that a statement touches",
+    "intermediate states": "all captured, one change for each row that a statement touches; with `columns` or `ignore`, an "
+    "update that changes no captured column gives none",
+    "keys": "an update that changes the key is one change that shows both; one that changes the subject is a "
+    "deletion for the old subject and an insertion for the new one, and so is a row that an update moves "
+    "to another partition",
     "transactions": "known: all changes of one transaction to one subject are offered together",
     "stalls": "nothing stalls capture; a transaction that stays open delays only its own changes",
-    "schema changes": "an added, dropped or renamed column shows in the next change; a renamed subject column is a hole",
+    "schema changes": "compared with what was installed, column by column: a column that is added, dropped, renamed or "
+    "retyped, another key, a partition that came or went, a table that was renamed or made again is a "
+    "hole, until capture is installed again; dropping a column breaks no write",
+    "not captured": "what is written while a trigger of ours is disabled or gone; rows that come or go with a partition "
+    "(ATTACH, DETACH, DROP); views, foreign tables, temporary tables, parents of inheritance and tables "
+    "with nothing but a deferrable key are refused",
     "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
-    "cost": "each row written to a captured table writes one more, in the same transaction",
-    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, UPDATE and "
-    "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who installs must own the captured tables",
+    "cost": "each row written to a captured table writes one more, in the same transaction; with `statement`, "
+    "statements that write many rows pay about half, those that write one row pay more",
+    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT and "
+    "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
+    "installs must own the captured tables",
 }
-_SAME_TEXT = (
+SAME_TEXT = (
     "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"
-    " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true)"
+    " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"
+    # A row that a policy hides would be missing from a backfill: an error is better.
+    " set_config('row_security', 'off', true)"
+)
+_ROW = (  # as the triggers write it
+    r"regexp_replace(row_to_json(t)::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u0001', 'g')::json"
 )
 _CANCELLED = frozenset(
     {"57014", "55P03", "25P03"}
@@ -45,6 +65,10 @@ _CANCELLED = frozenset(
 class PostgresCapture(TriggerCapture):
     """Implements `toolkit.ports.Capture`."""
 
+    def __init__(self, name: str, engine: Engine) -> None:
+        super().__init__(name, engine)
+        self._ends: dict[tuple[object, ...], dict[str, int]] = {}
+
     def plan(self, tables: Sequence[CapturedTable]) -> Plan:
         """What is missing to capture these tables, and what takes them away again."""
         with self._judged(), reading(self._engine) as connection:
@@ -52,13 +76,12 @@ class PostgresCapture(TriggerCapture):
             fresh = not inspect(connection).has_table(self._change.name, schema=self._change.schema)
             statements = list(triggers.create_schema()) if fresh else []
             removal: list[str] = []
-            for wanted in tables:
-                table = find_table(connection, self._name, wanted)
-                before = registry.get(table.table)
-                if before is None or not before.covers(wanted) or before.relation != table.relation:
-                    statements += [*(triggers.drop(before) if before else ()), *triggers.create(table)]
-                removal = [*triggers.drop(table), *removal]
-            if not registry.keys() - {wanted.table.upper() for wanted in tables}:
+            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            distinct(self._name, found)
+            for table in found:
+                statements += _missing(registry.get(table.table), table)
+                removal = [*triggers.drop(table), triggers.unregister(table), *removal]
+            if not registry.keys() - {table.table for table in found}:
                 removal += triggers.drop_schema()
         return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
 
@@ -66,7 +89,7 @@ class PostgresCapture(TriggerCapture):
         """Triggers that are missing or do not always fire, and tables that are not what they were."""
         with self._judged(), reading(self._engine) as connection:
             registry = self._registry(connection)
-            found = [hole for table in registry.values() for hole in _holes_of(connection, table)]
+            found = [hole for table in registry.values() for hole in holes_of(connection, table)]
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
         return found
@@ -86,37 +109,73 @@ class PostgresCapture(TriggerCapture):
 
     # --- what the shared part asks for
 
+    def _there(self, connection: Connection) -> bool:
+        return bool(connection.scalar(text("SELECT to_regclass('strangler.strangler_captured') IS NOT NULL")))
+
+    def _head(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
+    ) -> Sequence[ChangeRow]:
+        """As text: types that look at every value take longer than the database."""
+        asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
+        return connection.execute(asked, {**parameters, "limit": limit}).all()
+
     def _whole(
         self,
         connection: Connection,
         where: str,
         parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
 
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. Extending the batch instead might overtake a unit between.
         """
-        change = self._change.alias("c")
-        beyond = (
-            select(change.c.transaction, change.c.subject)
-            .distinct()
-            .where(
-                text(where),
-                change.c.number > rows[-1].number,
-                change.c.transaction.in_({row.transaction for row in rows}),
-            )
-        )
-        cut = {tuple(row) for row in connection.execute(beyond, parameters)}
-        return [row for row in rows if (row.transaction, row.subject) not in cut]
+        asked = {"transactions": list({row[1] for row in rows}), "last": rows[-1][0]}
+        open_ones = list(connection.scalars(query("beyond"), asked))
+        known, self._ends = self._ends, {}
+        for transaction in open_ones:
+            key = (transaction, where, *parameters.items())
+            if key not in known:
+                known[key] = self._ends_of(connection, where, parameters, transaction)
+            self._ends[key] = known[key]
+        last = rows[-1][0]
+        cut = {
+            (key[0], subject)
+            for key, ends in self._ends.items()
+            for subject, end in ends.items()
+            if end > last
+        }
+        return [row for row in rows if (row[1], row[4]) not in cut]
+
+    def _ends_of(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], transaction: str
+    ) -> dict[str, int]:
+        """Where what a transaction did to a subject ends, if it did several things to it.
+
+        What is committed stays as it is: asked once, however many batches the transaction takes.
+        """
+        asked = text(statement("ends").replace("/* established */", f"AND {where}"))
+        found = connection.execute(asked, {**parameters, "transaction": transaction})
+        return {row[0]: row[1] for row in found.all()}
+
+    def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
+        connection.execute(query("delete"), {"numbers": list(numbers)})
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])
 
-    def _image(self, table: Captured) -> tuple[str, str]:
-        subject = table.subject.replace("'", "''")
-        return "to_jsonb(t)::text", f"coalesce(rtrim(to_jsonb(t) ->> '{subject}'), '')"
+    def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
+        subject = _escaped(literal(table.subject))
+        image = _ROW
+        if table.chosen.columns or table.chosen.ignore:
+            names = ", ".join(literal(name) for name in table.chosen.columns or table.chosen.ignore)
+            test = "IN" if table.chosen.columns else "NOT IN"
+            image = (
+                f"(SELECT json_object_agg(e.key, e.value) FROM json_each({_ROW}) e"
+                f" WHERE e.key {test} ({_escaped(names)}))"
+            )
+        return f"{image}::text", f"coalesce(rtrim({_ROW} ->> {subject}), '')"
 
     def _arrival(self, _connection: Connection, _table: Captured) -> str:
         return "t.ctid"
@@ -125,10 +184,15 @@ class PostgresCapture(TriggerCapture):
         return clock(connection)
 
     def _limit(self, connection: Connection) -> None:
-        connection.execute(text(_SAME_TEXT))
+        connection.execute(text(SAME_TEXT))
 
     def _judged(self) -> AbstractContextManager[None]:
         return judged(self._name, CAPTURE_TIMEOUT, cancelled)
+
+
+def _escaped(sql: str) -> str:
+    """`text` takes a colon for a parameter."""
+    return sql.replace(":", "\\:")
 
 
 def clock(connection: Connection) -> dt.datetime:
@@ -143,38 +207,14 @@ def cancelled(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in _CANCELLED
 
 
-def _holes_of(connection: Connection, table: Captured) -> Iterator[Hole]:
-    again = "remove and install capture, then backfill: changes were missed since"
-    asked = {"relation": table.relation, "subject": table.subject}
-    state = connection.execute(query("triggers"), asked).one()
-    if not state.there:
-        yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=again)
-        return
-    wanted = [(triggers.ROWS, state.rows)]
-    if not table.outbox:
-        wanted.append((triggers.TRUNCATION, state.truncation))
-    for name, enabled in wanted:
-        if what := _FIRES.get(enabled, ""):
-            enable = f"ALTER TABLE {table.relation} ENABLE ALWAYS TRIGGER {quoted(name)}, then backfill"
-            yield Hole(
-                where=table.table, what=f"the trigger {name} {what}", next=again if enabled == "-" else enable
-            )
-    if not state.subject:
-        yield Hole(where=table.table, what=f"the subject column {table.subject} is gone", next=again)
-    if not state.readable and not table.outbox:
-        what = "the owner of capture may not read the table, so that TRUNCATE would fail"
-        yield Hole(where=table.table, what=what, next="grant it SELECT")
-    if state.row_security:
-        what = "row security hides rows from this role: backfill does not find them"
-        yield Hole(where=table.table, what=what, next="give the role BYPASSRLS")
-    if state.inherited:
-        what = "tables inherit from it, and what is written to them fires no trigger of ours"
-        yield Hole(where=table.table, what=what, next="capture them, too")
-
-
-_FIRES = {
-    "-": "is gone",
-    "D": "is disabled",
-    "O": "does not fire where session_replication_role is replica",
-    "R": "fires only where session_replication_role is replica",
-}
+def _missing(before: Captured | None, table: Captured) -> list[str]:
+    """What has to be done so that the table is captured as it is now."""
+    if table.same_as(before):
+        return []
+    since = before.installed_at if before is not None and before.reads_as(table) else None
+    note = triggers.register(msgspec.structs.replace(table, installed_at=since))
+    if before is None:
+        return [*triggers.create(table), note]
+    if triggers.create(before) == triggers.create(table):
+        return [triggers.unregister(before), note]
+    return [*triggers.drop(before), triggers.unregister(before), *triggers.create(table), note]

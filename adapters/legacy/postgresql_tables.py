@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, Row, TextClause, text
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Shape
 from adapters.legacy.subjects import SubjectOrder, condition
+from adapters.legacy.wanted import spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
@@ -39,7 +40,7 @@ def query(name: str) -> TextClause:
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Captured:
-    """The table as PostgreSQL spells it. Raises UsageError when it, its subject or a key is missing."""
+    """The table as PostgreSQL spells it. Raises UsageError when it cannot be captured, or not as it is wanted."""
     where = f"legacy source {source}, table {wanted.table}"
     rows = connection.execute(query("columns"), {"names": [wanted.table.lower()]}).all()
     found = {row.oid: f"{row.schema}.{row.name}" for row in rows}
@@ -49,24 +50,77 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ca
         )
     if len(found) > 1:
         raise UsageError(f"{where}: the name fits {', '.join(found.values())}: rename, or write schema.table")
-    columns = tuple(row.column for row in rows)
-    subject = next((one for one in columns if one.upper() == wanted.subject.upper()), None)
-    if subject is None:
-        raise UsageError(f"{where}: there is no column {wanted.subject}; there are {', '.join(columns)}")
-    keys = tuple(connection.scalars(query("keys"), {"oid": rows[0].oid}))
-    if not keys:
-        raise UsageError(
-            f"{where}: no primary key and no unique index over columns that are NOT NULL, so that a row found by "
-            "backfill has no name of its own; give the table one, or leave it out"
-        )
-    return Captured(
-        table=wanted.table.upper(),
-        relation=f"{quoted(rows[0].schema)}.{quoted(rows[0].name)}",
-        subject=subject,
-        outbox=wanted.outbox,
-        keys=keys,
-        columns=columns,
+    oid = rows[0].oid
+    state = connection.execute(query("table"), {"oid": oid}).one()
+    if faults := list(_faults(state, wanted)):
+        raise UsageError("\n".join(f"{where}: {fault}" for fault in faults))
+    table = spelt(
+        wanted, where, f"{quoted(rows[0].schema)}.{quoted(rows[0].name)}", shape_of(connection, oid)
     )
+    if not table.enforced:
+        _look_at_key(connection, where, table)
+    return table
+
+
+def shape_of(connection: Connection, oid: int) -> Shape:
+    """What a table is like now."""
+    columns = connection.execute(query("shape"), {"oid": oid})
+    return Shape(
+        columns={row.column: row.type for row in columns},
+        key=tuple(connection.scalars(query("keys"), {"oid": oid})),
+        partitions=tuple(connection.execute(query("table"), {"oid": oid}).one().partitions),
+    )
+
+
+def _faults(state: Row[tuple[object, ...]], wanted: CapturedTable) -> Iterator[str]:
+    """Why such a table is not captured, or not by statement."""
+    if kind := _NOT_TABLES.get(str(state.kind)):
+        yield f"is {kind}"
+    if state.persistence == "t":
+        yield "is a temporary table, which no other session sees"
+    if state.inherited:
+        yield "other tables inherit from it, and what is written to them fires none of its triggers: capture them instead"
+    if state.row_security and not wanted.outbox:
+        yield "row security hides rows from this role, so that TRUNCATE would fail: give the role BYPASSRLS, or take the owner"
+    if state.deferrable and not state.keyed and not wanted.key:
+        yield (
+            "its key is deferrable: two rows may hold the same key for a while, and no change tells which of them it "
+            "means; make it NOT DEFERRABLE, or name the columns that identify a row (key)"
+        )
+    if wanted.statement:
+        for reason, so in _BY_ROW.items():
+            if getattr(state, reason):
+                yield f"statement = true is not possible: {so}; leave it out"
+
+
+_NOT_TABLES = {
+    "f": "a foreign table: what others write to its origin fires no trigger here; capture it there",
+    "v": "a view: no row is written to it; capture the tables beneath",
+    "m": "a materialised view: no row is written to it; capture the tables beneath",
+}
+_BY_ROW = {
+    "partitioned": "a statement that names a partition fires no trigger of the partitioned table",
+    "inherits": "a statement that names the parent fires no trigger of the table",
+    "subscribed": "a subscription writes its rows, and logical replication fires row triggers only",
+}
+
+
+def _look_at_key(connection: Connection, where: str, table: Captured) -> None:
+    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
+    columns = ", ".join(quoted(name) for name in table.keys)
+    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
+    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
+    if connection.scalar(text(_bindless(twice))) is not None:
+        raise UsageError(
+            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
+        )
+    null = f"SELECT 1 FROM {table.relation} WHERE {empty} LIMIT 1" if empty else ""
+    if null and connection.scalar(text(_bindless(null))) is not None:
+        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
+
+
+def _bindless(sql: str) -> str:
+    return sql.replace(":", "\\:")
 
 
 def type_of(connection: Connection, table: Captured) -> SubjectType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -14,10 +14,12 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
+from adapters.doctor.sqlite import SqliteDoctor
 from adapters.engines import reading
 from adapters.legacy.guard import LOCK_TIMEOUT, Slots, judged
 from adapters.legacy.sqlite_capture import SqliteCapture, clock
 from toolkit.core.errors import Infrastructure, UsageError
+from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration
 
@@ -30,7 +32,7 @@ class SqliteSource:
 
     def __init__(self, name: str, url: str, section: LegacySection) -> None:
         self.name = name
-        path = _path(name, make_url(url))
+        self._path = path = _path(name, make_url(url))
         self._slots = Slots(name, section.max_reads)
         self._timeout = duration(section.read_timeout)
         self._reader = _engine(path, "ro", pool_size=section.max_reads)
@@ -52,6 +54,13 @@ class SqliteSource:
             rows = connection.execute(text(sql), dict(parameters)).mappings()
             found = [{name.lower(): value for name, value in row.items()} for row in rows]
             return Answer(rows=found, instant=clock(connection))
+
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked of the file about its ailments, in the same guarded sessions."""
+        doctor = SqliteDoctor(
+            lambda sql, given: self.query(sql, given, timeout=self._timeout).rows, self._path
+        )
+        return doctor.checks(patient)
 
     def close(self) -> None:
         """Close all connections."""

@@ -15,21 +15,30 @@ from adapters.legacy import sqlite_triggers as triggers
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured
+from adapters.legacy.shapes import AGAIN, altered
 from adapters.legacy.sqlite_subjects import sqlite_order
-from adapters.legacy.sqlite_tables import affinity_of, bare, columns_of, find_table, has_rowid
+from adapters.legacy.sqlite_tables import affinity_of, bare, find_table, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
+from adapters.legacy.wanted import distinct
 from migrations.upgrade import offline_sql
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
 GUARANTEES = {
-    "loss": "none for INSERT, UPDATE and DELETE: a change is recorded in the transaction that makes it, or neither is",
+    "loss": "none for INSERT, UPDATE and DELETE: a change is recorded in the transaction that makes it, or "
+    "neither is",
     "order": "commit order, for all subjects: SQLite has one writer, and the number is drawn while it writes",
     "deletes": "captured; INSERT OR REPLACE shows as an insert alone, unless the application sets recursive_triggers",
-    "intermediate states": "all captured, one change for each statement and row",
+    "intermediate states": "all captured, one change for each statement and row; with `columns` or `ignore`, an update that "
+    "changes no captured column gives none",
+    "keys": "an update that changes the key is one change that shows both; one that changes the subject is a "
+    "deletion for the old subject and an insertion for the new one",
     "transactions": "not known: a SQLite trigger cannot see its transaction, so each change stands for itself",
     "stalls": "nothing; a writer that holds the file's lock delays marking, not reading",
-    "schema changes": "a column that is added later is not captured before capture is installed anew; "
-    "one that is dropped or renamed must not be while capture is installed (SQLite refuses it)",
+    "schema changes": "a column that is added is a hole, and not captured before capture is installed again; SQLite refuses "
+    "to drop a captured one; one that is renamed goes on under its old name, and is a hole; so are "
+    "another key or type, and a table that was made again",
+    "not captured": "what is written while a trigger of ours is gone; what INSERT OR REPLACE deletes, unless "
+    "recursive_triggers is set; virtual tables and views are refused",
     "cost": "each row written to a captured table writes one more, in the same transaction",
     "removal": "leaves nothing but SQLite's own table sqlite_sequence, which cannot be dropped",
 }
@@ -45,14 +54,15 @@ class SqliteCapture(TriggerCapture):
             fresh = not inspect(connection).has_table(self._change.name)
             statements = [*offline_sql("sqlite", "capture"), triggers.FIRST_NUMBER] if fresh else []
             removal: list[str] = []
-            for wanted in tables:
-                table = find_table(connection, self._name, wanted)
+            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            distinct(self._name, found)
+            for table in found:
                 before = registry.get(table.table)
                 if not table.same_as(before):
                     kept = _kept(before, table)
                     statements += [*_gone(before), *triggers.create(table), triggers.register(kept)]
                 removal = [*_gone(table), *removal]
-            if not registry.keys() - {wanted.table.upper() for wanted in tables}:
+            if not registry.keys() - {table.table for table in found}:
                 removal += offline_sql("sqlite", "capture", down=True)
         return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
 
@@ -68,21 +78,16 @@ class SqliteCapture(TriggerCapture):
         return found
 
     def _holes_of(self, connection: Connection, table: Captured, there: dict[str, str]) -> Iterator[Hole]:
-        again = "remove and install capture, then backfill: changes were missed since"
         for name, sql in zip(triggers.names(table), triggers.create(table), strict=True):
             if name not in there:
-                yield Hole(where=table.table, what=f"the trigger {name} is gone", next=again)
+                yield Hole(where=table.table, what=f"the trigger {name} is gone", next=AGAIN)
             elif there[name] != sql:
-                yield Hole(where=table.table, what=f"the trigger {name} is not the one we made", next=again)
-        now = columns_of(connection, bare(table.relation))
-        for column in sorted(set(now) - set(table.columns)):
-            yield Hole(
-                where=table.table,
-                what=f"the column {column} was added and is not captured",
-                next="install capture again: the plan has the change",
-            )
-        for column in sorted(set(table.columns) - set(now)):
-            yield Hole(where=table.table, what=f"the column {column} is gone", next=again)
+                yield Hole(where=table.table, what=f"the trigger {name} is not the one we made", next=AGAIN)
+        now = shape_of(connection, bare(table.relation))
+        if now.columns:
+            yield from altered(table, now, listed=True)
+        else:
+            yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=AGAIN)
 
     def horizon(self) -> Horizon:
         """The clock, then the last number: one writer at a time commits numbers in their order."""
@@ -106,7 +111,7 @@ class SqliteCapture(TriggerCapture):
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return sqlite_order(tables, [affinity_of(connection, table) for table in tables])
 
-    def _image(self, table: Captured) -> tuple[str, str]:
+    def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
         return triggers.image("t", table.columns), triggers.subject("t", table)
 
     def _arrival(self, connection: Connection, table: Captured) -> str:

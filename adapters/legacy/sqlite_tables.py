@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, text
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Shape
+from adapters.legacy.wanted import spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
@@ -19,38 +20,44 @@ class Affinity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Captured:
-    """The table as SQLite spells it. Raises UsageError when it, its subject or a key is missing."""
+    """The table as SQLite spells it. Raises UsageError when it cannot be captured, or not as it is wanted."""
     where = f"legacy source {source}, table {wanted.table}"
-    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(:name)"
-    name = connection.scalar(text(sql), {"name": wanted.table})
-    if name is None:
+    sql = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(:name)"
+    row = connection.execute(text(sql), {"name": wanted.table}).one_or_none()
+    if row is None:
         raise UsageError(f"{where}: there is no such table (views cannot be captured)")
-    columns = columns_of(connection, name)
-    subject = next((one for one in columns if one.upper() == wanted.subject.upper()), None)
-    if subject is None:
-        raise UsageError(f"{where}: there is no column {wanted.subject}; there are {', '.join(columns)}")
-    keys = _key(connection, name)
-    if not keys:
+    if str(row.sql).upper().startswith("CREATE VIRTUAL"):
+        raise UsageError(f"{where}: a virtual table has no triggers; capture the tables beneath")
+    if wanted.statement:
         raise UsageError(
-            f"{where}: no primary key and no unique index over columns that are NOT NULL, so that a row found by "
-            "backfill has no name of its own; give the table one, or leave it out"
+            f"{where}: statement = true is not possible: SQLite has row triggers only; leave it out"
         )
-    return Captured(
-        table=wanted.table.upper(),
-        relation=quoted(name),
-        subject=subject,
-        outbox=wanted.outbox,
-        keys=keys,
-        columns=columns,
-    )
+    table = spelt(wanted, where, quoted(row.name), shape_of(connection, row.name))
+    if not table.enforced:
+        _look_at_key(connection, where, table)
+    return table
 
 
-def columns_of(connection: Connection, name: str) -> tuple[str, ...]:
-    """The columns of a table, generated ones too; none when there is no such table."""
+def shape_of(connection: Connection, name: str) -> Shape:
+    """What a table is like now."""
     rows = connection.execute(
-        text("SELECT name FROM pragma_table_xinfo(:name) WHERE hidden <> 1"), {"name": name}
+        text("SELECT name, type FROM pragma_table_xinfo(:name) WHERE hidden <> 1"), {"name": name}
     )
-    return tuple(rows.scalars())
+    return Shape(columns={row.name: row.type for row in rows}, key=_key(connection, name))
+
+
+def _look_at_key(connection: Connection, where: str, table: Captured) -> None:
+    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
+    columns = ", ".join(quoted(name) for name in table.keys)
+    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
+    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
+    if connection.exec_driver_sql(twice).scalar() is not None:
+        raise UsageError(
+            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
+        )
+    null = f"SELECT 1 FROM {table.relation} WHERE {empty or '0'} LIMIT 1"
+    if connection.exec_driver_sql(null).scalar() is not None:
+        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
 
 
 def _key(connection: Connection, name: str) -> tuple[str, ...]:

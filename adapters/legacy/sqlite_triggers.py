@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, Chosen
 from adapters.legacy.sqlite_tables import literal, quoted
 
 NOW = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00'"
@@ -58,8 +58,9 @@ def create(table: Captured) -> tuple[str, ...]:
     deleted = _record(table, "delete", of_old, old, "NULL")
     bodies = [("INSERT", "", inserted)]
     if not table.outbox:
+        listed = f" AND {old} <> {new}" if table.chosen != Chosen() else ""
         bodies += [
-            ("UPDATE", f" WHEN {of_old} = {of_new}", _record(table, "update", of_new, old, new)),
+            ("UPDATE", f" WHEN {of_old} = {of_new}{listed}", _record(table, "update", of_new, old, new)),
             # A row that moves to another subject leaves the one and comes to the other: both must hear of it.
             ("UPDATE", f" WHEN {of_old} <> {of_new}", deleted + inserted),
             ("DELETE", "", deleted),
@@ -78,11 +79,12 @@ def drop(table: Captured) -> tuple[str, ...]:
 def register(table: Captured) -> str:
     """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
     values = [literal(table.table), literal(table.relation), literal(table.subject), str(int(table.outbox))]
-    values += [literal(msgspec.json.encode(value).decode()) for value in (table.keys, table.columns)]
+    noted = (table.keys, table.columns, table.chosen, table.shape)
+    values += [literal(msgspec.json.encode(value).decode()) for value in noted]
     at = table.installed_at
     since = NOW if at is None else literal(at.isoformat(timespec="microseconds"))
     return (
-        'INSERT INTO strangler_captured (table_name, relation, subject, outbox, "keys", "columns", installed_at)'
+        'INSERT INTO strangler_captured (table_name, relation, subject, outbox, "keys", "columns", chosen, shape, installed_at)'
         f" VALUES ({', '.join(values)}, {since})"
     )
 

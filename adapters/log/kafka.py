@@ -8,32 +8,23 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    Producer,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
 
+from adapters.kafka import Cluster, Partition, driver_errors, quiet, result
+from adapters.log.kafka_doctor import KafkaDoctor
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
-from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.core.records import Coordinates, Delivery, Record, Run, Watermark, runs
+from toolkit.diagnosis import Check, Patient
 from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")
-# What the driver says of itself: it retries most of what it warns of, and our errors tell the rest.
-_driver_log = logging.getLogger("strangler.log.kafka")
-_driver_log.setLevel(logging.CRITICAL)
 _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 ANSWER = dt.timedelta(seconds=30)
@@ -41,10 +32,6 @@ ANSWER = dt.timedelta(seconds=30)
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
 
-_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-Partition = tuple[str, int]
 _Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
 """partition, key, headers, value"""
 
@@ -69,8 +56,7 @@ class KafkaLog:
         self._settings = {**(settings or {}), "bootstrap.servers": bootstrap}
         self._replication = replication
         self._answer = answer.total_seconds()
-        with _driver_errors("the settings in [log.settings] are refused"):
-            self._admin = AdminClient(_quiet(self._settings))
+        self._cluster = Cluster(self._settings, self._answer, "[log.settings]")
 
     def create(self, topic: str, partitions: int) -> None:
         """Create the topic, or verify that it has just so many partitions. Raises ProjectError."""
@@ -103,33 +89,19 @@ class KafkaLog:
 
     def bounds_of(self, asked: Sequence[Partition]) -> dict[Partition, tuple[int, int]]:
         """The same for some partitions of any topics."""
-        first = self._offsets(asked, _EARLIEST)
-        end = self._offsets(asked, _LATEST)
-        return {at: (first[at], end[at]) for at in asked}
+        return self._cluster.bounds_of(asked)
+
+    def checks(self, patient: Patient) -> Sequence[Check]:
+        """What can be asked of the brokers about the topics."""
+        return KafkaDoctor(self._cluster.admin, self._settings, self._answer).checks(patient)
 
     def close(self) -> None:
         """The admin client has no connection to give back; it goes with this object."""
 
-    def _offsets(self, asked: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-        if not asked:
-            return {}
-        with _driver_errors("Kafka does not tell its offsets"):
-            futures = self._admin.list_offsets(
-                {TopicPartition(*at): spec for at in asked}, request_timeout=self._answer
-            )
-            return {(at.topic, at.partition): _result(future).offset for at, future in futures.items()}
-
     def _find(self, topic: str) -> int | None:
-        """The number of partitions, each with a leader; None when there is no such topic (or not yet)."""
-        with _driver_errors(f"Kafka does not describe topic {topic}"):
-            futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._answer)
-            try:
-                found = _result(futures[topic])
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    return None
-                raise
-        return len(found.partitions)
+        """The number of partitions; None when there is no such topic (or not yet)."""
+        found = self._cluster.describe(topic)
+        return None if found is None else found[1]
 
     def _make(self, topic: str, partitions: int) -> None:
         new = NewTopic(
@@ -139,9 +111,9 @@ class KafkaLog:
             # Compaction would take events of a subject away, whatever the cluster's default is.
             config={"cleanup.policy": "delete"},
         )
-        with _driver_errors(f"Kafka does not create topic {topic}"):
+        with driver_errors(f"Kafka does not create topic {topic}"):
             try:
-                _result(self._admin.create_topics([new], request_timeout=self._answer)[topic])
+                result(self._cluster.admin.create_topics([new], request_timeout=self._answer)[topic])
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
@@ -162,6 +134,26 @@ class KafkaLog:
         raise Infrastructure(f"topic {topic} was created, but has no leaders after {self._answer:.0f} s")
 
 
+class _Sent:
+    """What became of the messages of a call. An idempotent producer reports those of a partition in their order."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, list[int]] = defaultdict(list)
+        self.refused: dict[int, str] = {}
+        self._failed: set[int] = set()
+        self.closed = False
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """The driver's report of one message."""
+        partition = message.partition() or 0
+        if error is not None:
+            self._failed.add(partition)
+            if error.code() not in _PURGED:
+                self.refused.setdefault(partition, error.str())
+        elif partition not in self._failed and not self.closed:
+            self.offsets[partition].append(message.offset() or 0)
+
+
 class KafkaPublisher:
     """Implements `toolkit.ports.Publisher` with an idempotent producer that never leaves a gap."""
 
@@ -174,33 +166,31 @@ class KafkaPublisher:
             # (we give up on all at once), so a partition has no hole that would be filled out of order.
             "enable.gapless.guarantee": True,
             "message.timeout.ms": 0,
-            "linger.ms": 1,
+            "linger.ms": 5,
         }
         self._topic = topic
         self._answer = answer
         self._producer: Producer | None = None
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
+    def publish(self, records: Sequence[Record]) -> list[Run]:
         """Publish in the given order. Raises Infrastructure when not one record was acknowledged."""
-        sent = self._send([_record_message(record) for record in records])
-        acknowledged: dict[str, Coordinates] = {}
-        broken: set[int] = set()
-        reason = ""
-        for record, outcome in zip(records, sent, strict=True):
-            if isinstance(outcome, int):
-                if record.partition not in broken:
-                    acknowledged[record.envelope.id] = Coordinates(
-                        topic=self._topic, partition=record.partition, offset=outcome
-                    )
-            elif record.partition not in broken:
-                broken.add(record.partition)
-                reason = (
-                    f"{self._topic}[{record.partition}] did not take event {record.envelope.id}: {outcome}"
-                )
-                _log.warning("%s", reason)
-        if records and not acknowledged:
-            raise Infrastructure(reason)
-        return acknowledged
+        first: dict[int, Record] = {}
+        for record in records:
+            first.setdefault(record.partition, record)
+        sent = self._send(map(_record_message, records))
+        found = [
+            run
+            for partition, record in first.items()
+            for run in runs(partition, record.sequence, sent.offsets[partition])
+        ]
+        for partition, reason in sent.refused.items():
+            _log.warning(
+                "%s", _refusal(self._topic, partition, records, len(sent.offsets[partition]), reason)
+            )
+        if records and not found:
+            partition, reason = next(iter(sent.refused.items()))
+            raise Infrastructure(_refusal(self._topic, partition, records, 0, reason))
+        return found
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         """Write a watermark to every partition given. Raises Infrastructure when one was not acknowledged."""
@@ -208,9 +198,8 @@ class KafkaPublisher:
             (partition, None, *cloudevents.to_message(cloudevents.of_watermark(mark, partition)))
             for partition, mark in marks.items()
         ]
-        for (partition, *_), outcome in zip(messages, self._send(messages), strict=True):
-            if not isinstance(outcome, int):
-                raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {outcome}")
+        for partition, reason in self._send(messages).refused.items():
+            raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {reason}")
 
     def close(self) -> None:
         """Throw away what was not sent: the archive knows that it was not acknowledged."""
@@ -219,54 +208,49 @@ class KafkaPublisher:
             self._producer.flush(self._answer)
             self._producer = None
 
-    def _send(self, messages: Sequence[_Message]) -> list[int | str]:
-        """Produce in order and wait. For each its offset, or why it was not acknowledged."""
-        producer = self._open()
-        outcomes: list[int | str] = ["no acknowledgement in time"] * len(messages)
-
-        def report(number: int) -> Any:
-            def delivered(error: KafkaError | None, message: Message) -> None:
-                if error and error.code() in _PURGED:
-                    return
-                outcomes[number] = error.str() if error else message.offset() or 0
-
-            return delivered
-
+    def _send(self, messages: Iterable[_Message]) -> _Sent:
+        """Produce in order and wait. Each partition ends at its first message that was not acknowledged."""
+        sent, given = _Sent(), dict[int, int]()
         deadline = time.monotonic() + self._answer
-        refused: dict[int, str] = {}
-        for number, message in enumerate(messages):
-            if message[0] not in refused and (why := self._produce(message, report(number), deadline)):
-                refused[message[0]] = why
-            if message[0] in refused:
-                outcomes[number] = refused[message[0]]
+        for message in messages:
+            partition = message[0]
+            given[partition] = given.get(partition, 0) + 1
+            if partition not in sent.refused and (why := self._produce(message, sent.delivered, deadline)):
+                sent.refused[partition] = why
+        producer = self._open()
         while len(producer) and time.monotonic() < deadline:
             producer.flush(SLICE)
-        if any(isinstance(outcome, str) for outcome in outcomes):
+        for partition, count in given.items():
+            if len(sent.offsets[partition]) < count:
+                sent.refused.setdefault(partition, "no acknowledgement in time")
+        if sent.refused:
             # A producer that failed may hold records back, or be dead for good: begin anew.
+            sent.closed = True
             self.close()
-        return outcomes
+        return sent
 
     def _produce(self, message: _Message, report: Any, deadline: float) -> str:
         """Hand one message to the driver. Returns why it cannot be, or nothing."""
         partition, key, headers, value = message
         producer = self._open()
-        while time.monotonic() < deadline:
+        while True:
             try:
                 producer.produce(
                     self._topic, value, key, partition=partition, headers=list(headers), on_delivery=report
                 )
             except BufferError:
+                if time.monotonic() >= deadline:
+                    return "the producer's queue stays full"
                 producer.poll(SLICE)
             except KafkaException as error:
                 return str(error.args[0].str())
             else:
                 return ""
-        return "the producer's queue stays full"
 
     def _open(self) -> Producer:
         if self._producer is None:
-            with _driver_errors("the settings in [log.settings] are refused"):
-                self._producer = Producer(_quiet(self._settings))
+            with driver_errors("the settings in [log.settings] are refused"):
+                self._producer = Producer(quiet(self._settings))
         return self._producer
 
 
@@ -278,9 +262,9 @@ class KafkaConsumer:
         self._down = ""
         self._failed: Infrastructure | OffsetLost | None = None
         self._positions: dict[Partition, int] = {}
-        with _driver_errors("the settings in [log.settings] are refused"):
+        with driver_errors("the settings in [log.settings] are refused"):
             self._consumer = Consumer(
-                _quiet(settings, self._note)
+                quiet(settings, self._note)
                 | {
                     "group.id": "strangler-positions-are-in-the-read-store",  # asked for, never used
                     "enable.auto.commit": False,
@@ -297,7 +281,7 @@ class KafkaConsumer:
                 raise OffsetLost(*at, offsets[at], (first, end))
         self._positions = dict(offsets)
         self._failed = None
-        with _driver_errors("the assignment is refused"):
+        with driver_errors("the assignment is refused"):
             self._consumer.assign([TopicPartition(*at, offset) for at, offset in offsets.items()])
 
     def poll(self, limit: int, timeout: dt.timedelta) -> list[Delivery]:
@@ -323,7 +307,7 @@ class KafkaConsumer:
 
         `consume` with a time-out would wait for it to pass whenever fewer than `limit` are there.
         """
-        with _driver_errors("Kafka cannot be read"):
+        with driver_errors("Kafka cannot be read"):
             left = max(0.0, deadline - time.monotonic())
             first = self._consumer.poll(min(left, SLICE))
             if first is None:
@@ -370,21 +354,9 @@ class KafkaConsumer:
             self._down = error.str()
 
 
-def _quiet(settings: Mapping[str, Any], note: Any = None) -> dict[str, Any]:
-    """The driver's own log lines go to a logger that is silent until somebody turns it on."""
-    return {**settings, "logger": _driver_log, "error_cb": note or (lambda error: _log.debug("%s", error))}
-
-
-@contextmanager
-def _driver_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except KafkaException as error:
-        raise Infrastructure(f"{what}: {error.args[0]}") from error
-
-
-def _result(future: Future[Any]) -> Any:
-    return future.result()
+def _refusal(topic: str, partition: int, records: Sequence[Record], taken: int, reason: str) -> str:
+    here = [record for record in records if record.partition == partition]
+    return f"{topic}[{partition}] did not take event {here[taken].envelope.id}: {reason}"
 
 
 def _record_message(record: Record) -> _Message:

@@ -35,7 +35,7 @@ class EngineOfRows(Protocol):
     def load(
         self, connection: Connection, layout: Layout, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
-        """The rows with these (encoded) keys."""
+        """The rows with these keys."""
 
     def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None: ...
 

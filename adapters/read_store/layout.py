@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from toolkit.core.projections import ColumnType, Definition
 
@@ -16,6 +18,17 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+LONGEST_INDEX_NAME = 60
+"""Characters; PostgreSQL would cut a longer one off at 63 and not say so."""
+
+
+def _index_name(table: str, columns: Sequence[str]) -> str:
+    name = f"ix_{table}_{'_'.join(columns)}"
+    if len(name) <= LONGEST_INDEX_NAME:
+        return name
+    return f"{name[: LONGEST_INDEX_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """What a layout needs to know of an engine."""
@@ -23,8 +36,10 @@ class Dialect:
     types: Mapping[ColumnType, str]
     text_key: str
     placeholder: str
-    keys: str
-    """The condition that a key is in the list given as the only parameter, `{key}` standing for the column."""
+    keys: Callable[[Sequence[tuple[str, str]]], str]
+    """The condition that a row's key is one of those given; the key's columns come quoted, with their types."""
+    listed_keys: Callable[[Sequence[tuple[object, ...]]], tuple[object, ...]]
+    """These keys as the parameters of that condition."""
     encoders: Codec
     decoders: Codec
 
@@ -38,9 +53,19 @@ class Layout:
         self.names = tuple(column.name for column in definition.columns)
         self.key = definition.key
         self.columns = tuple((column.name, dialect.types[column.type]) for column in definition.columns)
-        self._key_type = definition.key_column.type
+        self._key_columns = tuple(
+            (quoted(column.name), dialect.types[column.type]) for column in definition.key_columns
+        )
+        self._key_encoders = tuple(dialect.encoders.get(column.type) for column in definition.key_columns)
         self._dialect = dialect
-        self._encoders = [dialect.encoders.get(column.type) for column in definition.columns]
+        self._values: Callable[[Mapping[str, object]], tuple[object, ...]] | None = (
+            itemgetter(*self.names) if len(self.names) > 1 else None
+        )
+        self._encoders = [
+            (at, encode)
+            for at, encode in enumerate(dialect.encoders.get(column.type) for column in definition.columns)
+            if encode is not None
+        ]
         self._decoders = [
             (at, decode)
             for at, decode in enumerate(dialect.decoders.get(column.type) for column in definition.columns)
@@ -56,24 +81,45 @@ class Layout:
     def create(self) -> str:
         """CREATE TABLE. The contract is kept by the projection itself, so only the key is constrained."""
         columns = ", ".join(f"{quoted(name)} {self._declared(name, type_)}" for name, type_ in self.columns)
-        return f"CREATE TABLE {quoted(self.table)} ({columns})"
+        return f"CREATE TABLE {quoted(self.table)} ({columns}, PRIMARY KEY ({self._key}))"
+
+    @property
+    def indexes(self) -> dict[str, str]:
+        """By name, the CREATE INDEX of each declared index."""
+        made = {}
+        for columns in self.definition.indexes:
+            name = _index_name(self.table, columns)
+            listed = ", ".join(map(quoted, columns))
+            made[name] = f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {quoted(self.table)} ({listed})"
+        return made
 
     def _declared(self, name: str, type_: str) -> str:
-        if name != self.key:
+        if name not in self.key:
             return type_
-        collation = self._dialect.text_key if self._key_type is ColumnType.TEXT else ""
-        return f"{type_} {collation} PRIMARY KEY NOT NULL"
+        text = type_ == self._dialect.types[ColumnType.TEXT]
+        return f"{type_} {self._dialect.text_key if text else ''} NOT NULL"
+
+    @property
+    def _key(self) -> str:
+        return ", ".join(name for name, _ in self._key_columns)
+
+    @property
+    def _where(self) -> str:
+        return self._dialect.keys(self._key_columns)
 
     @property
     def load(self) -> str:
-        """SELECT the rows whose keys are in the list given."""
-        condition = self._dialect.keys.format(key=quoted(self.key))
-        return f"SELECT {self.listed} FROM {quoted(self.table)} WHERE {condition}"
+        """SELECT the rows whose keys are given."""
+        return f"SELECT {self.listed} FROM {quoted(self.table)} WHERE {self._where}"
 
     @property
     def delete(self) -> str:
-        """DELETE the rows whose keys are in the list given."""
-        return f"DELETE FROM {quoted(self.table)} WHERE {self._dialect.keys.format(key=quoted(self.key))}"
+        """DELETE the rows whose keys are given."""
+        return f"DELETE FROM {quoted(self.table)} WHERE {self._where}"
+
+    def keys(self, keys: Sequence[object]) -> tuple[object, ...]:
+        """These keys as the parameters of `load` and `delete`."""
+        return self._dialect.listed_keys([self.encode_key(key) for key in keys])
 
     @property
     def upsert(self) -> str:
@@ -84,27 +130,37 @@ class Layout:
     @property
     def in_place(self) -> str:
         """The end of an INSERT that replaces what is there."""
-        others = [quoted(name) for name in self.names if name != self.key]
+        others = [quoted(name) for name in self.names if name not in self.key]
         act = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in others)
-        return f"ON CONFLICT ({quoted(self.key)}) DO {act if others else 'NOTHING'}"
+        return f"ON CONFLICT ({self._key}) DO {act if others else 'NOTHING'}"
 
     def page(self, *, first: bool) -> str:
         """SELECT a page of rows in key order, after a key unless it is the first."""
-        mark, key = self._dialect.placeholder, quoted(self.key)
-        after = "" if first else f"WHERE {key} > {mark} "
-        return f"SELECT {self.listed} FROM {quoted(self.table)} {after}ORDER BY {key} LIMIT {mark}"
+        mark = self._dialect.placeholder
+        marks = ", ".join([mark] * len(self.key))
+        after = "" if first else f"WHERE ({self._key}) > ({marks}) "
+        return f"SELECT {self.listed} FROM {quoted(self.table)} {after}ORDER BY {self._key} LIMIT {mark}"
 
     def encode(self, row: Mapping[str, object]) -> tuple[object, ...]:
         """A row's values for the driver, in the order of `names`."""
-        return tuple(
-            value if encoder is None or value is None else encoder(value)
-            for encoder, value in zip(self._encoders, (row[name] for name in self.names), strict=True)
-        )
+        if self._values is None:
+            values = [row[self.names[0]]]
+        elif not self._encoders:
+            return self._values(row)
+        else:
+            values = list(self._values(row))
+        for at, encode in self._encoders:
+            if values[at] is not None:
+                values[at] = encode(values[at])
+        return tuple(values)
 
-    def encode_key(self, key: object) -> object:
-        """A key for the driver."""
-        encoder = self._dialect.encoders.get(self._key_type)
-        return key if encoder is None else encoder(key)
+    def encode_key(self, key: object) -> tuple[object, ...]:
+        """A key's values for the driver."""
+        values = key if isinstance(key, tuple) else (key,)
+        return tuple(
+            value if encode is None else encode(value)
+            for encode, value in zip(self._key_encoders, values, strict=True)
+        )
 
     def decode(self, values: Sequence[object]) -> dict[str, object]:
         """A row in the normal form of its columns."""

@@ -33,6 +33,14 @@ def _json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def _keys(columns: Sequence[tuple[str, str]]) -> str:
+    if len(columns) == 1:
+        return f"{columns[0][0]} = ANY(%s)"
+    names = ", ".join(name for name, _ in columns)
+    arrays = ", ".join(f"%s::{type_}[]" for _, type_ in columns)
+    return f"({names}) IN (SELECT * FROM unnest({arrays}))"
+
+
 class PostgresRows:
     """PostgreSQL's answers to what the read store asks."""
 
@@ -49,7 +57,8 @@ class PostgresRows:
         # By code point, as Python and SQLite sort: two versions and two engines are compared in key order.
         text_key='COLLATE "C"',
         placeholder="%s",
-        keys="{key} = ANY(%s)",
+        keys=_keys,
+        listed_keys=lambda keys: tuple(list(column) for column in zip(*keys, strict=True)),
         encoders={ColumnType.JSON: _json_text},
         decoders={
             ColumnType.INSTANT: values.instant,
@@ -80,7 +89,7 @@ class PostgresRows:
         self, connection: Connection, layout: Layout, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
-        return connection.exec_driver_sql(layout.load, (list(keys),))
+        return connection.exec_driver_sql(layout.load, layout.keys(keys))
 
     def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
         """Write rows: few as statements, many by COPY."""
@@ -108,7 +117,7 @@ class PostgresRows:
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""
-        connection.exec_driver_sql(layout.delete, (list(keys),))
+        connection.exec_driver_sql(layout.delete, layout.keys(keys))
 
     def shown(self, name: str, _declared: str) -> str:
         """As it is stored."""

@@ -78,6 +78,8 @@ class SqlReadStore:
                 connection.exec_driver_sql(layout.create)
             elif sorted(there) != sorted(layout.columns):
                 raise UsageError(_other_columns(definition, there, layout.columns))
+            for statement in layout.indexes.values():
+                connection.exec_driver_sql(statement)
             bookkeeping.enter(connection, definition.name, definition.version, topics, now)
             state = bookkeeping.version(connection, definition.name, definition.version)
             if state.serving and not self._rows.columns(connection, definition.name):
@@ -132,9 +134,9 @@ class SqlReadStore:
             return {}
         layout = self._layout(definition)
         with self._reading() as connection:
-            found = self._rows.load(connection, layout, [layout.encode_key(key) for key in keys])
+            found = self._rows.load(connection, layout, keys)
             rows = [layout.decode(row) for row in found]
-        return {row[definition.key]: row for row in rows}
+        return {definition.key_in(row): row for row in rows}
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
@@ -142,7 +144,7 @@ class SqlReadStore:
         with self._writing() as connection:
             bookkeeping.fence(connection, name, version, epoch, updated_at=now)
             if batch.deletes:
-                self._rows.delete(connection, layout, [layout.encode_key(key) for key in batch.deletes])
+                self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
                 self._rows.upsert(connection, layout, [layout.encode(row) for row in batch.upserts])
             bookkeeping.move(connection, name, version, batch.checkpoints)
@@ -247,7 +249,7 @@ class SqlReadStore:
     def _page(
         self, connection: Connection, layout: Layout, after: object | None, limit: int
     ) -> list[dict[str, object]]:
-        values = (limit,) if after is None else (layout.encode_key(after), limit)
+        values = (limit,) if after is None else (*layout.encode_key(after), limit)
         found = connection.exec_driver_sql(layout.page(first=after is None), values)
         return [layout.decode(row) for row in found]
 
@@ -261,7 +263,7 @@ class SqlReadStore:
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
-                count, after = count + len(page), page[-1][definition.key]
+                count, after = count + len(page), definition.key_in(page[-1])
         return Digest(
             digest=digest.hexdigest(),
             rows=count,

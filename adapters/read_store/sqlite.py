@@ -99,6 +99,14 @@ class ExactAverage(ExactSum):
         return float(Decimal(self.total) / self.count) if self.count else None
 
 
+def _keys(columns: Sequence[tuple[str, str]]) -> str:
+    if len(columns) == 1:
+        return f"{columns[0][0]} IN (SELECT value FROM json_each(?))"
+    names = ", ".join(name for name, _ in columns)
+    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(columns)))
+    return f"({names}) IN (SELECT {values} FROM json_each(?))"
+
+
 class SqliteRows:
     """SQLite's answers to what the read store asks."""
 
@@ -114,7 +122,8 @@ class SqliteRows:
         },
         text_key="",
         placeholder="?",
-        keys="{key} IN (SELECT value FROM json_each(?))",
+        keys=_keys,
+        listed_keys=lambda keys: (json.dumps([key if len(key) > 1 else key[0] for key in keys]),),
         encoders={
             ColumnType.DECIMAL: str,
             ColumnType.BOOLEAN: lambda value: int(bool(value)),
@@ -155,7 +164,7 @@ class SqliteRows:
         self, connection: Connection, layout: Layout, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
-        return connection.exec_driver_sql(layout.load, (json.dumps(list(keys)),))
+        return connection.exec_driver_sql(layout.load, layout.keys(keys))
 
     def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
         """Write rows."""
@@ -163,7 +172,7 @@ class SqliteRows:
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""
-        connection.exec_driver_sql(layout.delete, (json.dumps(list(keys)),))
+        connection.exec_driver_sql(layout.delete, layout.keys(keys))
 
     def shown(self, name: str, declared: str) -> str:
         """Decimals as numbers, the rest as it is stored."""

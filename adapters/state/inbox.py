@@ -89,16 +89,33 @@ class SqlInbox:
             replace(connection, state.seen, [self._seen_row(one) for one in seen])
         return numbered
 
-    def pending(self, limit: int, leave: Callable[[Change], bool] = lambda _: False) -> list[Change]:
+    def pending(
+        self, limit: int, leave: Callable[[Change], bool] = lambda _: False, *, up_to: int | None = None
+    ) -> list[Change]:
         """Changes by number, without those to `leave`; what one transaction did to one subject is never cut in two."""
         with reading(self._engine) as connection:
             while True:
-                held = self._head(connection, limit)
+                held = self._head(connection, limit, up_to=up_to)
                 whole = held if len(held) < limit else self._whole(connection, held)
                 offered = [change for change in whole if not leave(change)]
                 if offered or len(held) < limit:
                     return offered
                 limit *= 2  # all are to be left, or one transaction did more than `limit` to one subject
+
+    def walk(self, after: int, limit: int) -> list[Change]:
+        """Changes above a number, to look through all of them."""
+        with reading(self._engine) as connection:
+            return self._head(connection, limit, after=after)
+
+    def of(self, subjects: Iterable[str]) -> list[Change]:
+        """Changes of these subjects, by number."""
+        table = state.inbox
+        found: list[Change] = []
+        with reading(self._engine) as connection:
+            for some in chunks(subjects):
+                mine = select(table.c.change).where(table.c.source == self._source, table.c.subject.in_(some))
+                found += (decode_change(change) for change in connection.scalars(mine))
+        return sorted(found, key=lambda change: change.number)
 
     def waiting(self, up_to: int | None = None) -> int:
         """How many changes are not marked?"""
@@ -187,9 +204,15 @@ class SqlInbox:
             )
         replace(connection, state.inbox_position, [{"source": self._source, "name": name, "value": becomes}])
 
-    def _head(self, connection: Connection, limit: int) -> list[Change]:
+    def _head(
+        self, connection: Connection, limit: int, *, after: int | None = None, up_to: int | None = None
+    ) -> list[Change]:
         table = state.inbox
         found = select(table.c.change).where(table.c.source == self._source).order_by(table.c.number)
+        if after is not None:
+            found = found.where(table.c.number > after)
+        if up_to is not None:
+            found = found.where(table.c.number <= up_to)
         return [decode_change(change) for change in connection.scalars(found.limit(limit))]
 
     def _whole(self, connection: Connection, held: list[Change]) -> list[Change]:

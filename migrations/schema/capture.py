@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, text
+from collections.abc import Mapping
+from typing import Any
 
-from migrations.schema.types import BigNumber, Instant
+from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, false, text
+
+from migrations.schema.types import BigNumber, Instant, LongText
 
 SCHEMA = "strangler"
-"""PostgreSQL keeps the tables in a schema of their own; SQLite, which has none, keeps them by their prefix."""
+"""PostgreSQL keeps the tables in a schema of their own; the others, which have none, know them by their prefix."""
+MYSQL: Mapping[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+"""What must not depend on the defaults of a legacy database."""
 
 
 def schema_of(dialect: str) -> str | None:
@@ -15,8 +24,9 @@ def schema_of(dialect: str) -> str | None:
     return SCHEMA if dialect == "postgresql" else None
 
 
-def change_table(metadata: MetaData, schema: str | None) -> Table:
+def change_table(metadata: MetaData, dialect: str) -> Table:
     """The captured changes: written by triggers in the legacy transaction, marked once they are archived."""
+    schema = schema_of(dialect)
     table = Table(
         "strangler_change",
         metadata,
@@ -25,22 +35,28 @@ def change_table(metadata: MetaData, schema: str | None) -> Table:
         Column("table_name", String(128), nullable=False),
         Column("op", String(10), nullable=False),
         Column("subject", Text, nullable=False),
-        Column("before", Text),
-        Column("after", Text),
+        Column("before", LongText),
+        Column("after", LongText),
         Column("captured_at", Instant, nullable=False),
         Column("marked_at", Instant),
         schema=schema,
         sqlite_autoincrement=True,
+        **MYSQL,
     )
     unmarked = text("marked_at IS NULL")
-    Index("ix_strangler_change_pending", table.c.number, postgresql_where=unmarked, sqlite_where=unmarked)
-    if schema is not None:  # only where the engine gives a transaction id
+    # No index of MariaDB's holds only some of the rows: it has them all, those that are not marked side by side.
+    pending = table.c.marked_at if dialect == "mysql" else table.c.number
+    Index("ix_strangler_change_pending", pending, postgresql_where=unmarked, sqlite_where=unmarked)
+    if dialect != "sqlite":  # only where the engine gives a transaction id
         Index("ix_strangler_change_transaction", table.c.transaction, postgresql_where=unmarked)
     return table
 
 
-def captured_table(metadata: MetaData, schema: str | None) -> Table:
-    """What is captured, as it was installed: `holes` compares it with the triggers and columns that are there now."""
+def captured_table(metadata: MetaData, dialect: str) -> Table:
+    """What is captured, as it was installed: `holes` compares it with the triggers and columns that are there now.
+
+    `incarnation` says which file of the engine the table is, so that a TRUNCATE shows where no trigger sees it.
+    """
     return Table(
         "strangler_captured",
         metadata,
@@ -51,13 +67,18 @@ def captured_table(metadata: MetaData, schema: str | None) -> Table:
         Column("keys", Text, nullable=False),
         Column("columns", Text, nullable=False),
         Column("installed_at", Instant, nullable=False),
-        schema=schema,
+        Column("statement", Boolean, nullable=False, server_default=false()),
+        Column("chosen", Text),
+        Column("shape", Text),
+        *([Column("incarnation", String(60))] if dialect == "mysql" else ()),
+        schema=schema_of(dialect),
+        **MYSQL,
     )
 
 
 def metadata_of(dialect: str) -> MetaData:
     """All capture tables, as they are on this engine."""
     metadata = MetaData()
-    change_table(metadata, schema_of(dialect))
-    captured_table(metadata, schema_of(dialect))
+    change_table(metadata, dialect)
+    captured_table(metadata, dialect)
     return metadata

@@ -83,6 +83,19 @@ def test_a_command_that_reads_ends_clean_and_prints_for_people_and_machines(
     assert machine.out.count("\n") == 1
 
 
+def test_the_race_writes_only_when_it_is_told_to(strangler: Any, flowing: Insurer) -> None:
+    planned = strangler("doctor", "race", "--outbox", "OUTBOX", "--json")
+    assert planned.code == 0
+    assert planned.json[0].startswith("CREATE TABLE strangler_race ")
+    run_ = ("doctor", "race", "--outbox", "OUTBOX", "--writers", "2", "--seconds", "0.3", "--write", "--json")
+    ended = strangler(*run_)
+    assert (ended.code, ended.err) == (0, "")
+    assert (ended.json["ours"]["lost"], ended.json["naive"]["lost"]) == (0, 0)
+    assert strangler("doctor").code == 0
+    again = strangler(*run_[:-1])
+    assert "one writer at a time" in again.out
+
+
 def test_an_answer_carries_what_it_is_worth(strangler: Any) -> None:
     reading = strangler("read", "portal-policy", "P000000001", "--json").json
     assert reading["rows"][0]["policy_no"] == "P000000001"
@@ -182,6 +195,16 @@ def test_a_server_that_is_not_there_ends_with_three(flowing: Insurer, strangler:
     said = strangler("status", project=project)
     assert said.code == 3
     assert "127.0.0.1" in said.err
+
+
+def test_the_doctor_examines_the_rest_when_a_server_is_not_there(
+    flowing: Insurer, strangler: Any, tmp_path: Path
+) -> None:
+    project = with_read_store(flowing, tmp_path, "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    said = strangler("doctor", "--json", project=project)
+    assert said.code == 3
+    assert said.json["unreachable"] == ["state and read store"]
+    assert any(name.startswith("legacy.policy_admin") for name in said.json["checks"])
 
 
 def test_no_password_is_ever_printed(flowing: Insurer, strangler: Any, tmp_path: Path) -> None:

@@ -114,3 +114,41 @@ def test_durations(text: str, seconds: float) -> None:
 def test_a_bad_duration_says_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         duration(text)
+
+
+def test_options_of_a_table_are_read_and_faults_in_them_told_together(tmp_path: Path) -> None:
+    good = (
+        GOOD
+        + '\n[legacy.policy_admin.table.polmast]\nignore = ["NOTE"]\nkey = ["POL_NO"]\nstatement = true\n'
+    )
+    table = read_settings(project(tmp_path, good), {"LEGACY_URL": "sqlite:///x"}).legacy["policy_admin"].table
+    assert (table["polmast"].ignore, table["polmast"].statement) == (["NOTE"], True)
+    bad = (
+        GOOD
+        + '\n[legacy.policy_admin.table.polmast]\ncolumns = ["A", "a"]\nignore = ["K"]\nkey = ["k"]\n'
+        + "[legacy.policy_admin.table.OTHER]\n"
+    )
+    assert faults(tmp_path, bad) == [
+        "legacy.policy_admin.table.polmast.ignore: does not go with columns (say the one or the other)",
+        "legacy.policy_admin.table.polmast.columns: A is there twice",
+        "legacy.policy_admin.table.polmast.ignore: K is part of the key, which is captured",
+        "legacy.policy_admin.table.OTHER: is not captured (list it in tables or outbox)",
+    ]
+
+
+def test_the_faults_of_debeziums_section_are_told_with_the_rest(tmp_path: Path) -> None:
+    text = GOOD.replace('tables = ["POLMAST"]', 'tables = ["POLMAST"]\ncapture = "debezium"') + (
+        '[legacy.policy_admin.debezium]\nremember = ["POLHOLD"]\nwindow = 0\nin_flight = "soon"\n'
+        'decimals = "exact"\n[legacy.policy_admin.outbox_columns.OUTBOX]\nkind = "TYP"\n'
+    )
+    found = faults(tmp_path, text)
+    assert any("decimals" in one and "exact" in one for one in found)
+    assert any("outbox_columns.OUTBOX.kind: unknown key" in one for one in found)
+    found = faults(tmp_path, text.replace('decimals = "exact"\n', "").replace("kind", "type"))
+    assert [one.split(": ")[0] for one in found] == [
+        "legacy.policy_admin.outbox_columns.OUTBOX",
+        "legacy.policy_admin.debezium.remember",
+        "legacy.policy_admin.debezium",
+        "legacy.policy_admin.debezium.window",
+        "legacy.policy_admin.debezium.in_flight",
+    ]

@@ -44,8 +44,9 @@ def commands() -> dict[str, Any]:
 
 def _below(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or getattr(command, "invoke_without_command", False):
         yield name, command
+    if inner is None:
         return
     for word, one in inner.items():
         yield from _below(one, f"{name} {word}")

@@ -20,6 +20,13 @@ SHORT = dt.timedelta(milliseconds=100)
 ENDLESS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
     "postgresql": "SELECT pg_sleep(60)",
+    "mysql": "SELECT sleep(60)",
+}
+
+NAPS = {
+    "sqlite": "SELECT count(*) FROM POLMAST",
+    "postgresql": "SELECT pg_sleep({})",
+    "mysql": "SELECT sleep({})",
 }
 
 
@@ -39,7 +46,7 @@ def test_rows_come_with_lower_case_names_and_their_padding(legacy: Legacy) -> No
     legacy.run(policy(1))
     sql = "SELECT POL_NO AS Policy, STAT_CD FROM POLMAST WHERE POL_NO = :number"
     answer = legacy.source.query(sql, {"number": "P0001   "}, timeout=LONG)
-    assert answer.rows == [{"policy": "P0001   ", "stat_cd": "A "}]
+    assert answer.rows == [{"policy": legacy.padded("P0001   "), "stat_cd": legacy.padded("A ")}]
 
 
 def test_a_parameter_that_the_statement_does_not_use_is_no_fault(legacy: Legacy) -> None:
@@ -48,7 +55,7 @@ def test_a_parameter_that_the_statement_does_not_use_is_no_fault(legacy: Legacy)
 
 def test_the_instant_is_taken_after_the_read(legacy: Legacy) -> None:
     before = legacy.source.clock()
-    sql = "SELECT count(*) FROM POLMAST" if legacy.sqlite else "SELECT pg_sleep(0.05)"
+    sql = NAPS[legacy.engine.dialect.name].format(0.05)
     answer = legacy.source.query(sql, {}, timeout=LONG)
     assert before <= answer.instant <= legacy.source.clock()
     if not legacy.sqlite:
@@ -82,7 +89,7 @@ def test_a_read_that_takes_too_long_is_cancelled(legacy: Legacy) -> None:
 def test_one_reads_limit_is_not_the_next_ones(legacy: Legacy, narrow: LegacySource) -> None:
     with pytest.raises(ReadTimeout):
         narrow.query(endless(legacy), {}, timeout=SHORT)
-    slow = "SELECT pg_sleep(0.3)" if not legacy.sqlite else "SELECT count(*) FROM POLMAST"
+    slow = NAPS[legacy.engine.dialect.name].format(0.3)
     assert len(narrow.query(slow, {}, timeout=LONG).rows) == 1
 
 
@@ -151,8 +158,8 @@ def test_what_cannot_be_opened_is_refused_with_the_reason(url: str, says: str) -
         open_legacy("old", url, LegacySection(url=url, context="x"))
 
 
-def test_a_server_that_is_not_there_is_infrastructure() -> None:
-    url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/x", "mariadb://nobody@127.0.0.1:1/x"])
+def test_a_server_that_is_not_there_is_infrastructure(url: str) -> None:
     source = open_legacy("old", url, LegacySection(url=url, context="x"))
     with pytest.raises(Infrastructure, match="old"):
         source.clock()

@@ -5,6 +5,8 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from toolkit.core import cloudevents
 from toolkit.core.records import Envelope, Malformed, Record, Watermark
 
-FEATURE = Path(__file__).parents[1] / "data" / "cloudevents" / "kafka-protocol-binding.feature"
+DATA = Path(__file__).parents[1] / "data" / "cloudevents"
+FEATURE = DATA / "kafka-protocol-binding.feature"
 INSTANT = dt.datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=dt.UTC)
 
 
@@ -74,6 +77,121 @@ def test_the_conformance_suite_has_the_cases_we_think() -> None:
     ]
 
 
+# --- the HTTP binding's cases, with the headers that Kafka has for them ---------------------------
+
+
+def http_scenarios() -> list[tuple[str, str]]:
+    found = []
+    for outline in re.split(r"Scenario Outline: ", (DATA / "http-protocol-binding.feature").read_text())[1:]:
+        body, examples = outline.split("Examples:")
+        kinds = re.findall(r"^\s*\| (application/\S.*?)\s*\|$", examples, re.MULTILINE)
+        found += [(one, body.replace("<contentType>", one)) for one in kinds]
+    return found
+
+
+@pytest.mark.parametrize(("name", "case"), http_scenarios(), ids=[name for name, _ in http_scenarios()])
+def test_the_http_bindings_cases_pass_as_kafka_carries_them(name: str, case: str) -> None:
+    request, expected = re.findall(r'"""\n(.*?)"""', case, re.DOTALL)
+    head, _, body = request.partition("\n\n")
+    lines = [line.strip().split(": ", 1) for line in head.splitlines()[2:]]
+    headers = [(key.lower().replace("ce-", "ce_"), value.encode()) for key, value in lines]
+    event = cloudevents.of_message(headers, body.strip().encode())
+    assert event.attributes == table(case, "the attributes are:")
+    assert json.loads(event.data) == json.loads(expected)
+
+
+def test_the_http_suite_has_the_cases_we_think() -> None:
+    assert len(http_scenarios()) == 4
+
+
+# --- the minimum events, in both modes ------------------------------------------------------------
+
+SCHEMA = jsonschema.Draft7Validator(
+    json.loads((DATA / "cloudevents.schema.json").read_text()),
+    format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER,
+)
+
+
+def minimum_events() -> list[cloudevents.CloudEvent]:
+    found = []
+    for name in ("v1_minimum.yaml", "v03_minimum.yaml"):
+        for text in (DATA / name).read_text().split("\n---\n"):
+            event = msgspec.yaml.decode(text)
+            attributes = {key: str(value) for key, value in event["ContextAttributes"].items()}
+            found.append(cloudevents.CloudEvent(attributes=attributes, data=event["Data"].encode()))
+    return found
+
+
+@pytest.mark.parametrize(
+    "event", minimum_events(), ids=lambda one: f"{one.attributes['specversion']}/{one.attributes['id']}"
+)
+def test_the_minimum_events_survive_both_modes_and_fit_the_schema(event: cloudevents.CloudEvent) -> None:
+    assert cloudevents.of_message(*cloudevents.to_message(event)) == event
+    raw = cloudevents.to_json(event)
+    SCHEMA.validate(json.loads(raw))
+    back = cloudevents.of_json(raw)
+    assert back.attributes == event.attributes
+    if "json" in event.attributes["datacontenttype"]:
+        assert json.loads(back.data) == json.loads(event.data)
+    else:
+        assert back.data == event.data
+
+
+def test_there_are_six_minimum_events_of_each_version() -> None:
+    assert [one.attributes["specversion"] for one in minimum_events()] == ["1.0"] * 6 + ["0.3"] * 6
+
+
+# --- which mode a message is in -------------------------------------------------------------------
+
+STRUCTURED = b'{"specversion":"1.0","id":"1","source":"/x","type":"t","data":{"a":1}}'
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "application/cloudevents+json",
+        "Application/CloudEvents+JSON; charset=UTF-8",
+        "application/cloudevents+json;a=b",
+    ],
+)
+def test_the_content_type_decides_whatever_its_case_and_parameters(media: str) -> None:
+    event = cloudevents.of_message([("content-type", media.encode())], STRUCTURED)
+    assert (event.attributes["id"], event.data) == ("1", b'{"a":1}')
+    assert event.attributes["datacontenttype"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "media", ["application/cloudevents-batch+json", "application/cloudevents+avro", "application/cloudevents"]
+)
+def test_another_structured_format_is_refused_by_name(media: str) -> None:
+    with pytest.raises(cloudevents.NotOurs, match=re.escape(media)):
+        cloudevents.of_message([("content-type", media.encode())], STRUCTURED)
+
+
+def test_a_header_is_utf_8_and_not_percent_encoded() -> None:
+    odd = 'Euro € 😀 50%20 "x"'
+    headers, value = cloudevents.to_message(cloudevents.of_record(record(subject=odd)))
+    assert dict(headers)["ce_subject"] == odd.encode()
+    assert cloudevents.of_message(headers, value).attributes["subject"] == odd
+
+
+def test_data_that_is_not_json_is_text_or_base64_in_json() -> None:
+    for data, member in ((b"<a/>", "data"), (b"\xff\x00", "data_base64")):
+        attributes = {
+            "specversion": "1.0",
+            "id": "1",
+            "source": "/x",
+            "type": "t",
+            "datacontenttype": "image/x",
+        }
+        event = cloudevents.CloudEvent(attributes=attributes, data=data)
+        raw = cloudevents.to_json(event)
+        assert member in json.loads(raw)
+        assert cloudevents.of_json(raw) == event
+    with pytest.raises(cloudevents.NotOurs, match="both"):
+        cloudevents.of_json(STRUCTURED[:-1] + b',"data_base64":""}')
+
+
 # --- there and back ------------------------------------------------------------------------------
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -111,6 +229,7 @@ def test_every_record_survives_both_modes(
     headers, value = cloudevents.to_message(event)
     assert cloudevents.read_message(headers, value, 5) == given_record
     raw = cloudevents.to_json(event)
+    SCHEMA.validate(json.loads(raw))
     assert cloudevents.read_json(raw, 5) == given_record
     # What is not written exactly as we do is read the long way, which must not differ.
     assert cloudevents.content(cloudevents.of_json(raw), 5) == given_record

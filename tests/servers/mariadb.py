@@ -58,6 +58,8 @@ class MariaDBServer:
                 f"--socket={self._socket}",
                 f"--port={self.port}",
                 f"--pid-file={self.directory / 'server.pid'}",
+                # A server that starts removes what others of its kind left in a shared one, and crashes those that live.
+                f"--tmpdir={self.directory}",
                 "--skip-name-resolve",
                 *(f"--{name}={value}" for name, value in options.items()),
             ],

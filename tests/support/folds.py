@@ -42,8 +42,8 @@ def stored(app: App, definition: Definition) -> dict[object, dict[str, object]]:
     rows: dict[object, dict[str, object]] = {}
     after: object | None = None
     while page := app.store.rows(definition, after, 1000):
-        after = page[-1][definition.key]
-        rows.update({row[definition.key]: row for row in page})
+        after = definition.key_in(page[-1])
+        rows.update({definition.key_in(row): row for row in page})
     return rows
 
 

@@ -13,7 +13,11 @@ from adapters.legacy import open_legacy
 from toolkit.ports import CapturedTable, Cursor, LegacySource
 from toolkit.settings import LegacySection
 
-ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+ENGINES = [
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+]
 SOURCE = "policy_admin"
 POLICY = CapturedTable(table="POLMAST", subject="POL_NO")
 HOLD = CapturedTable(table="POLHOLD", subject="POL_NO")
@@ -41,6 +45,9 @@ class Legacy:
         self.url = url
         self.engine = application(url)
         with self.engine.begin() as connection:
+            if self.mariadb:  # what the others do by themselves: text is equal where its bytes are
+                database = connection.scalar(text("SELECT database()"))
+                connection.exec_driver_sql(f"ALTER DATABASE {database} COLLATE utf8mb4_bin")
             for statement in _SCHEMA.split(";"):
                 if statement.strip():
                     connection.exec_driver_sql(statement)
@@ -49,6 +56,18 @@ class Legacy:
     @property
     def sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def postgres(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    @property
+    def mariadb(self) -> bool:
+        return self.engine.dialect.name == "mysql"
+
+    def padded(self, value: str) -> str:
+        """What the engine gives of a CHAR: MariaDB takes its padding away."""
+        return value.rstrip() if self.mariadb else value
 
     def open(self, **limits: object) -> LegacySource:
         section = LegacySection(url=self.url, context="policies", **limits)  # type: ignore[arg-type]
@@ -71,6 +90,13 @@ class Legacy:
 def application(url: str) -> Engine:
     """The application's own connections; SQLite in WAL mode, its write lock taken when a transaction begins."""
     engine = create_engine(url)
+    if engine.dialect.name == "mysql":
+
+        @event.listens_for(engine, "connect")
+        def quote(connection: object, _record: object) -> None:
+            with connection.cursor() as cursor:  # type: ignore[attr-defined]
+                cursor.execute("SET sql_mode = concat(@@sql_mode, ',ANSI_QUOTES')")
+
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
@@ -90,6 +116,8 @@ def application(url: str) -> Engine:
 def legacy_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres_url"))
+    if request.param == "mariadb":
+        return str(request.getfixturevalue("mariadb_url"))
     return f"sqlite:///{tmp_path}/legacy.db"
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,16 @@ def positions(result: Outcome) -> list[str]:
 
 def waiting(result: Outcome) -> list[tuple[str, bool]]:
     return [(one.change.position, one.held) for one in result.parked]
+
+
+def test_what_capture_could_not_read_is_parked_and_holds_its_subject_alone() -> None:
+    broken = msgspec.structs.replace(change(1), fault="HLD_TYP: 'x' is no date")
+    found = outcome(broken, change(2), change(3, subject="P2"))
+    assert [one.reason for one in found.parked if not one.held] == [
+        "POLHOLD HLD_ID=1 (insert): HLD_TYP: 'x' is no date"
+    ]
+    assert waiting(found) == [("change:1", False), ("change:2", True)]
+    assert positions(found) == ["change:3"]
 
 
 def test_a_unit_is_what_one_transaction_did_to_one_subject() -> None:

@@ -15,7 +15,6 @@ from toolkit.core.events import EventType
 from toolkit.loader import Project, load
 from toolkit.loops.purity import impurities
 from toolkit.ports import Plan
-from toolkit.questions.doctor import Ailment, examine
 
 capture = typer.Typer(
     help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True
@@ -28,7 +27,6 @@ def register(app: typer.Typer) -> None:
     app.command()(setup)
     app.add_typer(capture, name="capture")
     app.command()(catalogue)
-    app.command()(doctor)
 
 
 def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
@@ -61,21 +59,6 @@ def _show_check(loaded: Project, found: list[dict[str, str]]) -> None:
     if found:
         rows = [(one["projection"], one["finding"]) for one in found]
         table("handlers that are not pure", ("projection", "finding"), rows)
-
-
-def doctor(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
-    """Look for what is wrong: foreign packages of our names, tables, connections, holes in capture."""
-    with open_project(project) as opened:
-        found = examine(opened.around, opened.revisions())
-    emit(found, as_json, _show_ailments)
-    raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
-
-
-def _show_ailments(found: list[Ailment]) -> None:
-    if not found:
-        line("nothing is wrong, as far as can be seen from here")
-        return
-    table("findings", ("where", "what", "next"), [(one.where, one.what, one.next) for one in found])
 
 
 def setup(project: ProjectOption = ".", as_json: JsonOption = False) -> None:

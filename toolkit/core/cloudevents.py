@@ -10,7 +10,7 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -21,6 +21,8 @@ WATERMARK_TYPE = "strangler.watermark"
 WATERMARK_SOURCE = "/strangler/relay"
 JSON = "application/json"
 STRUCTURED = "application/cloudevents"
+_STRUCTURED_JSON = STRUCTURED + "+json"
+_VERSIONS = ("1.0", "0.3")
 SEQUENCE_WIDTH = 19
 
 _REQUIRED = ("id", "source", "type")
@@ -29,6 +31,7 @@ _watermark_data = msgspec.json.Decoder(Watermark)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 Headers = list[tuple[str, bytes]]
+_OWN_BINARY = (b"1.0", JSON.encode())
 
 
 class _OwnJson(msgspec.Struct, frozen=True):
@@ -145,6 +148,8 @@ def of_message(headers: Iterable[tuple[str, bytes | str | None]], value: bytes |
     texts = _texts(headers)
     media = texts.get("content-type", "")
     if media.lower().startswith(STRUCTURED):
+        if _bare(media) != _STRUCTURED_JSON:
+            raise NotOurs(f"a CloudEvent in structured mode as {media}: only {_STRUCTURED_JSON} can be read")
         return of_json(value or b"")
     if value is None:
         raise NotOurs("no value: a tombstone of a compacted topic (this topic must not be compacted)")
@@ -155,29 +160,65 @@ def of_message(headers: Iterable[tuple[str, bytes | str | None]], value: bytes |
 
 
 def to_json(event: CloudEvent) -> bytes:
-    """Structured mode: one JSON object with the attributes and, as it is, the JSON data."""
-    return msgspec.json.encode({**event.attributes, "data": msgspec.Raw(event.data)})
+    """Structured mode: one JSON object with the attributes and the data: JSON as it is, text as text, all else in base64."""
+    if event.data and _is_json(event.attributes.get("datacontenttype", JSON)):
+        return msgspec.json.encode({**event.attributes, "data": msgspec.Raw(event.data)})
+    if not event.data:
+        return msgspec.json.encode(event.attributes)
+    try:
+        return msgspec.json.encode({**event.attributes, "data": event.data.decode()})
+    except UnicodeDecodeError:
+        encoded = base64.b64encode(event.data).decode()
+        return msgspec.json.encode({**event.attributes, "data_base64": encoded})
 
 
 def of_json(raw: bytes) -> CloudEvent:
     """Read the JSON format. Raises NotOurs."""
     try:
         members: Mapping[str, msgspec.Raw] = _members.decode(raw)
-        data = bytes(members["data"]) if "data" in members else _base64(members)
         attributes = {
-            name: _text(member) for name, member in members.items() if name not in ("data", "data_base64")
+            name: text
+            for name, member in members.items()
+            if name not in ("data", "data_base64") and (text := _text(member)) is not None
         }
+        data = _data(members, attributes)
     except (msgspec.DecodeError, binascii.Error) as error:
         raise NotOurs(f"not a CloudEvent in JSON: {error}") from error
-    return CloudEvent(
-        attributes=_checked({name: text for name, text in attributes.items() if text is not None}), data=data
-    )
+    return CloudEvent(attributes=_checked(attributes), data=data)
+
+
+def _data(members: Mapping[str, msgspec.Raw], attributes: dict[str, str]) -> bytes:
+    if "data" not in members:
+        return _base64(members)
+    if "data_base64" in members:
+        raise NotOurs("a CloudEvent with both data and data_base64")
+    # Without a media type, `data` is JSON; said aloud, it stays so in binary mode, too.
+    media = attributes.setdefault("datacontenttype", JSON)
+    if attributes.get("specversion") == "0.3" and attributes.pop("datacontentencoding", "") == "base64":
+        return base64.b64decode(msgspec.json.decode(members["data"], type=str), validate=True)
+    if _is_json(media):
+        return bytes(members["data"])
+    return msgspec.json.decode(members["data"], type=str).encode()
+
+
+def _bare(media: str) -> str:
+    """A media type without its parameters."""
+    return media.partition(";")[0].strip().lower()
+
+
+def _is_json(media: str) -> bool:
+    kind = _bare(media)
+    return kind.endswith(("/json", "+json"))
 
 
 def read_message(
     headers: Iterable[tuple[str, bytes | str | None]], value: bytes | None, partition: int
 ) -> Record | Watermark | Malformed:
     """What a Kafka message carries, or why it cannot be read."""
+    headers = list(headers)
+    record = _own_binary(headers, value, partition)
+    if record is not None:
+        return record
     try:
         return content(of_message(headers, value), partition)
     except NotOurs as error:
@@ -224,6 +265,39 @@ def _own(raw: bytes, partition: int) -> Record | None:
         return None
 
 
+def _own_binary(
+    headers: list[tuple[str, bytes | str | None]], value: bytes | None, partition: int
+) -> Record | None:
+    """The same for a record in binary mode: its headers are read where they are looked for, and nowhere else."""
+    found: dict[str, Any] = dict(headers)
+    try:
+        if value is None or (found["ce_specversion"], found["content-type"]) != _OWN_BINARY:
+            return None
+        kind, time = found["ce_type"].decode(), dt.datetime.fromisoformat(found["ce_time"].decode())
+        id_, source = found["ce_id"].decode(), found["ce_source"].decode()
+        if not (id_ and source and kind) or kind == WATERMARK_TYPE or time.tzinfo is None:
+            return None
+        transaction = found.get("ce_legacytransaction")
+        return Record(
+            envelope=Envelope(
+                id=id_,
+                source=unquote(source.removeprefix("/")),
+                type=kind,
+                subject=found.get("ce_subject", b"").decode(),
+                time=time,
+                version=int(found["ce_schemaversion"]),
+                meaning=int(found["ce_meaningversion"]),
+                position=found.get("ce_legacyposition", b"").decode(),
+                transaction=None if transaction is None else transaction.decode(),
+            ),
+            data=value,
+            partition=partition,
+            sequence=int(found["ce_partitionsequence"]),
+        )
+    except (KeyError, ValueError, AttributeError):
+        return None
+
+
 def _time(instant: dt.datetime) -> str:
     return instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
@@ -244,7 +318,7 @@ def _texts(headers: Iterable[tuple[str, bytes | str | None]]) -> dict[str, str]:
 
 
 def _checked(attributes: dict[str, str]) -> dict[str, str]:
-    if attributes.get("specversion") != "1.0":
+    if attributes.get("specversion") not in _VERSIONS:
         found = attributes.get("specversion", "none")
         raise NotOurs(
             f"not a CloudEvent of version 1.0 (specversion: {found}): who else writes to this topic?"

@@ -105,7 +105,14 @@ class OffsetLost(StranglerError):
 
     exit_code = ExitCode.FINDINGS
 
-    def __init__(self, topic: str, partition: int, offset: int, bounds: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        bounds: tuple[int, int],
+        advice: str = "The archive still has every event: build a new version from it with `strangler rebuild`",
+    ) -> None:
         first, end = bounds
         why = (
             "the log's retention has removed it"
@@ -114,7 +121,7 @@ class OffsetLost(StranglerError):
         )
         super().__init__(
             f"{topic}[{partition}]: offset {offset} is asked for, but the log holds {first} to {end} (exclusive): "
-            f"{why}. The archive still has every event: build a new version from it with `strangler rebuild`"
+            f"{why}. {advice}"
         )
 
 

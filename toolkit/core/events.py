@@ -16,7 +16,7 @@ Upcaster = Callable[[dict[str, object]], dict[str, object]]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of a domain event's data: a fact in the past tense, in the business's words."""
 
 
@@ -40,6 +40,11 @@ class EventType:
     means: str
     not_implied: tuple[str, ...]
     upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+    decode: Callable[[bytes], Event] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Build the decoder once: it is called for every event."""
+        object.__setattr__(self, "decode", msgspec.json.Decoder(self.cls).decode)
 
     def current(self, data: bytes, version: int) -> Event:
         """Decode data written in `version` as the current class, through every upcaster between.
@@ -53,7 +58,7 @@ class EventType:
             )
         try:
             if version == self.version:
-                return msgspec.json.decode(data, type=self.cls)
+                return self.decode(data)
             return msgspec.convert(
                 self._upcast(msgspec.json.decode(data), version), type=self.cls, strict=False
             )

@@ -7,11 +7,11 @@ import datetime as dt
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from toolkit.core.events import Event
 from toolkit.core.records import Envelope
 
 F = TypeVar("F", bound=Callable[..., Any])
+Names = str | tuple[str, ...]
+"""One column or field, or several."""
 
 
 class Verb(Enum):
@@ -69,6 +71,23 @@ _NORMAL: Mapping[ColumnType, Callable[[object], object]] = {
 }
 
 
+class Clause(NamedTuple):
+    """What the contract says of one column, as it is looked at with every event."""
+
+    name: str
+    normal: Callable[[object], object]
+    nullable: bool
+    vocabulary: tuple[str, ...]
+    always: bool
+    """A value that can be changed in place is looked at even when it is the one from before."""
+
+    @staticmethod
+    def of(column: Column) -> Clause:
+        """The clause of a column."""
+        normal, always = _NORMAL[column.type], column.type is ColumnType.JSON
+        return Clause(column.name, normal, column.nullable, column.vocabulary, always)
+
+
 _KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.INSTANT)
 """What sorts and compares alike in Python and in every store."""
 
@@ -79,7 +98,8 @@ class Handler:
 
     event: type[Event]
     creates: bool
-    key: str
+    key: tuple[str, ...]
+    """fields of the event that hold the row's key, in the order of the key's columns"""
     function: Callable[..., Verb | None]
     takes_envelope: bool
 
@@ -98,22 +118,35 @@ class Projection:
     In a handler `self` is the row. A handler is a pure function of (row, event): no clock, no
     randomness, no I/O. It may take the envelope as a third argument, and return DELETE.
     A field without a default must be set by the handler that creates the row.
+
+    `key` is one column or several: `key=("policy_no", "hold_no")` keeps a row for each hold of a policy. `indexes` are
+    further columns (or tuples of columns) that reads ask by.
     """
 
     definition: ClassVar[Definition]
 
     def __init_subclass__(
-        cls, *, version: int, context: str, key: str, name: str | None = None, **kwargs: object
+        cls,
+        *,
+        version: int,
+        context: str,
+        key: Names,
+        name: str | None = None,
+        indexes: Sequence[Names] = (),
+        **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.definition = _define(cls, name or _snake(cls.__name__), version, context, key)
+        given = (name or _snake(cls.__name__), version, context)
+        cls.definition = _define(cls, *given, _names(key), tuple(map(_names, indexes)))
 
     def as_row(self) -> dict[str, object]:
         """The row's values by column name. Raises Unprojectable naming the columns that were never set."""
-        missing = [column.name for column in self.definition.columns if column.name not in self.__dict__]
-        if missing:
-            raise Unprojectable(f"{self.definition.name}: the handler set no value for {', '.join(missing)}")
-        return {column.name: self.__dict__[column.name] for column in self.definition.columns}
+        values = self.__dict__
+        try:
+            return {column.name: values[column.name] for column in self.definition.columns}
+        except KeyError:
+            missing = ", ".join(one.name for one in self.definition.columns if one.name not in values)
+            raise Unprojectable(f"{self.definition.name}: the handler set no value for {missing}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +156,24 @@ class Definition:
     name: str
     version: int
     context: str
-    key: str
+    key: tuple[str, ...]
     columns: tuple[Column, ...]
     defaults: Mapping[str, object]
     handlers: Mapping[str, Handler]
     row_class: type[Projection]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
+    mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """columns whose values a handler could change in place; they are copied before it gets them"""
+    contract: tuple[Clause, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find once what is asked for with every event."""
+        by_name = {column.name: column for column in self.columns}
+        mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
+        object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
+        object.__setattr__(self, "mutable", mutable)
+        object.__setattr__(self, "contract", tuple(map(Clause.of, self.columns)))
 
     @property
     def identity(self) -> str:
@@ -139,52 +185,70 @@ class Definition:
         """The table of this version; the view `name` points at the version that serves."""
         return f"{self.name}__v{self.version}"
 
-    @property
-    def mutable(self) -> tuple[str, ...]:
-        """Columns whose values a handler could change in place; they are copied before it gets them."""
-        return tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
-
-    @property
-    def key_column(self) -> Column:
-        """The column that tells the rows apart."""
-        return next(column for column in self.columns if column.name == self.key)
-
     def key_of(self, event: Event) -> object:
-        """The key of the row that this event changes. Raises Unprojectable when it cannot be one."""
-        value = getattr(event, self.handlers[type(event).__name__].key)
+        """The key of the row that this event changes: a value, or a tuple when the key has several columns.
+
+        Raises Unprojectable when it cannot be one.
+        """
+        fields = self.handlers[type(event).__name__].key
+        values = [
+            self._key_value(event, column, name)
+            for column, name in zip(self.key_columns, fields, strict=True)
+        ]
+        return values[0] if len(values) == 1 else tuple(values)
+
+    def _key_value(self, event: Event, column: Column, name: str) -> object:
+        value = getattr(event, name)
         try:
             if value is None:
                 raise ValueError("is empty")
-            return self.key_column.normal(value)
+            return column.normal(value)
         except ValueError as error:
             raise Unprojectable(
-                f"{self.identity}: the key of {type(event).__name__}, {self.key}, {error}"
+                f"{self.identity}: the key of {type(event).__name__}, {column.name}, {error}"
             ) from error
 
+    def key_in(self, row: Mapping[str, object]) -> object:
+        """The key of a row."""
+        key = self.key
+        return row[key[0]] if len(key) == 1 else tuple(row[name] for name in key)
+
+    def key_text(self, key: object) -> str:
+        """A key as people and bookkeeping write it; the values of several columns are separated by slashes."""
+        return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+    @property
+    def key_label(self) -> str:
+        """What the key is made of, for people."""
+        return ", ".join(self.key)
+
     def apply(
-        self, row: Mapping[str, object] | None, event: Event, envelope: Envelope
+        self, row: Mapping[str, object] | None, event: Event, envelope: Envelope, key: object = None
     ) -> dict[str, object] | None:
         """Fold one event into a row: the row as it was (None: there is none) in, the row as it is out.
 
-        None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
+        `key` is what `key_of` gave for the event, where that was asked already. None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
         finds no row, or leaves a value that the contract does not allow.
         """
-        handler, key = self.handlers[type(event).__name__], self.key_of(event)
+        handler = self.handlers[type(event).__name__]
+        key = self.key_of(event) if key is None else key
         if row is None and not handler.creates:
             raise Unprojectable(
-                f"{self.identity}: no row for {self.key} = {key!r}, and "
+                f"{self.identity}: no row for {self.key_label} = {key!r}, and "
                 f"{type(event).__name__} does not create one"
             )
         subject = self.row_class.__new__(self.row_class)
         state = self.defaults if row is None else row
         subject.__dict__.update(state)
-        subject.__dict__.update((name, copy.deepcopy(state[name])) for name in self.mutable if name in state)
-        subject.__dict__[self.key] = key
+        for name in self.mutable:
+            if name in state:
+                subject.__dict__[name] = copy.deepcopy(state[name])
+        subject.__dict__.update(zip(self.key, key if isinstance(key, tuple) else (key,), strict=True))
         verb = self._handle(handler, subject, event, envelope)
         if verb is DELETE:
             return None
-        after = self._keep_contract(subject.as_row())
-        if after[self.key] != key:
+        after = self._keep_contract(subject.as_row(), state)
+        if self.key_in(after) != key:
             raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
         return after
 
@@ -201,38 +265,55 @@ class Definition:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _keep_contract(self, row: Mapping[str, object]) -> dict[str, object]:
-        kept: dict[str, object] = {}
-        for column in self.columns:
-            value = row[column.name]
-            if value is None and not column.nullable:
-                raise Unprojectable(f"{self.identity}: {column.name} may not be empty")
+    def _keep_contract(self, row: dict[str, object], before: Mapping[str, object]) -> dict[str, object]:
+        """The row in its normal form. What the handler left as it was is in it already."""
+        unknown = before.get
+        for name, normal, nullable, vocabulary, always in self.contract:
+            value = row[name]
+            if not always and value is unknown(name, self):
+                continue
+            if value is None:
+                if nullable:
+                    continue
+                raise Unprojectable(f"{self.identity}: {name} may not be empty")
             try:
-                kept[column.name] = value = column.normal(value)
+                row[name] = value = normal(value)
             except ValueError as error:
-                raise Unprojectable(f"{self.identity}: {column.name} {error}") from error
-            if column.vocabulary and value is not None and value not in column.vocabulary:
+                raise Unprojectable(f"{self.identity}: {name} {error}") from error
+            if vocabulary and value not in vocabulary:
                 raise Unprojectable(
-                    f"{self.identity}: {column.name} = {value!r} is not in its vocabulary "
-                    f"({', '.join(column.vocabulary)})"
+                    f"{self.identity}: {name} = {value!r} is not in its vocabulary ({', '.join(vocabulary)})"
                 )
-        return kept
+        return row
 
 
-def on(event: type[Event], *, creates: bool = False, key: str | None = None) -> Callable[[F], F]:
+def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -> Callable[[F], F]:
     """Register the decorated method for an event type.
 
-    `key` names the event's field that holds the row's key, when it is called otherwise there.
+    `key` names the event's fields that hold the row's key, when they are called otherwise there.
     """
 
     def register(function: F) -> F:
-        function.__dict__.setdefault("_handles", []).append((event, creates, key))
+        function.__dict__.setdefault("_handles", []).append(
+            (event, creates, None if key is None else _names(key))
+        )
         return function
 
     return register
 
 
-def _define(cls: type[Projection], name: str, version: int, context: str, key: str) -> Definition:
+def _names(given: Names) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _define(
+    cls: type[Projection],
+    name: str,
+    version: int,
+    context: str,
+    key: tuple[str, ...],
+    indexes: tuple[tuple[str, ...], ...],
+) -> Definition:
     hints = {
         field: hint
         for field, hint in typing.get_type_hints(cls).items()
@@ -242,15 +323,15 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
     columns = tuple(_column(cls, field, hint, faults) for field, hint in hints.items())
     defaults = _defaults(cls, columns, faults)
     handlers = _handlers(cls, key, faults)
-    if key not in hints:
-        faults.append(Fault(where=f"projection {cls.__name__}", what=f"key {key!r} is not one of its fields"))
-    if any(column.name == key and column.type not in _KEY_TYPES for column in columns):
-        faults.append(
-            Fault(
-                where=f"projection {cls.__name__}.{key}",
-                what="a key is text, a whole number, a date or an instant",
+    faults.extend(_key_faults(cls, key, columns))
+    for index in indexes:
+        for unknown in sorted({*index} - hints.keys()):
+            faults.append(
+                Fault(
+                    where=f"projection {cls.__name__}",
+                    what=f"index on {unknown!r}, which is not one of its fields",
+                )
             )
-        )
     if not any(handler.creates for handler in handlers.values()):
         faults.append(
             Fault(
@@ -270,7 +351,22 @@ def _define(cls: type[Projection], name: str, version: int, context: str, key: s
         defaults=defaults,
         handlers=handlers,
         row_class=cls,
+        indexes=indexes,
     )
+
+
+def _key_faults(cls: type[Projection], key: tuple[str, ...], columns: tuple[Column, ...]) -> list[Fault]:
+    where, known = f"projection {cls.__name__}", {column.name: column for column in columns}
+    faults = [
+        Fault(where=where, what=f"key {name!r} is not one of its fields") for name in key if name not in known
+    ]
+    if not key or len(set(key)) != len(key):
+        faults.append(Fault(where=where, what=f"key {key!r} has to name one column or several, each once"))
+    for column in (known[name] for name in key if name in known):
+        if column.type not in _KEY_TYPES:
+            what = "a key is text, a whole number, a date or an instant"
+            faults.append(Fault(where=f"{where}.{column.name}", what=what))
+    return faults
 
 
 def _defaults(cls: type[Projection], columns: tuple[Column, ...], faults: list[Fault]) -> dict[str, object]:
@@ -286,7 +382,7 @@ def _defaults(cls: type[Projection], columns: tuple[Column, ...], faults: list[F
     return defaults
 
 
-def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str, Handler]:
+def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) -> dict[str, Handler]:
     """Collect the handlers, inherited ones too: a new version may be the old one with a rule overridden."""
     handlers: dict[str, Handler] = {}
     methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
@@ -302,15 +398,30 @@ def _handlers(cls: type[Projection], key: str, faults: list[Fault]) -> dict[str,
                 function=method,
                 takes_envelope=len(inspect.signature(method).parameters) > 2,
             )
-            if (own_key or key) not in event.__struct_fields__:
-                faults.append(
-                    Fault(
-                        where=f"projection {cls.__name__}.{method.__name__}",
-                        what=f"{event.__name__} has no field {own_key or key!r} to find the row by",
-                        next=f"@on({event.__name__}, key='...') names the field",
-                    )
-                )
+            faults.extend(_handler_faults(cls, method, event, own_key or key, len(key)))
     return handlers
+
+
+def _handler_faults(
+    cls: type[Projection],
+    method: Callable[..., Any],
+    event: type[Event],
+    fields: tuple[str, ...],
+    wanted: int,
+) -> list[Fault]:
+    where = f"projection {cls.__name__}.{method.__name__}"
+    if len(fields) != wanted:
+        what = f"names {len(fields)} fields of {event.__name__} for a key of {wanted} columns"
+        return [Fault(where=where, what=what)]
+    return [
+        Fault(
+            where=where,
+            what=f"{event.__name__} has no field {field!r} to find the row by",
+            next=f"@on({event.__name__}, key='...') names the field",
+        )
+        for field in fields
+        if field not in event.__struct_fields__
+    ]
 
 
 _TYPES: Mapping[object, ColumnType] = {

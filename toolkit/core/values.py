@@ -8,18 +8,24 @@ Each function raises ValueError saying what is wrong.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal
 
 import msgspec
 
 _INTEGERS = range(-(2**63), 2**63)
+_ODD = re.compile(r"[A-Za-z]|^-[0.]+$")
+"""What a Decimal prints that is not in its normal form: an exponent, a NaN, an infinity, a negative zero."""
 
 
 def text(value: object) -> str:
     """Text that every engine can keep: UTF-8, no NUL character; of an enum's member, its value."""
-    if not isinstance(value, str):
+    if type(value) is str:
+        plain = value
+    elif isinstance(value, str):
+        plain = str.__str__(value)
+    else:
         raise _wrong(value, "text")
-    plain = str.__str__(value)
     if "\x00" in plain:
         raise ValueError(f"is {plain!r}: a NUL character cannot be stored as text")
     if not plain.isascii():
@@ -41,6 +47,8 @@ def integer(value: object) -> int:
 
 def decimal(value: object) -> Decimal:
     """An exact, finite number with the places it was given, without exponent or negative zero."""
+    if type(value) is Decimal and not _ODD.search(str(value)):
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise _wrong(value, "a Decimal")
     number = Decimal(value)

@@ -62,46 +62,65 @@ def arrange(
     the relay publishes the missing ones again, in order and with all that follow them, later in the log. So the
     position moves with every delivery, and the sequence with every event.
     """
-    after, highest = dict(checkpoints), dict(seen)
+    standing = {place: _Standing(one, seen.get(place, 0)) for place, one in checkpoints.items()}
     due: list[tuple[str, Record]] = []
     duplicates = early = malformed = 0
     for delivery in deliveries:
-        place, content = (delivery.at.topic, delivery.at.partition), delivery.content
-        now = after[place]
-        sequence, as_of = now.sequence, now.as_of
+        at, content = delivery.at, delivery.content
+        now = standing[at.topic, at.partition]
+        if at.offset >= now.next_offset:
+            now.next_offset = at.offset + 1
         if isinstance(content, Record):
-            highest[place] = max(highest.get(place, 0), content.sequence)
-            if content.sequence == sequence + 1:
-                due.append((delivery.at.topic, content))
-                sequence = content.sequence
-            elif content.sequence <= sequence:
+            sequence = content.sequence
+            if sequence == now.sequence + 1:
+                due.append((at.topic, content))
+                now.sequence = sequence
+            elif sequence <= now.sequence:
                 duplicates += 1
             else:
                 early += 1
+            now.seen = max(now.seen, sequence)
         elif isinstance(content, Watermark):
-            highest[place] = max(highest.get(place, 0), content.sequence)
-            as_of = _as_of(now, content)
+            now.promise(content)
         elif isinstance(content, Malformed):
             malformed += 1
-        offset = max(now.next_offset, delivery.at.offset + 1)
-        after[place] = msgspec.structs.replace(now, next_offset=offset, sequence=sequence, as_of=as_of)
     return Arranged(
-        due=due, checkpoints=after, seen=highest, duplicates=duplicates, early=early, malformed=malformed
+        due=due,
+        checkpoints={place: one.checkpoint for place, one in standing.items()},
+        seen={place: one.seen for place, one in standing.items() if one.seen},
+        duplicates=duplicates,
+        early=early,
+        malformed=malformed,
     )
 
 
-def _as_of(now: Checkpoint, mark: Watermark) -> dt.datetime | None:
-    """A watermark promises only what is in the view already, and a promise is never taken back."""
-    if now.sequence < mark.sequence:
-        return now.as_of
-    return mark.as_of if now.as_of is None else max(now.as_of, mark.as_of)
+class _Standing:
+    """How far one partition is, while deliveries are arranged."""
+
+    __slots__ = ("_as_of", "_before", "next_offset", "seen", "sequence")
+
+    def __init__(self, before: Checkpoint, seen: int) -> None:
+        self._before, self._as_of = before, before.as_of
+        self.next_offset, self.sequence, self.seen = before.next_offset, before.sequence, seen
+
+    def promise(self, mark: Watermark) -> None:
+        """A watermark promises only what is in the view already, and a promise is never taken back."""
+        self.seen = max(self.seen, mark.sequence)
+        if self.sequence >= mark.sequence:
+            self._as_of = mark.as_of if self._as_of is None else max(self._as_of, mark.as_of)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where it stands now."""
+        return msgspec.structs.replace(
+            self._before, next_offset=self.next_offset, sequence=self.sequence, as_of=self._as_of
+        )
 
 
 # --- what they say
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event that a projection handles, read for it; or why it cannot be read (`key` is None then)."""
 
     topic: str
@@ -200,7 +219,7 @@ def fold(
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
         subject = (step.topic, step.record.envelope.subject)
-        name = None if step.key is None else str(step.key)
+        name = None if step.key is None else definition.key_text(step.key)
         behind = name in held_keys or subject in held_subjects
         reason = _BEHIND if behind else _apply(definition, step, rows, folded)
         if not reason:
@@ -229,7 +248,7 @@ def _apply(
         return step.fault
     row = folded.changed[step.key] if step.key in folded.changed else rows.get(step.key)
     try:
-        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope)
+        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope, step.key)
     except Unprojectable as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on

@@ -329,10 +329,12 @@ def _merged(
     left, right = _all(store, old, page), _all(store, new, page)
     before, after = next(left, None), next(right, None)
     while before is not None or after is not None:
-        first: list[object] = [row[one.key] for row, one in ((before, old), (after, new)) if row is not None]
+        first: list[object] = [
+            one.key_in(row) for row, one in ((before, old), (after, new)) if row is not None
+        ]
         key = min(first)  # type: ignore[type-var]
-        mine = before if before is not None and before[old.key] == key else None
-        theirs = after if after is not None and after[new.key] == key else None
+        mine = before if before is not None and old.key_in(before) == key else None
+        theirs = after if after is not None and new.key_in(after) == key else None
         yield key, mine, theirs
         before = next(left, None) if mine is not None else before
         after = next(right, None) if theirs is not None else after
@@ -342,7 +344,7 @@ def _all(store: ReadStore, definition: Definition, page: int) -> Iterator[Row]:
     after: object | None = None
     while rows := store.rows(definition, after, page):
         yield from rows
-        after = rows[-1][definition.key]
+        after = definition.key_in(rows[-1])
 
 
 # --- switching

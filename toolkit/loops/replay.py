@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from toolkit import commands
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.events import Catalogue
-from toolkit.core.projections import ColumnType, Definition
+from toolkit.core.projections import Column, ColumnType, Definition
 from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
@@ -101,22 +101,32 @@ def _noted(archive: Archive, passed: Mapping[Place, Checkpoint]) -> None:
 
 
 def _key(definition: Definition, given: object) -> object:
-    """The key as the rows have it; a command gives it as text."""
-    column = definition.key_column
+    """The key as the rows have it; a command gives it as text, the values of several columns separated by slashes."""
+    columns = definition.key_columns
+    values = given.split("/") if isinstance(given, str) and len(columns) > 1 else given
+    values = values if isinstance(values, (list, tuple)) else [values]
+    if len(values) != len(columns):
+        what = f"{given!r} has {len(values)} values, the key has {len(columns)}: {definition.key_label}"
+        raise UsageError(f"{definition.identity}: {what} (write them as A/B)")
     try:
-        if isinstance(given, str):
-            match column.type:
-                case ColumnType.INTEGER:
-                    given = int(given)
-                case ColumnType.DATE:
-                    given = dt.date.fromisoformat(given)
-                case ColumnType.INSTANT:
-                    given = dt.datetime.fromisoformat(given)
-                case _:
-                    pass
-        return column.normal(given)
+        found = tuple(_key_value(column, value) for column, value in zip(columns, values, strict=True))
     except ValueError as error:
-        raise UsageError(f"{definition.identity}: {given!r} is no {definition.key}: {error}") from error
+        raise UsageError(f"{definition.identity}: {given!r} is no {definition.key_label}: {error}") from error
+    return found[0] if len(found) == 1 else found
+
+
+def _key_value(column: Column, given: object) -> object:
+    if isinstance(given, str):
+        match column.type:
+            case ColumnType.INTEGER:
+                given = int(given)
+            case ColumnType.DATE:
+                given = dt.date.fromisoformat(given)
+            case ColumnType.INSTANT:
+                given = dt.datetime.fromisoformat(given)
+            case _:
+                pass
+    return column.normal(given)
 
 
 def _steps(
@@ -126,8 +136,9 @@ def _steps(
     passed = folding.places(store.checkpoints(definition.name, definition.version))
     steps: list[Step] = []
     for topic in sorted({topic for topic, _ in passed}):
-        if _key_is_subject(definition, catalogue):
-            records: Iterator[Record] = iter(archive.of_subject(topic, str(key)))
+        if (at := _subject_in_key(definition, catalogue)) is not None:
+            subject = key[at] if isinstance(key, tuple) else key
+            records: Iterator[Record] = iter(archive.of_subject(topic, str(subject)))
         else:
             records = _all(archive, topic)
         due = [
@@ -141,10 +152,13 @@ def _steps(
     return steps
 
 
-def _key_is_subject(definition: Definition, catalogue: Catalogue) -> bool:
-    return all(
-        handler.key == catalogue.by_name(name).subject for name, handler in definition.handlers.items()
-    )
+def _subject_in_key(definition: Definition, catalogue: Catalogue) -> int | None:
+    """Which of the key's columns holds the subject of every event that changes a row; None when there is none."""
+    subjects = {name: catalogue.by_name(name).subject for name in definition.handlers}
+    for at in range(len(definition.key)):
+        if all(handler.key[at] == subjects[name] for name, handler in definition.handlers.items()):
+            return at
+    return None
 
 
 def _all(archive: Archive, topic: str) -> Iterator[Record]:

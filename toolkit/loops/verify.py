@@ -171,7 +171,8 @@ def _unlike(how: str, definition: Definition, one: Rows, other: Rows) -> list[st
     """The rows in which two outcomes differ, the first few of them with what differs."""
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     told = [
-        f"{how}: {definition.key} {key!r}: {_values(one.get(key), other.get(key))}" for key in keys[:EXAMPLES]
+        f"{how}: {definition.key_label} {key!r}: {_values(one.get(key), other.get(key))}"
+        for key in keys[:EXAMPLES]
     ]
     if len(keys) > EXAMPLES:
         told.append(f"{how}: {len(keys) - EXAMPLES} more rows differ")
@@ -203,8 +204,8 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     rows: Rows = {}
     after: object | None = None
     while page := store.rows(definition, after, FIRST_BATCH):
-        rows.update((row[definition.key], row) for row in page)
-        after = page[-1][definition.key]
+        rows.update((definition.key_in(row), row) for row in page)
+        after = definition.key_in(page[-1])
     if store.checkpoints(definition.name, definition.version) == live.checkpoints:
         told = _unlike("replayed and live", definition, replay.rows, rows)
         if told:

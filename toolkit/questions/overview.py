@@ -173,7 +173,7 @@ def _contract(around: Around, projection: str, version: int) -> Contract:
         projection=projection,
         version=version,
         context=definition.context,
-        key=definition.key,
+        key=definition.key_label,
         columns=tuple(
             ContractColumn(
                 name=one.name, type=str(one.type), nullable=one.nullable, vocabulary=one.vocabulary

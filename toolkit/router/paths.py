@@ -11,6 +11,7 @@ import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
+from toolkit.core.projections import Definition
 from toolkit.loader import Project
 from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
 from toolkit.settings import CapabilitySection, duration
@@ -144,7 +145,7 @@ class ReadPaths:
         """Does a subject of the events name the one row that it changes? Else a waiting change may touch any row."""
         definition = self._project.projections.get(projection, {}).get(version)
         return definition is not None and all(
-            handler.key == self._project.catalogue.by_name(name).subject
+            handler.key == (self._project.catalogue.by_name(name).subject,)
             for name, handler in definition.handlers.items()
         )
 
@@ -163,22 +164,23 @@ class ReadPaths:
         held: list[str] = []
         perhaps: dict[str, int] = {}
         for projection, keys in answer.held.items():
-            column = self._key_column(projection, answer)
-            if column in asked.key:
-                mine = {str(asked.key[column]), asked.subject}
+            definition = self._definition(projection, answer)
+            columns = definition.key if definition is not None else ()
+            if definition is not None and asked.key.keys() >= {*columns}:
+                mine = {definition.key_text(definition.key_in(asked.key)), asked.subject}
                 held.extend(key for key in keys if key in mine)
             elif not answer.rows:
                 held.extend(keys)
-            elif column in answer.rows[0]:
-                shown = {str(row[column]) for row in answer.rows}
+            elif definition is not None and {**answer.rows[0], **asked.key}.keys() >= {*columns}:
+                rows = ({**row, **asked.key} for row in answer.rows)
+                shown = {definition.key_text(definition.key_in(row)) for row in rows}
                 held.extend(key for key in keys if key in shown)
             elif keys:
                 perhaps[projection] = len(keys)
         return tuple(dict.fromkeys(held)), perhaps
 
-    def _key_column(self, projection: str, answer: ViewAnswer) -> str:
-        definition = self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
-        return definition.key if definition is not None else ""
+    def _definition(self, projection: str, answer: ViewAnswer) -> Definition | None:
+        return self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
 
 
 def _bare(value: object) -> object:

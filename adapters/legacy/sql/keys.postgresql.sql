@@ -1,9 +1,10 @@
 -- The columns of the best key of the table :oid: its primary key, or else a unique index over columns that are NOT NULL.
+-- Not a deferrable one: two rows may hold such a key for a while, and no change tells which of them it means.
 SELECT a.attname
 FROM (
   SELECT i.indexrelid, i.indrelid, i.indkey, i.indnkeyatts
   FROM pg_index i
-  WHERE i.indrelid = :oid AND i.indisvalid
+  WHERE i.indrelid = :oid AND i.indisvalid AND i.indimmediate
     AND (i.indisprimary
          OR (i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL
              AND NOT EXISTS (SELECT 1 FROM pg_attribute m

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from migrations.schema.capture import schema_of
-from migrations.schema.types import BigNumber, Instant
+from migrations.schema.capture import MYSQL, schema_of
+from migrations.schema.types import BigNumber, Instant, LongText
 
 revision = "0001"
 down_revision = None
@@ -15,9 +15,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    schema = schema_of(op.get_context().dialect.name)
-    _change(schema)
-    _captured(schema)
+    dialect = op.get_context().dialect.name
+    _change(dialect)
+    _captured(dialect)
 
 
 def downgrade() -> None:
@@ -26,7 +26,8 @@ def downgrade() -> None:
         op.drop_table(f"strangler_{name}", schema=schema)
 
 
-def _change(schema: str | None) -> None:
+def _change(dialect: str) -> None:
+    schema = schema_of(dialect)
     op.create_table(
         "strangler_change",
         sa.Column("number", BigNumber, autoincrement=True, nullable=False),
@@ -34,24 +35,25 @@ def _change(schema: str | None) -> None:
         sa.Column("table_name", sa.String(length=128), nullable=False),
         sa.Column("op", sa.String(length=10), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("before", sa.Text(), nullable=True),
-        sa.Column("after", sa.Text(), nullable=True),
+        sa.Column("before", LongText, nullable=True),
+        sa.Column("after", LongText, nullable=True),
         sa.Column("captured_at", Instant, nullable=False),
         sa.Column("marked_at", Instant, nullable=True),
         sa.PrimaryKeyConstraint("number"),
         schema=schema,
         sqlite_autoincrement=True,
+        **MYSQL,
     )
     unmarked = sa.text("marked_at IS NULL")
     op.create_index(
         "ix_strangler_change_pending",
         "strangler_change",
-        ["number"],
+        ["marked_at" if dialect == "mysql" else "number"],
         schema=schema,
         postgresql_where=unmarked,
         sqlite_where=unmarked,
     )
-    if schema is not None:
+    if dialect != "sqlite":
         op.create_index(
             "ix_strangler_change_transaction",
             "strangler_change",
@@ -61,7 +63,7 @@ def _change(schema: str | None) -> None:
         )
 
 
-def _captured(schema: str | None) -> None:
+def _captured(dialect: str) -> None:
     op.create_table(
         "strangler_captured",
         sa.Column("table_name", sa.String(length=128), nullable=False),
@@ -71,6 +73,11 @@ def _captured(schema: str | None) -> None:
         sa.Column("keys", sa.Text(), nullable=False),
         sa.Column("columns", sa.Text(), nullable=False),
         sa.Column("installed_at", Instant, nullable=False),
+        *([sa.Column("incarnation", sa.String(length=60), nullable=True)] if dialect == "mysql" else ()),
+        sa.Column("statement", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("chosen", sa.Text(), nullable=True),
+        sa.Column("shape", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("table_name"),
-        schema=schema,
+        schema=schema_of(dialect),
+        **MYSQL,
     )

@@ -1,0 +1,142 @@
+"""How MariaDB and MySQL compare subjects: see `adapters.legacy.subjects.SubjectOrder`, which this implements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from adapters.legacy.images import Captured
+from adapters.legacy.mariadb_tables import Table
+from adapters.legacy.mariadb_values import Column, quoted, text_of
+from adapters.legacy.subjects import SubjectOrder, condition
+
+_EXACT = ("utf8mb4", "utf8mb4_bin")
+
+
+def mariadb_order(tables: Sequence[Table]) -> SubjectOrder:
+    """As numbers when every table keeps its subject as one, else as text in the order of the first table's collation."""
+    known = {table.captured.table: table.subject for table in tables}
+    if all(column.whole for column in known.values()):
+        return _Numbers(tables[0].captured, max(column.scale for column in known.values()))
+    return _Texts(tables[0].captured, known)
+
+
+class _Numbers:
+    """Subjects are numbers, compared as such and found by their index."""
+
+    def __init__(self, first: Captured, scale: int) -> None:
+        self._first, self._type = first, f"DECIMAL(65,{scale})"
+
+    def first(self, *, low: bool) -> str:
+        column = _column(self._first)
+        above = f"{column} > {self._cast(':low')}" if low else ""
+        where = condition(f"{column} IS NOT NULL", above)
+        return (
+            f"SELECT convert({column} USING utf8mb4) FROM {self._first.relation} t"
+            f" WHERE {where} ORDER BY {column} LIMIT :size"
+        )
+
+    def left(self, *, low: bool) -> str:
+        where = self.rows(self._first, low=low, high=False)
+        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+
+    def rows(self, table: Captured, *, low: bool, high: bool) -> str:
+        return self._range(_column(table), low, high)
+
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:  # noqa: ARG002 - `rows` is the index's own
+        return ""
+
+    def changes(self, *, low: bool, high: bool) -> str:
+        return self._range(self._cast("nullif(c.subject, '')"), low, high)
+
+    def established(self, low: str) -> str:
+        subject = self._cast("nullif(c.subject, '')")
+        return f"coalesce({subject} <= {self._cast(low)}, false)"
+
+    def _range(self, value: str, low: bool, high: bool) -> str:
+        above = f"{value} > {self._cast(':low')}" if low else ""
+        if high:
+            return condition(above, f"{value} <= {self._cast(':high')}")
+        return f"({above} OR {value} IS NULL)" if low else "true"
+
+    def _cast(self, value: str) -> str:
+        return f"CAST({value} AS {self._type})"
+
+
+class _Texts:
+    """Subjects are text without padding, compared by the collation of the first table's column.
+
+    Subjects that this collation takes for equal ('a' and 'A') stay together, in the rows and in the changes alike. A
+    column of this very collation is searched by its index.
+    """
+
+    def __init__(self, first: Captured, columns: dict[str, Column]) -> None:
+        self._first, self._columns = first, columns
+        column = columns[first.table]
+        charset, collation = column.charset, column.collation
+        if not column.textual or charset is None or collation is None:
+            charset, collation = _EXACT
+        self._charset, self._collation = charset, collation
+
+    def first(self, *, low: bool) -> str:
+        value = self._value(self._first)
+        near = self.near(self._first, low=low, high=False)
+        above = f"{value} > {self._as_ours(':low')}" if low else ""
+        where = condition(f"{value} <> ''", near, above)
+        by = _column(self._first) if self._searched(self._first) else value
+        return (
+            f"SELECT rtrim({self._text(self._first)}) FROM {self._first.relation} t"
+            f" WHERE {where} ORDER BY {by} LIMIT :size"
+        )
+
+    def left(self, *, low: bool) -> str:
+        where = self.rows(self._first, low=low, high=False)
+        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+
+    def rows(self, table: Captured, *, low: bool, high: bool) -> str:
+        return self._range(self._value(table), low, high)
+
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:
+        if not self._searched(table) or self._pads:
+            return ""
+        # Any padding of a subject sorts from the bare subject to the one with very much padding.
+        column, upto = _column(table), self._as_ours("concat(:high, repeat(' ', 256))")
+        return condition(
+            f"{column} >= {self._as_ours(':low')}" if low else "",
+            f"{column} <= {upto}" if high else "",
+        )
+
+    def changes(self, *, low: bool, high: bool) -> str:
+        return self._range(self._as_ours("c.subject"), low, high)
+
+    def established(self, low: str) -> str:
+        subject = self._as_ours("c.subject")
+        return f"({subject} <> '' AND {subject} <= {self._as_ours(low)})"
+
+    @property
+    def _pads(self) -> bool:
+        """Does the collation itself pay no heed to padding?"""
+        return not any(mark in self._collation for mark in ("nopad", "_0900_")) and self._charset != "binary"
+
+    def _searched(self, table: Captured) -> bool:
+        return self._columns[table.table].collation == self._collation
+
+    def _value(self, table: Captured) -> str:
+        if self._searched(table) and self._pads:
+            return _column(table)
+        return self._as_ours(f"rtrim({self._text(table)})")
+
+    def _text(self, table: Captured) -> str:
+        return text_of("t", self._columns[table.table])
+
+    def _as_ours(self, value: str) -> str:
+        return f"CONVERT({value} USING {self._charset}) COLLATE {self._collation}"
+
+    def _range(self, value: str, low: bool, high: bool) -> str:
+        above = f"{value} > {self._as_ours(':low')}" if low else ""
+        if high:
+            return condition(f"{value} <> ''", above, f"{value} <= {self._as_ours(':high')}")
+        return f"({above} OR coalesce({value}, '') = '')" if low else "true"
+
+
+def _column(table: Captured) -> str:
+    return f"t.{quoted(table.subject)}"

@@ -1,0 +1,76 @@
+"""What the settings want of a table, against what the engine knows of it: names as they are spelt, or every fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from adapters.legacy.images import Captured, Chosen, Shape
+from toolkit.core.errors import UsageError
+from toolkit.ports import CapturedTable
+
+NO_KEY = (
+    "no primary key and no unique index over columns that are NOT NULL, so that a row found by backfill has no name of "
+    "its own; give the table one, name the columns that identify a row (key), or leave it out"
+)
+
+
+def spelt(wanted: CapturedTable, where: str, relation: str, shape: Shape) -> Captured:
+    """The table with its options as the engine spells them. Raises UsageError with all that is wrong."""
+    columns = {name.upper(): name for name in shape.columns}
+    faults = [
+        f"the columns {', '.join(n for n in shape.columns if n.upper() == twice)} are one to translators: rename one"
+        for twice, count in Counter(name.upper() for name in shape.columns).items()
+        if count > 1
+    ]
+    asked = (wanted.subject, *wanted.columns, *wanted.ignore, *wanted.key)
+    faults += [
+        f"there is no column {name}; there are {', '.join(shape.columns)}"
+        for name in dict.fromkeys(asked)
+        if name.upper() not in columns
+    ]
+    if not shape.key and not wanted.key:
+        faults.append(NO_KEY)
+    if faults:
+        raise UsageError("\n".join(f"{where}: {fault}" for fault in faults))
+    named = [[columns[n.upper()] for n in some] for some in (wanted.columns, wanted.ignore, wanted.key)]
+    subject = columns[wanted.subject.upper()]
+    keys = _keys(named[2], shape.key, subject)
+    needed = (*keys, subject)
+    if lost := [name for name in named[1] if name in needed]:
+        raise UsageError(f"{where}: {', '.join(lost)} is key or subject and cannot be ignored")
+    chosen = Chosen(
+        columns=tuple(dict.fromkeys((*needed, *named[0]))) if named[0] else (), ignore=tuple(named[1])
+    )
+    return Captured(
+        table=wanted.table.upper(),
+        relation=relation,
+        subject=subject,
+        outbox=wanted.outbox,
+        keys=keys,
+        columns=chosen.of(shape.columns),
+        statement=wanted.statement,
+        chosen=chosen,
+        shape=shape,
+    )
+
+
+def _keys(named: Sequence[str], enforced: Sequence[str], subject: str) -> tuple[str, ...]:
+    """A key that nothing enforces names a row of its subject only: two subjects must not share a row's position."""
+    if not named:
+        return tuple(enforced)
+    return (
+        tuple(named)
+        if set(enforced) and set(enforced) <= set(named)
+        else tuple(dict.fromkeys((*named, subject)))
+    )
+
+
+def distinct(source: str, tables: Sequence[Captured]) -> None:
+    """Raises UsageError when two of the tables are one in the database: its changes would come under one name only."""
+    seen: dict[str, str] = {}
+    for table in tables:
+        if (other := seen.setdefault(table.relation, table.table)) != table.table:
+            raise UsageError(
+                f"legacy source {source}: {other} and {table.table} are both {table.relation}: name it once"
+            )

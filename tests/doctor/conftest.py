@@ -1,0 +1,3 @@
+from tests.support.legacy import captured, legacy, legacy_url
+
+__all__ = ["captured", "legacy", "legacy_url"]

@@ -1,0 +1,371 @@
+"""The reads that could move: the views of a database, or one read for each aggregate where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+
+import msgspec
+
+from toolkit.starting import names
+from toolkit.starting.aggregates import Role
+from toolkit.starting.facts import Column, Kind, View
+from toolkit.starting.fields import Field, personal
+from toolkit.starting.proposal import Entry, Proposal
+from toolkit.starting.rewriting import body, mentions, origins, rewritten, unquoted
+
+Try = Callable[[Sequence[str], str], str]
+"""Compiles a read over empty tables (their CREATE statements come first); says what is wrong, or nothing."""
+
+_SQL_TYPES = {"str": "TEXT", "int": "BIGINT", "bool": "BOOLEAN", "dt.date": "DATE", "Decimal": "NUMERIC"}
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """One capability. `rules` are its compare rules as TOML writes them; `open` is what a person has to look at."""
+
+    name: str
+    means: str
+    projections: tuple[str, ...]
+    key: str
+    subject: str
+    rows: tuple[str, ...]
+    legacy_sql: str
+    read_sql: str
+    keys_sql: str
+    rules: dict[str, str]
+    redact: tuple[str, ...]
+    open: tuple[str, ...] = ()
+
+
+class _Key(msgspec.Struct, frozen=True, kw_only=True):
+    """The column that a view is asked by, and the aggregate whose id it is (none: a person has to say)."""
+
+    column: Column
+    entry: Entry | None
+    kind: Kind
+    doubt: str = ""
+
+    @property
+    def name(self) -> str:
+        return names.field_name(self.column.name)
+
+
+def reads(proposal: Proposal, trial: Try) -> list[Read]:
+    """Propose the capabilities."""
+    views = [one for one in proposal.database.views if one.columns and proposal.entries]
+    roots = [one for one in proposal.entries if one.member.role is not Role.CHILD]
+    telling = [one for one in roots if one.member.role is Role.ROOT] or roots
+    made = [_view(proposal, one, trial) for one in views] or [_root(proposal, one) for one in telling]
+    taken: list[str] = []
+    for one in made:
+        taken.append(names.unique(one.name, taken))
+    return [msgspec.structs.replace(one, name=name) for one, name in zip(made, taken, strict=True)]
+
+
+def ddl(entry: Entry) -> str:
+    """The table of an entry's read model, empty and only to try a read on."""
+    fields = [(part.name, part.type) for part in entry.parts] + [(one.name, one.type) for one in entry.fields]
+    listed = ", ".join(
+        f"{quoted(name)} {_SQL_TYPES.get(type_, 'TEXT')}" for name, type_ in dict(fields).items()
+    )
+    return f"CREATE TABLE {quoted(entry.projection)} ({listed})"
+
+
+def quoted(name: str) -> str:
+    """A name in the read store's SQL: quoted, because it may be a word of SQL."""
+    return f'"{name}"'
+
+
+def parameter(name: str, kind: Kind, dialect: str = "") -> str:
+    """The parameter as the column's type wants it: what is typed at a command line is text."""
+    if kind is Kind.INTEGER:
+        return f"CAST(:{name} AS {'SIGNED' if dialect in ('mysql', 'mariadb') else 'BIGINT'})"
+    if dialect == "postgresql" and kind in (Kind.DATE, Kind.INSTANT, Kind.LOCAL, Kind.DECIMAL, Kind.BOOLEAN):
+        types = {
+            Kind.DATE: "DATE",
+            Kind.INSTANT: "TIMESTAMPTZ",
+            Kind.LOCAL: "TIMESTAMP",
+            Kind.BOOLEAN: "BOOLEAN",
+        }
+        return f"CAST(:{name} AS {types.get(kind, 'NUMERIC')})"
+    return f":{name}"
+
+
+# --- one read for an aggregate
+
+
+def _root(proposal: Proposal, entry: Entry) -> Read:
+    table, dialect = entry.table, proposal.database.dialect
+    column = table.column(entry.subject.columns[0])
+    own = list(entry.fields)
+    shown = [
+        f"{column.spelled} AS {entry.subject.name}",
+        *(f"{_legacy(one, dialect)} AS {one.name}" for one in own),
+    ]
+    compared = [entry.subject.name, *(one.name for one in own)]
+    where = f"{column.spelled} = {_own_parameter(entry.subject.name, column, dialect)}"
+    reading = ",\n".join(f"  {quoted(name)}" for name in compared)
+    asked = parameter(entry.subject.name, Kind.INTEGER if entry.subject.type == "int" else Kind.TEXT)
+    part = {one.upper() for one in entry.key.columns}
+    rows = [one.name for one in own if one.upper in part] if entry.key.name != entry.subject.name else []
+    return Read(
+        name=names.kebab(entry.projection),
+        means=f"What is on record of a {' '.join(names.words(entry.noun))}.",
+        projections=(entry.projection,),
+        key=entry.subject.name,
+        subject=entry.subject.name,
+        rows=tuple(rows),
+        legacy_sql=f"SELECT\n  {_lines(shown)}\nFROM {table.relation}\nWHERE {where}\n",
+        read_sql=f"SELECT\n{reading}\nFROM {quoted(entry.projection)}\nWHERE {quoted(entry.subject.name)} = {asked}\n",
+        keys_sql=f"SELECT DISTINCT {_as_asked(column, dialect)} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
+        rules=dict(_rules((one.name, one) for one in own)),
+        redact=tuple(one.name for one in own if one.name in personal(own)),
+        open=("no view says how it is read today: put the statement that the application sends here",),
+    )
+
+
+def _as_asked(column: Column, dialect: str) -> str:
+    """A key as a consumer asks with it: a UUID is text to everybody but the engine."""
+    return f"CAST({column.spelled} AS TEXT)" if _is_uuid(column, dialect) else column.spelled
+
+
+def _is_uuid(column: Column, dialect: str) -> bool:
+    return dialect == "postgresql" and "uuid" in column.declared.lower()
+
+
+def _own_parameter(name: str, column: Column, dialect: str) -> str:
+    if _is_uuid(column, dialect):
+        return f"CAST(:{name} AS UUID)"
+    return parameter(name, column.kind, dialect)
+
+
+def _lines(parts: Sequence[str]) -> str:
+    return ",\n  ".join(parts)
+
+
+def _legacy(field: Field, dialect: str) -> str:
+    """A column of the legacy answer, where what means nothing is NULL, as in the events."""
+    spelled, sample = field.column.spelled, field.column.sample
+    if field.type == "str" and field.column.kind in (Kind.DATE, Kind.INSTANT, Kind.LOCAL):
+        return (
+            spelled
+            if dialect == "sqlite"
+            else f"CAST({spelled} AS {'TEXT' if dialect == 'postgresql' else 'CHAR'})"
+        )
+    if field.day_number and sample is not None and sample.zeros:
+        return f"NULLIF({spelled}, 0)"
+    if field.codes is not None and sample is not None and any(not code.strip() for code in sample.counts):
+        return f"NULLIF(TRIM({spelled}), '')"
+    if dialect in ("mysql", "mariadb") and sample is not None and "0000-00-00" in sample.sentinels:
+        return f"NULLIF(LEFT(CAST({spelled} AS CHAR), 10), '0000-00-00')"
+    return spelled
+
+
+def _rules(shown: Iterator[tuple[str, Field]] | Sequence[tuple[str, Field]]) -> Iterator[tuple[str, str]]:
+    """Compare rules for columns whose legacy values are spelled otherwise than the projection's."""
+    for name, field in shown:
+        if field.codes is not None and not field.codes.enum:
+            named = field.codes.named
+            pairs = [
+                f"{toml(code)} = {toml(word.lower() if field.codes.truth else word)}"
+                for code, word in named.items()
+            ]
+            pairs += [f'{toml(code)} = ""' for code in field.codes.unnamed]
+            yield name, f"{{ map = {{ {', '.join(pairs)} }} }}"
+        elif field.column.kind is Kind.LOCAL and field.type == "dt.datetime":
+            yield name, '{ zone = "UTC" }'
+
+
+def toml(text: str) -> str:
+    """A text as TOML writes it."""
+    safe = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in safe) + '"'
+
+
+# --- one read for a view
+
+
+def _view(proposal: Proposal, view: View, trial: Try) -> Read:
+    key = _key_of(proposal, view)
+    over, uses = _over_projections(proposal, view, key, trial)
+    open_ = [key.doubt] if key.doubt else []
+    rows, more = _rows(view, key.column.name)
+    open_ += more
+    if over:
+        open_ += _coded(uses)
+    else:
+        over, uses, missing = _by_name(proposal, view, key)
+        open_.append(
+            f"the view could not be said over the projections by itself; to be written: {', '.join(missing)}"
+        )
+    entries = {field.name: field for entry in uses for field in entry.fields}
+    hidden = {name for entry in uses for name in personal(entry.fields)}
+    shown = _shown(view)
+    same = [(name, entries[name]) for name in shown if name in entries]
+    listed = [f"v.{one.spelled} AS {name}" for one, name in zip(view.columns, shown, strict=True)]
+    asked = _own_parameter(
+        key.name, msgspec.structs.replace(key.column, kind=key.kind), proposal.database.dialect
+    )
+    return Read(
+        name=names.kebab(view.name),
+        means=f"What the view {view.name} shows.",
+        projections=tuple(entry.projection for entry in uses),
+        key=key.name,
+        subject=key.name if key.entry is not None else "",
+        rows=rows,
+        legacy_sql=f"SELECT\n  {_lines(listed)}\nFROM {view.relation} v\nWHERE v.{key.column.spelled} = {asked}\n",
+        read_sql=over,
+        keys_sql=_keys(view, key, proposal.database.dialect),
+        rules=dict(_rules(same)),
+        redact=tuple(name for name in shown if name in hidden),
+        open=tuple(open_),
+    )
+
+
+def _shown(view: View) -> list[str]:
+    """What both answers call the view's columns."""
+    shown: list[str] = []
+    for one in view.columns:
+        shown.append(names.unique(names.field_name(one.name), shown))
+    return shown
+
+
+def _key_of(proposal: Proposal, view: View) -> _Key:
+    """The column a consumer is likely to ask by: an aggregate's id, under its own name or another; else one that is unique."""
+    definition = unquoted(body(view.definition))
+    near = set(mentions(definition, [one.table.name for one in proposal.entries]))
+    near = near or {one.table.name for one in proposal.entries}
+    roots = {one.group: one for one in proposal.entries if one.member.role is not Role.CHILD}
+    ids = {
+        one.subject.columns[0].lower(): roots[one.group]
+        for one in sorted(proposal.entries, key=_standing, reverse=True)
+        if one.table.name in near
+    }
+    shows = origins(view.definition)
+    for column in view.columns:
+        entry = ids.get(shows.get(column.name.lower(), column.name.lower()))
+        if entry is not None and _filled(view, column.name):
+            return _Key(column=column, entry=entry, kind=_kind(entry))
+    unique = [
+        one for one in view.columns if view.records and _filled(view, one.name) and _tells(view, [one.name])
+    ]
+    chosen = (unique or list(view.columns))[0]
+    doubt = f"no column of {view.name} is an aggregate's id: {chosen.name} is a guess at what it is asked by"
+    return _Key(column=chosen, entry=None, kind=chosen.kind, doubt=doubt)
+
+
+def _standing(entry: Entry) -> tuple[bool, bool, int]:
+    """Roots before what is part of them, before reference data; the greater table first."""
+    return entry.member.role is Role.REFERENCE, entry.member.role is Role.CHILD, -entry.table.rows
+
+
+def _kind(entry: Entry) -> Kind:
+    return entry.table.column(entry.subject.columns[0]).kind
+
+
+def _filled(view: View, column: str) -> bool:
+    return all(record[column] is not None for record in view.records)
+
+
+def _tells(view: View, columns: Sequence[str]) -> bool:
+    seen = {tuple(record[one] for one in columns) for record in view.records}
+    return len(seen) == len(view.records)
+
+
+def _rows(view: View, key: str) -> tuple[tuple[str, ...], list[str]]:
+    """The columns that tell the records of one answer apart, as far as the sampled records need any."""
+    if not view.records:
+        return (), [
+            f"{view.trouble or 'no row was seen'}: if an answer has several records, say in `rows` what tells them apart"
+        ]
+    if _tells(view, [key]):
+        return (), []
+    others = [one.name for one in view.columns if one.name != key and _filled(view, one.name)]
+    for size in (1, 2, 3):
+        for some in combinations(others[:12], size):
+            if _tells(view, [key, *some]):
+                return tuple(names.field_name(one) for one in some), [
+                    f"an answer has several records; {', '.join(some)} told {len(view.records)} sampled ones apart"
+                ]
+    return (), ["an answer has several records, and nothing tells them apart: say in `rows` what does"]
+
+
+def _over_projections(proposal: Proposal, view: View, key: _Key, trial: Try) -> tuple[str, list[Entry]]:
+    projections = {one.table.name: one.projection for one in proposal.entries}
+    select, tables = rewritten(view, proposal.database, projections)
+    uses = [one for one in proposal.entries if one.table.name in tables]
+    if not select or not uses:
+        return "", []
+    columns = [(one.name, name) for one, name in zip(view.columns, _shown(view), strict=True)]
+    listed = [
+        f"v.{quoted(column)} AS {name}" if column != name else f"v.{column}" for column, name in columns
+    ]
+    indented = "\n".join(f"  {line}" for line in select.splitlines())
+    sql = (
+        f"SELECT\n  {_lines(listed)}\nFROM (\n{indented}\n) v\n"
+        f"WHERE v.{quoted(key.column.name)} = {parameter(key.name, key.kind)}\n"
+    )
+    return ("", []) if trial([ddl(one) for one in uses], sql) else (sql, uses)
+
+
+def _coded(uses: Sequence[Entry]) -> list[str]:
+    """What a view says of codes, the projections say in words."""
+    coded = [
+        f"{one.projection}.{field.name}"
+        for one in uses
+        for field in one.fields
+        if field.codes is not None and not field.codes.enum and set(field.codes.values) - {"0", "1"}
+    ]
+    return (
+        [f"the view's text speaks legacy codes where the projections have words: {', '.join(coded)}"]
+        if coded
+        else []
+    )
+
+
+def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry], list[str]]:
+    """The projection that has most of the view's columns; the rest is NULL until somebody writes it."""
+    wanted = _shown(view)
+    shows = origins(view.definition)
+
+    def columns(entry: Entry) -> dict[str, str]:
+        own = {one.column.name.lower(): one.name for one in entry.fields}
+        own |= {part.columns[0].lower(): part.name for part in entry.parts if len(part.columns) == 1}
+        return {
+            name: own[origin]
+            for one, name in zip(view.columns, wanted, strict=True)
+            if (origin := shows.get(one.name.lower(), one.name.lower())) in own
+        }
+
+    near = mentions(unquoted(body(view.definition)), [one.table.name for one in proposal.entries])
+    likely = [one for one in proposal.entries if one.table.name in near] or list(proposal.entries)
+    best = max(likely, key=lambda one: (key.name in columns(one), len(columns(one))))
+    if key.entry is not None and key.name not in columns(best):
+        best = key.entry
+    found = columns(best)
+    listed = [
+        f"{quoted(found[name])} AS {quoted(name)}"
+        if name in found
+        else f"NULL AS {quoted(name)} -- to be written"
+        for name in wanted
+    ]
+    lines = [
+        line.replace(" -- to be written", "," + " -- to be written") if "--" in line else f"{line},"
+        for line in listed[:-1]
+    ]
+    lines.append(listed[-1])
+    by = quoted(found[key.name]) if key.name in found else "NULL"
+    where = f"WHERE {by} = {parameter(key.name, key.kind)}"
+    missing = [name for name in wanted if name not in found]
+    text = "\n  ".join(lines)
+    return f"SELECT\n  {text}\nFROM {quoted(best.projection)}\n{where}\n", [best], missing
+
+
+def _keys(view: View, key: _Key, dialect: str) -> str:
+    if view.records or key.entry is None:
+        column = f"v.{key.column.spelled}"
+        shown = f"CAST({column} AS TEXT)" if _is_uuid(key.column, dialect) else column
+        return f"SELECT DISTINCT {shown} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
+    table = key.entry.table
+    shown = _as_asked(table.column(key.entry.subject.columns[0]), dialect)
+    return f"SELECT DISTINCT {shown} AS {key.name} FROM {table.relation} ORDER BY 1\n"

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -27,11 +27,15 @@ class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka."""
+    """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka.
+
+    `content` is how Kafka's messages hold a CloudEvent: as one JSON document, or its attributes as headers.
+    """
 
     url: str = "sql:"
     partitions: int = 4
     replication: int = 1
+    content: Literal["structured", "binary"] = "structured"
     settings: dict[str, str] = {}
 
 

@@ -194,9 +194,8 @@ class MariadbCapture(TriggerCapture):
         once they are there. So no transaction that stays open stalls the horizon, and no privilege is needed to see it.
         """
         with self._judged(), reading(self._engine) as connection:
-            instant = clock(
-                connection
-            )  # looks at no table, so that the snapshot begins with the next statement
+            instant = clock(connection)
+            # The clock looks at no table: the snapshot begins with this statement, after it.
             last = connection.scalar(select(func.max(self._change.c.number)))
         return Horizon(instant=instant, token=str(last or 0))
 

@@ -54,6 +54,9 @@ SAME_TEXT = (
     # A row that a policy hides would be missing from a backfill: an error is better.
     " set_config('row_security', 'off', true)"
 )
+_ROW = (  # as the triggers write it
+    r"regexp_replace(row_to_json(t)::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u0001', 'g')::json"
+)
 _CANCELLED = frozenset(
     {"57014", "55P03", "25P03"}
 )  # the statement's, the lock's, the idle transaction's time was up
@@ -163,20 +166,16 @@ class PostgresCapture(TriggerCapture):
         return postgres_order(tables, [type_of(connection, table) for table in tables])
 
     def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
-        subject = table.subject.replace("'", "''").replace(":", "\\:")
-        image = "row_to_json(t)::text"
+        subject = _escaped(literal(table.subject))
+        image = _ROW
         if table.chosen.columns or table.chosen.ignore:
             names = ", ".join(literal(name) for name in table.chosen.columns or table.chosen.ignore)
             test = "IN" if table.chosen.columns else "NOT IN"
             image = (
-                (
-                    "(SELECT json_object_agg(e.key, e.value)::text FROM json_each(row_to_json(t)) e"
-                    f" WHERE e.key {test} ({names}))"
-                )
-                .replace(":", "\\:")
-                .replace("\\:\\:", "::")
+                f"(SELECT json_object_agg(e.key, e.value) FROM json_each({_ROW}) e"
+                f" WHERE e.key {test} ({_escaped(names)}))"
             )
-        return image, f"coalesce(rtrim(row_to_json(t) ->> '{subject}'), '')"
+        return f"{image}::text", f"coalesce(rtrim({_ROW} ->> {subject}), '')"
 
     def _arrival(self, _connection: Connection, _table: Captured) -> str:
         return "t.ctid"
@@ -189,6 +188,11 @@ class PostgresCapture(TriggerCapture):
 
     def _judged(self) -> AbstractContextManager[None]:
         return judged(self._name, CAPTURE_TIMEOUT, cancelled)
+
+
+def _escaped(sql: str) -> str:
+    """`text` takes a colon for a parameter."""
+    return sql.replace(":", "\\:")
 
 
 def clock(connection: Connection) -> dt.datetime:

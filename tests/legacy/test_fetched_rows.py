@@ -182,7 +182,7 @@ def test_a_crash_at_any_call_of_the_inbox_loses_nothing_and_doubles_nothing(
             f"UPDATE POLMAST SET STAT_CD = '{blow_at % 10}' WHERE POL_NO = 'P0001   '",
         )
         fuse = Fuse(blow_at)
-        capture = opened(fuse.guard(world.inbox, "put", "under", "pending", "mark"))
+        capture = opened(fuse.guard(world.inbox, "put", "find", "under", "pending", "mark"))
         with contextlib.suppress(Killed):
             horizon = capture.horizon()
             while capture.behind(horizon):

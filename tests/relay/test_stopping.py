@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.servers.kafka import KafkaServer
 from tests.support import Child, wait_until
 from tests.support.insurer import SOURCE, Insurer, make_insurer, opened
-from tests.servers.kafka import KafkaServer
 from toolkit.app import App
 from toolkit.loops.relay import lease_name
 

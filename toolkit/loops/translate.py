@@ -162,11 +162,7 @@ class Rules:
 
 def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
-    for change in unit.changes:
-        if change.fault:
-            raise _Failed(change, f"{describe(change)}: {change.fault}")
-    if not keepable(unit.subject):
-        raise _Failed(unit.changes[0], f"the subject {unit.subject!r} is no text that every archive can keep")
+    _readable(unit)
     one = len(unit.changes) == 1
     given, fruitful = _given_one(unit.changes[0], rules) if one else _given(unit.changes, rules)
     made = [
@@ -229,6 +225,15 @@ def _given_one(change: Change, rules: Rules) -> Given:
     if not spoken:
         raise _Failed(change, _unspoken(change))
     return [events], [bool(events)]
+
+
+def _readable(unit: Unit) -> None:
+    """Raise _Failed for a change that capture could not read, and for a subject that not every archive can keep."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
+    if not keepable(unit.subject):
+        raise _Failed(unit.changes[0], f"the subject {unit.subject!r} is no text that every archive can keep")
 
 
 def _speaks(rule: Translator, change: Change) -> bool:

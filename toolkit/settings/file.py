@@ -184,7 +184,8 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
         return _struct(kind, value, path, faults)
     if (
         get_origin(kind) is dict
-        and issubclass(section := get_args(kind)[1], Section)
+        and isinstance(section := get_args(kind)[1], type)
+        and issubclass(section, Section)
         and isinstance(value, dict)
     ):
         return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}

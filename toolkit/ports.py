@@ -261,6 +261,26 @@ class Leases(Protocol):
     def release(self, name: str, epoch: int, now: dt.datetime) -> None: ...
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Who told the relay of a source to rest, since when, and why."""
+
+    source: str
+    who: str
+    why: str
+    since: dt.datetime
+
+
+class Pauses(Protocol):
+    """The relays that rest because somebody said so."""
+
+    def of(self, source: str) -> Pause | None: ...
+
+    def pause(self, source: str, who: str, why: str, now: dt.datetime) -> Pause: ...
+
+    def resume(self, source: str) -> bool:
+        """Was it paused?"""
+
+
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     """A lease as anybody may see it."""
 
@@ -316,6 +336,9 @@ class Log(Protocol):
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Partition to (first retained offset, next offset)."""
+
+    def largest(self, topic: str) -> int | None:
+        """How many bytes a record may have, its key and attributes included; None: as many as it likes."""
 
     def close(self) -> None: ...
 

@@ -3,14 +3,17 @@
 import datetime as dt
 from collections.abc import Iterator
 
+import msgspec
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer as Plain
+from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from adapters.log import kafka
 from adapters.log.kafka import KafkaLog
 from tests.servers.process import free_port
 from tests.support.state import START, records
+from toolkit.core.cloudevents import of_record, to_json
 from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Delivery, Malformed, Record, Watermark
 from toolkit.ports import Consumer
@@ -114,20 +117,52 @@ def test_what_others_write_into_the_topic_is_delivered_with_its_reason_and_its_p
     consumer.close()
 
 
-def test_subject_is_the_key_and_attributes_are_headers_for_anybody_who_reads(
+def first_message(bootstrap: str, topic: str) -> Message:
+    """As anybody reads it."""
+    plain = Plain({"bootstrap.servers": bootstrap, "group.id": "anybody"})
+    plain.assign([TopicPartition(topic, 0, 0)])
+    message = plain.poll(20)
+    plain.close()
+    assert message is not None
+    return message
+
+
+@pytest.mark.parametrize("structured", [True, False], ids=["structured", "binary"])
+def test_both_content_modes_say_the_same(
+    log: KafkaLog, kafka_bootstrap: str, topic_name: str, structured: bool
+) -> None:
+    writing = KafkaLog(kafka_bootstrap, structured=structured)
+    publisher, given = writing.publisher(topic_name), records(range(9), 2)
+    publisher.publish(given)
+    publisher.close()
+    consumer = log.consumer()
+    consumer.assign({(topic_name, 0): 0, (topic_name, 1): 0})
+    came = [one.content for one in take(consumer, len(given)) if isinstance(one.content, Record)]
+    consumer.close()
+    assert sorted(came, key=lambda one: one.envelope.position) == given
+
+
+def test_a_message_is_one_document_under_the_subject_as_its_key(
     log: KafkaLog, kafka_bootstrap: str, topic_name: str
 ) -> None:
     publisher = log.publisher(topic_name)
     (record,) = records(range(1), 1)
     publisher.publish([record])
     publisher.close()
-    from confluent_kafka import Consumer as Plain
+    message = first_message(kafka_bootstrap, topic_name)
+    assert message.key() == b"P-0"
+    assert message.headers() == [("content-type", b"application/cloudevents+json")]
+    assert msgspec.json.decode(message.value() or b"") == msgspec.json.decode(to_json(of_record(record)))
 
-    plain = Plain({"bootstrap.servers": kafka_bootstrap, "group.id": "anybody"})
-    plain.assign([TopicPartition(topic_name, 0, 0)])
-    message = plain.poll(20)
-    plain.close()
-    assert message is not None
+
+def test_in_binary_mode_the_data_is_the_value_and_attributes_are_headers(
+    log: KafkaLog, kafka_bootstrap: str, topic_name: str
+) -> None:
+    publisher = KafkaLog(kafka_bootstrap, structured=False).publisher(topic_name)
+    (record,) = records(range(1), 1)
+    publisher.publish([record])
+    publisher.close()
+    message = first_message(kafka_bootstrap, topic_name)
     assert (message.key(), message.value()) == (b"P-0", record.data)
     headers = dict(message.headers() or [])
     assert (headers["ce_type"], headers["content-type"]) == (b"PolicyIssued", b"application/json")

@@ -19,6 +19,8 @@ from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
 _MARKED_AT_ONCE = 1000
+_ROWS_BESIDE = 10
+"""So many rows of another table a chunk may have for each row of the aggregate's first one."""
 _chosen = msgspec.json.Decoder(Chosen).decode
 _shape = msgspec.json.Decoder(Shape).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -214,9 +216,7 @@ class TriggerCapture(ABC):
             order = self._order_of(connection, cursor.tables)
             instant = self._clock(connection)
             low = cursor.after
-            first = text(order.first(low=low is not None))
-            subjects = list(connection.scalars(first, _bound(low=low, size=size)))
-            high = subjects[-1] if len(subjects) == size else None
+            high = _end(connection, order, group, low, size)
             changes = [
                 change
                 for table in group
@@ -279,6 +279,23 @@ class TriggerCapture(ABC):
         if key not in self._orders:
             self._orders[key] = self._order(connection, self._needed(connection, tables))
         return self._orders[key]
+
+
+def _end(
+    connection: Connection, order: SubjectOrder, tables: Sequence[Captured], low: str | None, size: int
+) -> str | None:
+    """The subject with which a chunk ends; None when it is the last one.
+
+    No table may give very much more than was asked for, or subjects with many rows, and rows without a main row, would
+    fill the memory: each table draws the end nearer if need be, but behind a whole subject.
+    """
+    high: str | None = None
+    for at, table in enumerate(tables):
+        edge = text(order.edge(table, low=low is not None, high=high is not None))
+        skip = size - 1 if at == 0 else size * _ROWS_BESIDE - 1
+        found: str | None = connection.scalar(edge, _bound(low=low, high=high, skip=skip))
+        high = high if found is None else found
+    return high
 
 
 def _bound(**values: object) -> dict[str, object]:

@@ -16,8 +16,8 @@ class SubjectOrder(Protocol):
     numbers) belongs to the last range, which has no upper bound.
     """
 
-    def first(self, *, low: bool) -> str:
-        """SELECT that gives the subjects (as text) of the next :size rows of the first table that have a comparable one."""
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        """SELECT that passes by :skip rows of the range that have a comparable subject, and gives the next one's (as text)."""
 
     def left(self, *, low: bool) -> str:
         """SELECT that counts the rows of the first table that are still to be read."""

@@ -222,3 +222,19 @@ def test_a_chunk_is_found_by_the_tables_indexes(captured: Legacy) -> None:
             plan = connection.execute(text(sql), {"low": "P0001", "high": "P0002"}).all()
             found = ("SEARCH", "Index Cond", "'range'")
             assert any(word in str(line) for line in plan for word in found)
+
+
+def test_no_chunk_grows_with_the_rows_of_a_table_beside_nor_with_those_that_have_no_parent(
+    captured: Legacy,
+) -> None:
+    """Whoever has one policy and ten thousand holds must not hold all of them in memory."""
+    captured.run(policy(1), policy(2))
+    captured.run(*(hold(number, of=1 + number // 3) for number in range(100)))
+    made = chunks(captured, [POLICY, HOLD], 1)
+    assert max(len(one.changes) for one in made) <= 10 + 2 + 1
+    assert sorted(one.position for one in rows(made)) == sorted({one.position for one in rows(made)})
+    assert len(rows(made)) == 2 + 100
+    whole: dict[str, int] = {}
+    for at, chunk in enumerate(made):
+        for change in chunk.changes:
+            assert whole.setdefault(change.subject, at) == at

@@ -38,7 +38,7 @@ class _Numbers:
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(_column(table), low, high)
@@ -92,7 +92,7 @@ class _Texts:
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(self._value(table), low, high)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, inspect, select, text
@@ -126,6 +127,10 @@ class PostgresCapture(TriggerCapture):
         )
         cut = {tuple(row) for row in connection.execute(beyond, parameters)}
         return [row for row in rows if (row.transaction, row.subject) not in cut]
+
+    def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
+        plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)
+        return int(plan[0]["Plan"]["Plan Rows"])
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])

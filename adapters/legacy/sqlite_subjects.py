@@ -46,7 +46,7 @@ class _Numbers:
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         column = _column(table)
@@ -92,7 +92,7 @@ class _Texts:
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return _text_range(f"rtrim({_column(table)})", low, high)

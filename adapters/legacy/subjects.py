@@ -20,7 +20,7 @@ class SubjectOrder(Protocol):
         """SELECT that passes by :skip rows of the range that have a comparable subject, and gives the next one's (as text)."""
 
     def left(self, *, low: bool) -> str:
-        """SELECT that counts the rows of the first table that are still to be read."""
+        """SELECT that gives a row for each one of the first table that is still to be read: to be counted, or guessed."""
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         """Condition on the rows (alias `t`) of a table that are in the range."""

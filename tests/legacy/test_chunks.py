@@ -169,6 +169,15 @@ def test_the_count_is_what_is_left(captured: Legacy) -> None:
     assert [capture.count(TABLES, one.cursor) for one in made] == [6, 2, 0]
 
 
+def test_a_large_table_is_not_counted_but_guessed(captured: Legacy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting a hundred million rows takes minutes, before the first row is read."""
+    captured.run(*(policy(number) for number in range(500)))
+    if not captured.sqlite:
+        captured.run("ANALYZE POLMAST" if captured.postgres else "ANALYZE TABLE POLMAST")
+    monkeypatch.setattr("adapters.legacy.capture._COUNTED_UP_TO", 20)
+    assert 250 <= captured.source.capture.count(TABLES, START) <= 1000
+
+
 KEYS = st.lists(
     st.text(alphabet=st.sampled_from("aAbB0 -_.äz!~\t"), min_size=1, max_size=5).map(str.rstrip).filter(bool),
     min_size=1,

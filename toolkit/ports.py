@@ -11,7 +11,7 @@ import msgspec
 from toolkit.core.changes import Change
 from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.projections import Definition
-from toolkit.core.records import Coordinates, Delivery, Draft, Record, Watermark
+from toolkit.core.records import Delivery, Draft, Record, Run, Watermark
 from toolkit.core.routes import Move, Moved, Route
 from toolkit.core.unclassified import Shape, Unclassified
 
@@ -152,9 +152,6 @@ class Capture(Protocol):
         Fewer subjects where the others have very many rows for them. The last chunk of a group has no upper bound, so that rows without a parent are found too.
         """
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:
-        """Delete marked changes that are older; returns how many went."""
-
     def close(self) -> None:
         """Give back what only capture holds."""
 
@@ -195,20 +192,20 @@ class Archive(Protocol):
         *,
         partitions: int,
         epoch: int,
-        absorbed: Sequence[int] = (),
+        doubtful: bool = True,
+        used: Sequence[int] = (),
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
         unclassified: Sequence[Unclassified] = (),
-    ) -> int:
-        """Store what one step gave, in one transaction: events (an id that is there already is skipped), parked changes
-        and their release, cursors, and the absorbed change numbers still to be marked. Returns how many events are new.
+    ) -> list[Record]:
+        """Store what one step gave, in one transaction: events, parked changes and their release, cursors, and the
+        numbers of the changes that were used up and are still to be marked, in the place of those noted before.
+        Returns the events that are new; `doubtful`: an id may be there already, and is skipped then.
         """
 
     def unmarked(self, source: str) -> list[int]:
-        """Change numbers that were absorbed but perhaps not yet marked in the legacy source."""
-
-    def forget_unmarked(self, source: str, numbers: Sequence[int]) -> None: ...
+        """Numbers of the changes that the last step used up; perhaps they are not marked in the legacy source yet."""
 
     def cursors(self, source: str) -> list[Cursor]: ...
 
@@ -221,10 +218,8 @@ class Archive(Protocol):
     def unpublished(self, topic: str, limit: int) -> list[Record]:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""
 
-    def published(
-        self, topic: str, coordinates: Mapping[str, Coordinates], *, source: str, epoch: int
-    ) -> None:
-        """Write the coordinates (by event id) that the log acknowledged."""
+    def published(self, topic: str, runs: Sequence[Run], *, source: str, epoch: int) -> None:
+        """Note where the log keeps what it acknowledged, in order. Coordinates never change afterwards."""
 
     def backlog(self, topic: str) -> int: ...
 
@@ -285,9 +280,9 @@ class LeaseList(Protocol):
 class Publisher(Protocol):
     """Writes to one topic. Blocks until the log has acknowledged."""
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
-        """Publish in the given order. Returns coordinates by event id, per partition only the prefix that was acknowledged
-        without a failure before it: a record after a failed one is published again, in order, by the next pass.
+    def publish(self, records: Sequence[Record]) -> list[Run]:
+        """Publish in the given order, each partition's without a gap. Returns where they stand, per partition only the
+        prefix that was acknowledged without a failure before it: the rest is published again by the next pass.
         """
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:

@@ -79,7 +79,16 @@ def shape_of(connection: Connection, captured: Captured) -> Shape:
 
 
 def _shape(connection: Connection, schema: str, name: str, columns: tuple[Column, ...]) -> Shape:
-    return Shape(columns={one.name: one.type for one in columns}, key=_keys(connection, schema, name))
+    sql = (
+        "SELECT PARTITION_NAME FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :name"
+        " AND PARTITION_NAME IS NOT NULL ORDER BY PARTITION_ORDINAL_POSITION"
+    )
+    partitions = connection.scalars(text(sql), {"schema": schema, "name": name}).all()
+    return Shape(
+        columns={one.name: one.type for one in columns},
+        key=_keys(connection, schema, name),
+        partitions=tuple(dict.fromkeys(partitions)),
+    )
 
 
 def _look_at_key(connection: Connection, where: str, table: Captured) -> None:

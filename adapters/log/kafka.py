@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -19,7 +20,7 @@ from adapters.log.kafka_doctor import KafkaDoctor
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
-from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.core.records import Coordinates, Delivery, Record, Run, Watermark, runs
 from toolkit.diagnosis import Check, Patient
 from toolkit.settings import LogSection
 
@@ -133,6 +134,26 @@ class KafkaLog:
         raise Infrastructure(f"topic {topic} was created, but has no leaders after {self._answer:.0f} s")
 
 
+class _Sent:
+    """What became of the messages of a call. An idempotent producer reports those of a partition in their order."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, list[int]] = defaultdict(list)
+        self.refused: dict[int, str] = {}
+        self._failed: set[int] = set()
+        self.closed = False
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """The driver's report of one message."""
+        partition = message.partition() or 0
+        if error is not None:
+            self._failed.add(partition)
+            if error.code() not in _PURGED:
+                self.refused.setdefault(partition, error.str())
+        elif partition not in self._failed and not self.closed:
+            self.offsets[partition].append(message.offset() or 0)
+
+
 class KafkaPublisher:
     """Implements `toolkit.ports.Publisher` with an idempotent producer that never leaves a gap."""
 
@@ -145,33 +166,31 @@ class KafkaPublisher:
             # (we give up on all at once), so a partition has no hole that would be filled out of order.
             "enable.gapless.guarantee": True,
             "message.timeout.ms": 0,
-            "linger.ms": 1,
+            "linger.ms": 5,
         }
         self._topic = topic
         self._answer = answer
         self._producer: Producer | None = None
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
+    def publish(self, records: Sequence[Record]) -> list[Run]:
         """Publish in the given order. Raises Infrastructure when not one record was acknowledged."""
-        sent = self._send([_record_message(record) for record in records])
-        acknowledged: dict[str, Coordinates] = {}
-        broken: set[int] = set()
-        reason = ""
-        for record, outcome in zip(records, sent, strict=True):
-            if isinstance(outcome, int):
-                if record.partition not in broken:
-                    acknowledged[record.envelope.id] = Coordinates(
-                        topic=self._topic, partition=record.partition, offset=outcome
-                    )
-            elif record.partition not in broken:
-                broken.add(record.partition)
-                reason = (
-                    f"{self._topic}[{record.partition}] did not take event {record.envelope.id}: {outcome}"
-                )
-                _log.warning("%s", reason)
-        if records and not acknowledged:
-            raise Infrastructure(reason)
-        return acknowledged
+        first: dict[int, Record] = {}
+        for record in records:
+            first.setdefault(record.partition, record)
+        sent = self._send(map(_record_message, records))
+        found = [
+            run
+            for partition, record in first.items()
+            for run in runs(partition, record.sequence, sent.offsets[partition])
+        ]
+        for partition, reason in sent.refused.items():
+            _log.warning(
+                "%s", _refusal(self._topic, partition, records, len(sent.offsets[partition]), reason)
+            )
+        if records and not found:
+            partition, reason = next(iter(sent.refused.items()))
+            raise Infrastructure(_refusal(self._topic, partition, records, 0, reason))
+        return found
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         """Write a watermark to every partition given. Raises Infrastructure when one was not acknowledged."""
@@ -179,9 +198,8 @@ class KafkaPublisher:
             (partition, None, *cloudevents.to_message(cloudevents.of_watermark(mark, partition)))
             for partition, mark in marks.items()
         ]
-        for (partition, *_), outcome in zip(messages, self._send(messages), strict=True):
-            if not isinstance(outcome, int):
-                raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {outcome}")
+        for partition, reason in self._send(messages).refused.items():
+            raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {reason}")
 
     def close(self) -> None:
         """Throw away what was not sent: the archive knows that it was not acknowledged."""
@@ -190,49 +208,44 @@ class KafkaPublisher:
             self._producer.flush(self._answer)
             self._producer = None
 
-    def _send(self, messages: Sequence[_Message]) -> list[int | str]:
-        """Produce in order and wait. For each its offset, or why it was not acknowledged."""
-        producer = self._open()
-        outcomes: list[int | str] = ["no acknowledgement in time"] * len(messages)
-
-        def report(number: int) -> Any:
-            def delivered(error: KafkaError | None, message: Message) -> None:
-                if error and error.code() in _PURGED:
-                    return
-                outcomes[number] = error.str() if error else message.offset() or 0
-
-            return delivered
-
+    def _send(self, messages: Iterable[_Message]) -> _Sent:
+        """Produce in order and wait. Each partition ends at its first message that was not acknowledged."""
+        sent, given = _Sent(), dict[int, int]()
         deadline = time.monotonic() + self._answer
-        refused: dict[int, str] = {}
-        for number, message in enumerate(messages):
-            if message[0] not in refused and (why := self._produce(message, report(number), deadline)):
-                refused[message[0]] = why
-            if message[0] in refused:
-                outcomes[number] = refused[message[0]]
+        for message in messages:
+            partition = message[0]
+            given[partition] = given.get(partition, 0) + 1
+            if partition not in sent.refused and (why := self._produce(message, sent.delivered, deadline)):
+                sent.refused[partition] = why
+        producer = self._open()
         while len(producer) and time.monotonic() < deadline:
             producer.flush(SLICE)
-        if any(isinstance(outcome, str) for outcome in outcomes):
+        for partition, count in given.items():
+            if len(sent.offsets[partition]) < count:
+                sent.refused.setdefault(partition, "no acknowledgement in time")
+        if sent.refused:
             # A producer that failed may hold records back, or be dead for good: begin anew.
+            sent.closed = True
             self.close()
-        return outcomes
+        return sent
 
     def _produce(self, message: _Message, report: Any, deadline: float) -> str:
         """Hand one message to the driver. Returns why it cannot be, or nothing."""
         partition, key, headers, value = message
         producer = self._open()
-        while time.monotonic() < deadline:
+        while True:
             try:
                 producer.produce(
                     self._topic, value, key, partition=partition, headers=list(headers), on_delivery=report
                 )
             except BufferError:
+                if time.monotonic() >= deadline:
+                    return "the producer's queue stays full"
                 producer.poll(SLICE)
             except KafkaException as error:
                 return str(error.args[0].str())
             else:
                 return ""
-        return "the producer's queue stays full"
 
     def _open(self) -> Producer:
         if self._producer is None:
@@ -339,6 +352,11 @@ class KafkaConsumer:
     def _note(self, error: KafkaError) -> None:
         if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION) or error.fatal():
             self._down = error.str()
+
+
+def _refusal(topic: str, partition: int, records: Sequence[Record], taken: int, reason: str) -> str:
+    here = [record for record in records if record.partition == partition]
+    return f"{topic}[{partition}] did not take event {here[taken].envelope.id}: {reason}"
 
 
 def _record_message(record: Record) -> _Message:

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.legacy import Legacy, hold, outbox, policy
-from tests.translate.world import World
+from tests.translate.domain import TOPIC
+from tests.translate.world import PARTITIONS, World
 from toolkit.core.errors import UsageError
 
 POLICIES = 40
@@ -146,7 +147,7 @@ def confirmed_in(world: World) -> int:
         return int(connection.scalar(text("SELECT count(*) FROM OUTBOX")) or 0)
 
 
-@pytest.mark.parametrize("where", ["append", "after append", "mark", "forget_unmarked"])
+@pytest.mark.parametrize("where", ["append", "after append", "mark", "unmarked"])
 def test_killed_anywhere_it_goes_on_where_it_was(
     world: World, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,9 +206,9 @@ def test_a_second_backfill_of_the_same_rows_gives_no_second_event(world: World) 
     cursors = world.archive.cursors("policy_admin")
     world.archive.append(
         "policy_admin",
-        "again",
+        TOPIC,
         [],
-        partitions=1,
+        partitions=PARTITIONS,
         epoch=world.epoch,
         cursors=[type(one)(tables=one.tables) for one in cursors],
     )

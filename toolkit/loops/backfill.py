@@ -68,7 +68,7 @@ class Backfill:
         started = self._monotonic()
         chunk = self._translation.source.capture.chunk(tables, cursor, self._chunk)
         read = self._monotonic() - started
-        done = self._translation.keep(chunk.changes, epoch, absorbed=chunk.absorbed, cursors=[chunk.cursor])
+        done = self._translation.keep(chunk.changes, epoch, used=chunk.absorbed, cursors=[chunk.cursor])
         self._translation.settle()
         subjects = len({change.subject for change in chunk.changes})
         remaining = 0 if chunk.cursor.done else max(remaining - subjects, 0)

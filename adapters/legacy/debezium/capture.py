@@ -246,10 +246,6 @@ class DebeziumCapture:
         """Never offer these changes again."""
         self._inbox.mark(numbers)
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:  # noqa: ARG002 - what is marked is gone
-        """Nothing: what is marked is deleted."""
-        return 0
-
     def close(self) -> None:
         """Leave Kafka."""
         self._leave()

@@ -91,7 +91,7 @@ def _backfill(opened: App, source: str, skip: bool, stop: threading.Event, as_js
             if step is None:
                 break
             rows, events, parked = rows + step.rows, events + step.events, parked + step.parked
-            report.after(step, work.estimate())
+            report.after(step, work.left)
         return {"rows": rows, "events": events, "parked": parked, "done": not stop.is_set()}
 
 

@@ -57,6 +57,7 @@ class Ran(msgspec.Struct, frozen=True):
 
     rows: int
     seconds: float
+    processor: float
     peak_mb: float
 
 
@@ -81,6 +82,11 @@ def figures(server: str | None, rows: int) -> Iterator[Figure]:
         peaks.append(ours.peak_mb)
         for what, unit, value, beside in (
             ("speed", "rows/s", ours.rows / ours.seconds, peer.rows / peer.seconds),
+            (
+                "processor time of the client",
+                "us/row",
+                *(1e6 * one.processor / one.rows for one in (ours, peer)),
+            ),
             ("peak RSS", "MB", ours.peak_mb, peer.peak_mb),
         ):
             yield Figure(

@@ -56,7 +56,7 @@ def peer(_project: str, legacy: str, target: str) -> tuple[int, float]:
 def _copy(written: Any, table: str, found: Any) -> int:
     rows = 0
     if written.dialect.name != "postgresql":
-        marks = ", ".join("?" for _ in found.keys())
+        marks = ", ".join("?" * len(list(found.keys())))
         for some in found.partitions(_AT_ONCE):
             written.exec_driver_sql(f"INSERT INTO {table} VALUES ({marks})", [tuple(one) for one in some])
             rows += len(some)
@@ -70,5 +70,11 @@ def _copy(written: Any, table: str, found: Any) -> int:
 
 if __name__ == "__main__":
     rows, seconds = {"ours": ours, "peer": peer}[sys.argv[1]](*sys.argv[2:])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(msgspec.json.encode({"rows": rows, "seconds": seconds, "peak_mb": peak}).decode() + "\n")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    said = {
+        "rows": rows,
+        "seconds": seconds,
+        "processor": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss / 1024,
+    }
+    sys.stdout.write(msgspec.json.encode(said).decode() + "\n")

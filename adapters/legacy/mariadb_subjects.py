@@ -80,7 +80,7 @@ class _Texts:
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         value = self._value(table)
-        near = self.near(table, low=low, high=False)
+        near = self.near(table, low=low, high=high)
         above = f"{value} > {self._as_ours(':low')}" if low else ""
         upto = f"{value} <= {self._as_ours(':high')}" if high else ""
         where = condition(f"{value} <> ''", near, above, upto)

@@ -213,7 +213,7 @@ class _Texts:
         column, subject = _column(table), self._subject(table)
         where = condition(
             f"{subject} <> ''",
-            self.near(table, low=low, high=False),
+            self.near(table, low=low, high=high),
             f"{subject} > :low" if low else "",
             f"{subject} <= :high" if high else "",
         )

@@ -83,7 +83,7 @@ class _Texts:
         subject = f"rtrim({column})"
         where = condition(
             f"{subject} <> ''",
-            self.near(table, low=low, high=False),
+            self.near(table, low=low, high=high),
             f"{subject} > :low" if low else "",
             f"{subject} <= :high" if high else "",
         )

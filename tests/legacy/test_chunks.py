@@ -231,6 +231,11 @@ def test_a_chunk_is_found_by_the_tables_indexes(captured: Legacy) -> None:
             plan = connection.execute(text(sql), {"low": "P0001", "high": "P0002"}).all()
             found = ("SEARCH", "Index Cond", "'range'")
             assert any(word in str(line) for line in plan for word in found)
+            sql = f"{explain} {order.edge(table, low=True, high=True)}"
+            plan = connection.execute(text(sql), {"low": "P0001", "high": "P0002", "skip": 1000}).all()
+            # The upper bound too: where fewer rows are in the range, the scan would go on to the table's end.
+            bounded = ("POL_NO>? AND POL_NO<?", "<= 'P0002", "'range'")
+            assert any(word in str(line) and "Filter" not in str(line) for line in plan for word in bounded)
 
 
 def test_no_chunk_grows_with_the_rows_of_a_table_beside_nor_with_those_that_have_no_parent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, inspect, text
@@ -161,6 +162,10 @@ class PostgresCapture(TriggerCapture):
 
     def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(query("delete"), {"numbers": list(numbers)})
+
+    def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
+        plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)
+        return int(plan[0]["Plan"]["Plan Rows"])
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])

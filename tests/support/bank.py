@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, update
 
 from migrations.schema.state import lease
 from tests.support.processes import Child, python_child
@@ -124,7 +124,7 @@ class Bank:
 
     def __init__(self, folder: Path, *, name: str, legacy: str, log: str, state: str) -> None:
         self.folder, self.name, self.url, self._state = folder, name, legacy, state
-        self.engine = create_engine(legacy, pool_size=20)
+        self.engine = create_engine(legacy, pool_size=20, pool_pre_ping=True)
         if self.dialect == "sqlite":
             event.listen(self.engine, "connect", _patient)
         folder.mkdir()
@@ -186,6 +186,14 @@ class Bank:
         with engine.begin() as connection:
             connection.execute(update(lease).values(expires_at=dt.datetime(2000, 1, 1, tzinfo=dt.UTC)))
         engine.dispose()
+
+    def epoch(self) -> int:
+        """How often somebody took the lead."""
+        engine = create_engine(self._state)
+        with engine.connect() as connection:
+            epoch = connection.scalar(select(func.max(lease.c.epoch)))
+        engine.dispose()
+        return int(epoch or 0)
 
     def tables(self) -> Tables:
         with self.session() as session:

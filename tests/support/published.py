@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from tests.support.bank import SOURCE, Tables
+from tests.support.bank import SOURCE, Bank, Tables
 from toolkit.app import App
 from toolkit.core.records import Record, Watermark
 
@@ -89,3 +89,20 @@ class Published:
 
     def close(self) -> None:
         self._consumer.close()
+
+
+def assert_published_is_the_table(bank: Bank, timeout: float = 300) -> Published:
+    """Read the log until it promises what is committed now: its fold is what the tables hold, in order, once each."""
+    with bank.opened() as app:
+        published = Published(app)
+        try:
+            published.read_until(app.legacy(SOURCE).clock(), timeout)
+        finally:
+            published.close()
+    tables = bank.tables()
+    assert published.fold() == tables
+    assert published.versions("AccountStated") == {
+        acct: list(range(to + 1)) for acct, (to, _) in tables.accounts.items()
+    }
+    assert published.twice == []
+    return published

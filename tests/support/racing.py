@@ -12,6 +12,7 @@ from typing import Self
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.bank import ACCOUNTS, Bank, Session, count_up, write_entry
+from tests.support.waiting import wait_until
 
 WRITERS = 8
 _LOST_TO_ANOTHER = {1213, 1205, 1020, "40P01", "40001"}
@@ -59,6 +60,13 @@ class Writers:
     @property
     def writing(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
+
+    def go_on(self, entries: int, timeout: float = 120) -> None:
+        """Wait until so many more entries are committed."""
+        wanted = self.ended["entries"] + entries
+        wait_until(
+            lambda: self.failures or self.ended["entries"] >= wanted, timeout, what=f"{wanted} entries"
+        )
 
     def _guarded(self, seed: int) -> None:
         try:

@@ -58,7 +58,7 @@ def race(bank: Bank, entries: int) -> None:
             with Writers(bank, entries) as writers:
                 pass
             written = time.monotonic() - begun
-            promised_now(app, published, timeout=900)
+            promised_now(app, published, timeout=60 + entries / 100)
             # What is open stalls nothing but itself: all else is promised, and there.
             assert LATE not in published.versions()
         promised_now(app, published)

@@ -127,6 +127,9 @@ class Writers:
     def _statements(self, random_: random.Random, accts: list[str], *, savepoints: bool) -> list[str]:
         made = []
         for acct in accts:
+            if random_.random() < 0.2:
+                # It draws a number before it waits for the account: its rows come after those of whom it waits for.
+                made.append(f"INSERT INTO entry (acct, version, amount) VALUES ('{acct}', 0, 0)")
             made += count_up(acct, random_.randrange(100))
             if savepoints and random_.random() < 0.2:
                 made += ["SAVEPOINT s", write_entry(acct, -1), "ROLLBACK TO SAVEPOINT s"]

@@ -25,9 +25,9 @@ from benchmarks.places import database, places
 from toolkit.ports import CapturedTable
 from toolkit.settings import LegacySection
 
-ROUNDS = 9
+ROUNDS = 7
 ROWS = 10_000
-SINGLE_TURNS, SINGLE_ROWS = 40, 50
+SINGLE_TURNS, SINGLE_ROWS = 200, 10
 PEER = "the same writer without triggers"
 WAYS = ("without", "by row", "by statement")
 _TABLE = """

@@ -149,7 +149,7 @@ class Capture(Protocol):
     def chunk(self, tables: Sequence[CapturedTable], cursor: Cursor, size: int) -> Chunk:
         """Read the next `size` subjects of the first table, and all rows of the others in that range, in one snapshot.
 
-        The last chunk of a group has no upper bound, so that rows without a parent are found too.
+        Fewer subjects where the others have very many rows for them. The last chunk of a group has no upper bound, so that rows without a parent are found too.
         """
 
     def close(self) -> None:

@@ -30,6 +30,10 @@ from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
 _MARKED_AT_ONCE = 10_000
+_COUNTED_UP_TO = 100_000
+"""Above so many, the engine's guess is good enough to tell the time left, and counting is a read of the whole table."""
+_ROWS_BESIDE = 10
+"""So many rows of another table a chunk may have for each row of the aggregate's first one."""
 _chosen = msgspec.json.Decoder(Chosen).decode
 _shape = msgspec.json.Decoder(Shape).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -207,8 +211,15 @@ class TriggerCapture(ABC):
         with self._judged(), reading(self._engine) as connection:
             self._limit(connection)
             order = self._order_of(connection, [one.table for one in tables])
-            left = order.left(low=cursor.after is not None)
-            return int(connection.scalar(text(left), {"low": cursor.after}) or 0)
+            left, given = order.left(low=cursor.after is not None), _bound(low=cursor.after)
+            guess = self._guess(connection, left, given)
+            if guess > _COUNTED_UP_TO:
+                return guess
+            return int(connection.scalar(text(f"SELECT count(*) FROM ({left}) AS found"), given) or 0)
+
+    def _guess(self, _connection: Connection, _sql: str, _given: Mapping[str, object]) -> int:
+        """How many rows the engine believes that a SELECT gives; 0 where it has no opinion."""
+        return 0
 
     def chunk(self, tables: Sequence[CapturedTable], cursor: Cursor, size: int) -> Chunk:
         """Read the rows of the next subjects, and the numbers of the changes they contain, in one snapshot."""
@@ -218,9 +229,7 @@ class TriggerCapture(ABC):
             order = self._order_of(connection, cursor.tables)
             instant = self._clock(connection)
             low = cursor.after
-            first = text(order.first(low=low is not None))
-            subjects = list(connection.scalars(first, _bound(low=low, size=size)))
-            high = subjects[-1] if len(subjects) == size else None
+            high = _end(connection, order, group, low, size)
             changes = [
                 change
                 for table in group
@@ -283,6 +292,23 @@ class TriggerCapture(ABC):
         if key not in self._orders:
             self._orders[key] = self._order(connection, self._needed(connection, tables))
         return self._orders[key]
+
+
+def _end(
+    connection: Connection, order: SubjectOrder, tables: Sequence[Captured], low: str | None, size: int
+) -> str | None:
+    """The subject with which a chunk ends; None when it is the last one.
+
+    No table may give very much more than was asked for, or subjects with many rows, and rows without a main row, would
+    fill the memory: each table draws the end nearer if need be, but behind a whole subject.
+    """
+    high: str | None = None
+    for at, table in enumerate(tables):
+        edge = text(order.edge(table, low=low is not None, high=high is not None))
+        skip = size - 1 if at == 0 else size * _ROWS_BESIDE - 1
+        found: str | None = connection.scalar(edge, _bound(low=low, high=high, skip=skip))
+        high = high if found is None else found
+    return high
 
 
 def offered(change: FromClause) -> list[ColumnElement[Any]]:

@@ -129,23 +129,33 @@ def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Ca
 
 def snapshot_of(source: str, table: Captured, subject: str, image: str, instant: dt.datetime) -> Change:
     """A row found by backfill. Its position is the row's key: found again, it gives the same events."""
-    after = row_of(image) or {}
+    after, key = row_of(image) or {}, table.key_columns
     return Change(
         source=source,
         table=table.table,
         op=Op.SNAPSHOT,
         subject=subject,
-        position=_position(table, [after[name] for name in table.key_columns]),
+        position=_position(table, [after[name] for name in key], subject),
         captured_at=instant,
         after=after,
-        key=table.key_columns,
+        key=key,
     )
 
 
-def _position(table: Captured, values: Sequence[object]) -> str:
-    """Installed anew, capture begins a new history: what it finds then are new facts, so the instant is part of it."""
+def _position(table: Captured, values: Sequence[object], subject: str) -> str:
+    """Installed anew, capture begins a new history: what it finds then are new facts, so the instant is part of it.
+
+    So is the subject: a row that moves to one whose turn has not come is found again there, and says something new.
+    """
     assert table.installed_at is not None
-    key = "/".join(quote(str(value), safe=" ") for value in values)
+    key = "/".join(map(_spelt, values))
+    if table.subject not in table.keys:
+        key += f"@{_spelt(subject)}"
     if len(key) > _LONGEST_KEY:
         key = hashlib.sha256(key.encode()).hexdigest()
     return f"snapshot:{table.installed_at:%Y%m%dT%H%M%S%f}:{table.table}:{key}"
+
+
+def _spelt(value: object) -> str:
+    text = str(value)
+    return text if text.isascii() and text.isalnum() else quote(text, safe=" ")

@@ -252,6 +252,11 @@ class MariadbCapture(TriggerCapture):
         cut = {tuple(row) for row in connection.execute(beyond, parameters)}
         return [row for row in rows if (row[1], row[4]) not in cut]
 
+    def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
+        return sum(
+            int(row["rows"] or 0) for row in connection.execute(text(f"EXPLAIN {sql}"), given).mappings()
+        )
+
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return mariadb_order([_now(connection, table) for table in tables])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, inspect, text
@@ -43,7 +44,7 @@ GUARANTEES = {
     "with nothing but a deferrable key are refused",
     "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
     "cost": "each row written to a captured table writes one more, in the same transaction; with `statement`, "
-    "statements that write many rows pay about half, those that write one row pay more",
+    "statements that write many rows pay less, those that write one row mostly more",
     "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT and "
     "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
     "installs must own the captured tables",
@@ -161,6 +162,10 @@ class PostgresCapture(TriggerCapture):
 
     def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
         connection.execute(query("delete"), {"numbers": list(numbers)})
+
+    def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
+        plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)
+        return int(plan[0]["Plan"]["Plan Rows"])
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])

@@ -5,8 +5,9 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from migrations.schema.state import event
 from tests.support.legacy import Legacy, hold, outbox, policy
 from tests.translate.domain import TOPIC
 from tests.translate.world import PARTITIONS, World
@@ -123,6 +124,21 @@ def test_changes_wait_until_their_subject_is_established(world: World) -> None:
         pass
     world.drain()
     assert world.folded() == world.stored()
+
+
+def test_a_row_that_moves_to_a_subject_whose_turn_has_not_come_is_established_there_too(world: World) -> None:
+    """Its key is the same, so an id that is made of the key alone would take the second finding for the first one."""
+    world.legacy.run(*(policy(number) for number in range(1, 5)), hold(1, of=1))
+    backfill = world.backfill(2)
+    backfill.step(world.epoch)
+    world.legacy.run("UPDATE POLHOLD SET POL_NO = 'P0004' WHERE HLD_ID = 1")
+    while backfill.step(world.epoch):
+        pass
+    world.drain()
+    assert world.types("P0004") == ["PolicyStated", "HoldPlaced"]
+    with world.state.engine.connect() as connection:
+        ids = list(connection.scalars(select(event.c.id)))
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 11])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.logging import RichHandler
+from rich.progress import Progress
 
 from toolkit import commands
 from toolkit.app import App, open_project
@@ -19,10 +23,14 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, error
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.records import Record
+from toolkit.loops.backfill import Progress as Step
+from toolkit.loops.forecast import Forecaster
 from toolkit.loops.relay import Relay
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
 from toolkit.ports import Pause
+
+_REPORT_EVERY = 5.0
 
 OnceOption = Annotated[
     bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")
@@ -48,7 +56,7 @@ def backfill(
 ) -> None:
     """Read what the legacy source holds already, in chunks, beside the live stream. Can be stopped; goes on where it was."""
     with open_project(project) as opened, stop_on_signals() as stop:
-        done = {name: _backfill(opened, name, skip, stop) for name in _sources(opened, source)}
+        done = {name: _backfill(opened, name, skip, stop, as_json) for name in _sources(opened, source)}
     emit(done, as_json, _show_backfill)
     raise typer.Exit(ExitCode.CLEAN if all(one["done"] for one in done.values()) else ExitCode.FINDINGS)
 
@@ -72,22 +80,48 @@ def _leading(opened: App, source: str) -> Iterator[tuple[Translation, Relay]]:
         leader.resign()
 
 
-def _backfill(opened: App, source: str, skip: bool, stop: threading.Event) -> dict[str, Any]:
+def _backfill(opened: App, source: str, skip: bool, stop: threading.Event, as_json: bool) -> dict[str, Any]:
     with _leading(opened, source) as (translation, leader), progress() as bar:
         work = opened.backfill(source, translation)
         if skip:
             work.skip(leader.epoch)
             return {"rows": 0, "events": 0, "parked": 0, "done": True}
         total, rows, events, parked = work.estimate(), 0, 0, 0
-        task = bar.add_task(f"backfill {source}", total=total)
+        report = _Reports(bar, source, total, as_json)
         while not stop.is_set():
             leader.keep_leading()
             step = work.step(leader.epoch)
             if step is None:
                 break
             rows, events, parked = rows + step.rows, events + step.events, parked + step.parked
-            bar.update(task, completed=max(0, total - work.estimate()))
+            report.after(step, work.left)
         return {"rows": rows, "events": events, "parked": parked, "done": not stop.is_set()}
+
+
+class _Reports:
+    """Tells how a backfill comes on: a bar on a terminal, elsewhere a line on stderr every few seconds."""
+
+    def __init__(self, bar: Progress, source: str, total: int, as_json: bool) -> None:
+        self._bar, self._source, self._total, self._as_json = bar, source, total, as_json
+        self._task = bar.add_task(f"backfill {source}", total=total)
+        self._forecaster, self._due = Forecaster(total, time.monotonic()), 0.0
+
+    def after(self, step: Step, remaining: int) -> None:
+        """One more chunk was read."""
+        now = time.monotonic()
+        told = self._forecaster.after(step, remaining, now)
+        self._bar.update(
+            self._task,
+            completed=max(0, self._total - remaining),
+            description=f"backfill {self._source}, {told.group}, {told.rows_per_second:,.0f} rows/s",
+        )
+        if now < self._due or not (self._as_json or self._bar.disable):
+            return
+        self._due = now + _REPORT_EVERY
+        report = {"source": self._source, **dataclasses.asdict(told)}
+        typer.echo(
+            msgspec.json.encode(report).decode() if self._as_json else f"{self._source}, {told}", err=True
+        )
 
 
 def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:

@@ -55,7 +55,14 @@ class Backfill:
 
     def estimate(self) -> int:
         """Roughly how many subjects are still to be read. Counted once, then kept up: counting is a read of its own."""
-        return sum(self._remaining(tables, cursor) for tables, cursor in self._open())
+        for tables, cursor in self._open():
+            self._remaining(tables, cursor)
+        return self.left
+
+    @property
+    def left(self) -> int:
+        """The same, without a look: what is left of what was counted."""
+        return sum(self._counted.values())
 
     def step(self, epoch: int) -> Progress | None:
         """Do the next chunk; None when all is done. After a kill, the next step first ends the one before."""

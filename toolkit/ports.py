@@ -261,26 +261,6 @@ class Leases(Protocol):
     def release(self, name: str, epoch: int, now: dt.datetime) -> None: ...
 
 
-class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """Who told the relay of a source to rest, since when, and why."""
-
-    source: str
-    who: str
-    why: str
-    since: dt.datetime
-
-
-class Pauses(Protocol):
-    """The relays that rest because somebody said so."""
-
-    def of(self, source: str) -> Pause | None: ...
-
-    def pause(self, source: str, who: str, why: str, now: dt.datetime) -> Pause: ...
-
-    def resume(self, source: str) -> bool:
-        """Was it paused?"""
-
-
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     """A lease as anybody may see it."""
 

@@ -9,11 +9,11 @@ from sqlalchemy import Engine, delete, select
 from adapters.engines import reading, writing
 from adapters.state.queries import replace
 from migrations.schema.state import pause
-from toolkit.ports import Pause
+from toolkit.pauses import Pause
 
 
 class SqlPauses:
-    """Implements `toolkit.ports.Pauses`."""
+    """Implements `toolkit.pauses.Pauses`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -454,7 +454,7 @@ def test_an_account_with_rights_on_our_tables_only_can_translate(captured: Legac
     captured.run(
         "CREATE OR REPLACE USER translator@'127.0.0.1'",
         f"GRANT SELECT ON {database}.* TO translator@'127.0.0.1'",
-        f"GRANT DELETE ON {database}.strangler_change TO translator@'127.0.0.1'",
+        f"GRANT UPDATE, DELETE ON {database}.strangler_change TO translator@'127.0.0.1'",
     )
     url = make_url(captured.url).set(username="translator").render_as_string(hide_password=False)
     source = open_legacy(SOURCE, url, LegacySection(url=url, context="policies"))

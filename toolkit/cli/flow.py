@@ -28,7 +28,7 @@ from toolkit.loops.forecast import Forecaster
 from toolkit.loops.relay import Relay
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
-from toolkit.ports import Pause
+from toolkit.pauses import Pause
 
 _REPORT_EVERY = 5.0
 

@@ -16,6 +16,7 @@ from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
 from toolkit.core.unclassified import Unclassified, meaningless
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.loader import Project
+from toolkit.pauses import Pauses
 from toolkit.ports import (
     Archive,
     Checkpoint,
@@ -25,7 +26,6 @@ from toolkit.ports import (
     LeaseList,
     LegacySource,
     Log,
-    Pauses,
     ReadStore,
     RouteStore,
     UnclassifiedLedger,

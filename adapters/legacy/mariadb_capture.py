@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -13,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading, writing
 from adapters.legacy import mariadb_triggers as triggers
-from adapters.legacy.capture import TriggerCapture, key_order, offered
+from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb_holes import holes_of, holes_of_server
@@ -62,8 +61,8 @@ GUARANTEES = {
     "max_allowed_packet is left out of the change, and who reads it is parked",
     "rights": "the application's accounts need none: triggers act for the account that installed them, which must stay (a "
     "write fails without it); it needs CREATE, DROP, INDEX, ALTER, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the "
-    "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT, UPDATE "
-    "and DELETE on strangler_change, SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
+    "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT and "
+    "DELETE on strangler_change, SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
 }
 _KNOWN = (
     "known: all changes of one transaction to one subject are offered together; one that is not written to the binary log "
@@ -74,9 +73,6 @@ _UNKNOWN = (
     "leaves no database out (to see that takes BINLOG MONITOR); MySQL shows a trigger nothing like it"
 )
 _MARKED_AT_ONCE = 500
-_PRUNED_AT_ONCE = 50_000
-_PRUNE_EVERY = 60.0
-"""Seconds."""
 _CANCELLED = frozenset(
     {1205, 1317, 1969, 3024, 4024}
 )  # a lock's wait, a kill, the statement's time (MariaDB, MySQL) was up
@@ -105,8 +101,6 @@ _UNAVAILABLE |= {
 
 class MariadbCapture(TriggerCapture):
     """Implements `toolkit.ports.Capture`."""
-
-    _pruned = -_PRUNE_EVERY
 
     def plan(self, tables: Sequence[CapturedTable]) -> Plan:
         """What is missing to capture these tables, and what takes them away again."""
@@ -208,48 +202,20 @@ class MariadbCapture(TriggerCapture):
     def behind(self, horizon: Horizon) -> int:
         """How many unmarked changes have a number up to the horizon's?"""
         change = self._change
-        waiting = select(func.count()).where(
-            change.c.marked_at.is_(None), change.c.number <= int(horizon.token)
-        )
+        waiting = select(func.count()).where(change.c.number <= int(horizon.token))
         with self._judged(), reading(self._engine) as connection:
             return connection.scalar(waiting) or 0
 
     def mark(self, numbers: Iterable[int]) -> None:
-        """Never offer these changes again. Idempotent.
-
-        They are deleted an hour later: deleted at once, beside writers that append, they would be deadlocks of theirs.
-        """
+        """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
         held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
             some = ", ".join(str(int(number)) for number in held[at : at + _MARKED_AT_ONCE])
             with self._judged(), writing(self._engine) as connection:
                 # By the primary key: what is searched by another index locks rows that are not asked for.
-                connection.exec_driver_sql(
-                    "UPDATE strangler_change FORCE INDEX (PRIMARY) SET marked_at = utc_timestamp(6)"
-                    f" WHERE number IN ({some}) AND marked_at IS NULL"
-                )
-        self._prune()
-
-    def _prune(self) -> None:
-        if time.monotonic() - self._pruned < _PRUNE_EVERY:
-            return
-        self._pruned = time.monotonic()
-        with self._judged(), writing(self._engine) as connection:
-            connection.exec_driver_sql(
-                "DELETE FROM strangler_change WHERE marked_at < utc_timestamp(6) - INTERVAL 1 HOUR"
-                f" LIMIT {_PRUNED_AT_ONCE}"
-            )
+                connection.exec_driver_sql(f"DELETE FROM strangler_change WHERE number IN ({some})")
 
     # --- what the shared part asks for
-
-    def _head(
-        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> Sequence[ChangeRow]:
-        change = self._change.alias("c")
-        # Else the primary key is scanned through all that is marked and not pruned yet.
-        hinted = select(*offered(change)).with_hint(change, "FORCE INDEX (ix_strangler_change_pending)")
-        found = hinted.where(text(where)).order_by(change.c.number).limit(limit)
-        return connection.execute(found, parameters).all()
 
     def _whole(
         self,

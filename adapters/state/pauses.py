@@ -13,7 +13,7 @@ from toolkit.ports import Pause
 
 
 class SqlPauses:
-    """Implements `toolkit.ports.Pauses`."""
+    """Implements `toolkit.pauses.Pauses`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

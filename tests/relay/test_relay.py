@@ -388,7 +388,7 @@ def test_while_the_log_hangs_no_more_than_two_batches_are_in_memory_and_the_leas
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toolkit.loops.publishing._LOOK_UP", 0.01)
-    world.busy(100)
+    world.busy(50)
     hanging, times = Hanging(world.witness), iter(range(0, 10**9, 100))
     relay = world.relay(publisher=hanging, monotonic=lambda: float(next(times)))
     relay.lead()

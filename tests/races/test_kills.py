@@ -48,9 +48,9 @@ def places(steps: dict[str, int], random_: random.Random) -> list[tuple[str, str
 def killed_at(bank: Bank, when: str, step: str, number: int) -> None:
     with bank.child("-m", "tests.races.dying", str(bank.folder), when, step, str(number)) as child:
         try:
-            code = child.wait(20)
+            code = child.wait(20 if step.endswith(".release") else 60)
         except subprocess.TimeoutExpired:
-            code = child.terminate(60)  # what is done once, when it leaves
+            code = child.terminate(60)  # what it does when it leaves
         assert code == -9, f"{when} {step} {number} was not reached:\n{child.output}"
     bank.let_the_lease_run_out()
 

@@ -36,7 +36,11 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def read(name: str, description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse, and see that what was chosen can be reached."""
-    made = parser(name, description)
+    return checked(parser(name, description), arguments)
+
+
+def checked(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The same with a parser that knows options of its own."""
     options = made.parse_args(arguments)
     if options.engine == "postgresql" and not (options.servers or options.postgres_url):
         made.error("--engine postgresql needs --servers, --postgres-url or $BENCH_POSTGRES_URL")

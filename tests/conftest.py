@@ -50,11 +50,11 @@ S = TypeVar("S", bound=Server)
 
 
 @contextmanager
-def _running(make: Callable[[], S], *, required_in_ci: bool = True) -> Iterator[S]:
+def _running(make: Callable[[], S]) -> Iterator[S]:
     try:
         server = make()
     except ServerUnavailable as reason:
-        if IN_CI and required_in_ci:
+        if IN_CI:
             pytest.fail(str(reason), pytrace=False)
         pytest.skip(str(reason))
     try:
@@ -81,7 +81,7 @@ def kafka_server() -> Iterator[KafkaServer]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDBServer]:
     """The running server. A test that kills it starts it again before it ends."""
-    with _running(MariaDBServer, required_in_ci=False) as server:
+    with _running(MariaDBServer) as server:
         yield server
 
 

@@ -73,8 +73,11 @@ class Inbox(Protocol):
     def seen(self, table: str, *, after: str = "", up_to: str | None = None, limit: int) -> list[Seen]:
         """Rows of a table as last seen, by key, above `after` and up to a key."""
 
+    def find(self, table: str, keys: Iterable[str]) -> list[Seen]:
+        """Rows of a table as last seen, by their whole keys."""
+
     def under(self, table: str, prefixes: Iterable[str]) -> list[Seen]:
-        """Rows of a table as last seen, whose key begins with one of these texts. A whole key finds its row."""
+        """Rows of a table as last seen, whose key begins with one of these texts, none of which begins another."""
 
     def forget(self) -> None:
         """Delete all of this source: changes, positions and rows seen. For the removal of capture."""

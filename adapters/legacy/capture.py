@@ -6,23 +6,37 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, MetaData, Row, bindparam, inspect, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    MetaData,
+    bindparam,
+    inspect,
+    select,
+    text,
+)
 
 from adapters.engines import reading, writing
-from adapters.legacy.images import Captured, Chosen, Shape, change_of, snapshot_of
+from adapters.legacy.images import Captured, ChangeRow, Chosen, Shape, changes_of, snapshot_of
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
 
-_MARKED_AT_ONCE = 1000
+_MARKED_AT_ONCE = 10_000
+_COUNTED_UP_TO = 100_000
+"""Above so many, the engine's guess is good enough to tell the time left, and counting is a read of the whole table."""
+_ROWS_BESIDE = 10
+"""So many rows of another table a chunk may have for each row of the aggregate's first one."""
 _chosen = msgspec.json.Decoder(Chosen).decode
 _shape = msgspec.json.Decoder(Shape).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
-ChangeRow = Row[tuple[object, ...]]
 
 
 class TriggerCapture(ABC):
@@ -95,7 +109,7 @@ class TriggerCapture(ABC):
 
     def _registry(self, connection: Connection) -> dict[str, Captured]:
         """What was installed, by table; nothing when capture is not installed at all."""
-        if not inspect(connection).has_table(self._captured.name, schema=self._captured.schema):
+        if not self._there(connection):
             return {}
         rows = connection.execute(select(self._captured).order_by(self._captured.c.table_name))
         return {
@@ -113,6 +127,9 @@ class TriggerCapture(ABC):
             )
             for row in rows
         }
+
+    def _there(self, connection: Connection) -> bool:
+        return inspect(connection).has_table(self._captured.name, schema=self._captured.schema)
 
     def _needed(self, connection: Connection, tables: Sequence[str]) -> list[Captured]:
         registry = self._registry(connection)
@@ -141,12 +158,12 @@ class TriggerCapture(ABC):
                     break
                 limit *= 2  # one transaction did more than `limit` to one subject
                 rows = self._head(connection, where, parameters, limit)
-        return [change_of(self._name, row, registry) for row in rows]
+        return changes_of(self._name, rows, registry)
 
     def _established(
         self, connection: Connection, cursors: Sequence[Cursor]
     ) -> tuple[str, dict[str, object]]:
-        conditions, parameters = ["c.marked_at IS NULL"], dict[str, object]()
+        conditions, parameters = ["1 = 1"], dict[str, object]()
         for at, cursor in enumerate(one for one in cursors if not one.done):
             condition, more = beyond(self._order_of(connection, cursor.tables), at, cursor)
             conditions.append(condition)
@@ -155,40 +172,31 @@ class TriggerCapture(ABC):
 
     def _head(
         self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> list[ChangeRow]:
+    ) -> Sequence[ChangeRow]:
         change = self._change.alias("c")
-        found = select(change).where(text(where)).order_by(change.c.number).limit(limit)
-        return list(connection.execute(found, parameters))
+        found = select(*offered(change)).where(text(where)).order_by(change.c.number).limit(limit)
+        return connection.execute(found, parameters).all()
 
     def _whole(
         self,
         _connection: Connection,
         _where: str,
         _parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit has no row beyond them. Without transaction ids each row is a unit."""
         return rows
 
     def mark(self, numbers: Iterable[int]) -> None:
-        """Never offer these changes again. Idempotent."""
-        change, held = self._change, sorted(numbers)
-        statement = update(change).where(
-            change.c.number.in_(bindparam("numbers", expanding=True)), change.c.marked_at.is_(None)
-        )
+        """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
+        held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
             with self._judged(), writing(self._engine) as connection:
-                some = held[at : at + _MARKED_AT_ONCE]
-                now = self._clock(connection)
-                connection.execute(statement.values(marked_at=now), {"numbers": some})
+                self._delete(connection, held[at : at + _MARKED_AT_ONCE])
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:
-        """Delete marked changes that are older; returns how many went."""
-        change = self._change
-        old = select(change.c.number).where(change.c.marked_at < older_than)
-        gone = change.delete().where(change.c.number.in_(old.order_by(change.c.number).limit(limit)))
-        with self._judged(), writing(self._engine) as connection:
-            return connection.execute(gone).rowcount
+    def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
+        gone = self._change.delete().where(self._change.c.number.in_(bindparam("numbers", expanding=True)))
+        connection.execute(gone, {"numbers": numbers})
 
     def close(self) -> None:
         """Give back what only capture holds: on these engines nothing, the connections are the source's."""
@@ -203,8 +211,15 @@ class TriggerCapture(ABC):
         with self._judged(), reading(self._engine) as connection:
             self._limit(connection)
             order = self._order_of(connection, [one.table for one in tables])
-            left = order.left(low=cursor.after is not None)
-            return int(connection.scalar(text(left), {"low": cursor.after}) or 0)
+            left, given = order.left(low=cursor.after is not None), _bound(low=cursor.after)
+            guess = self._guess(connection, left, given)
+            if guess > _COUNTED_UP_TO:
+                return guess
+            return int(connection.scalar(text(f"SELECT count(*) FROM ({left}) AS found"), given) or 0)
+
+    def _guess(self, _connection: Connection, _sql: str, _given: Mapping[str, object]) -> int:
+        """How many rows the engine believes that a SELECT gives; 0 where it has no opinion."""
+        return 0
 
     def chunk(self, tables: Sequence[CapturedTable], cursor: Cursor, size: int) -> Chunk:
         """Read the rows of the next subjects, and the numbers of the changes they contain, in one snapshot."""
@@ -214,9 +229,7 @@ class TriggerCapture(ABC):
             order = self._order_of(connection, cursor.tables)
             instant = self._clock(connection)
             low = cursor.after
-            first = text(order.first(low=low is not None))
-            subjects = list(connection.scalars(first, _bound(low=low, size=size)))
-            high = subjects[-1] if len(subjects) == size else None
+            high = _end(connection, order, group, low, size)
             changes = [
                 change
                 for table in group
@@ -269,9 +282,7 @@ class TriggerCapture(ABC):
     ) -> list[int]:
         change = self._change.alias("c")
         where = order.changes(low=low is not None, high=high is not None)
-        found = select(change.c.number).where(
-            change.c.marked_at.is_(None), change.c.table_name.in_(list(tables)), text(where)
-        )
+        found = select(change.c.number).where(change.c.table_name.in_(list(tables)), text(where))
         return list(connection.scalars(found.order_by(change.c.number), _bound(low=low, high=high)))
 
     def _order_of(self, connection: Connection, tables: Sequence[str]) -> SubjectOrder:
@@ -279,6 +290,29 @@ class TriggerCapture(ABC):
         if key not in self._orders:
             self._orders[key] = self._order(connection, self._needed(connection, tables))
         return self._orders[key]
+
+
+def _end(
+    connection: Connection, order: SubjectOrder, tables: Sequence[Captured], low: str | None, size: int
+) -> str | None:
+    """The subject with which a chunk ends; None when it is the last one.
+
+    No table may give very much more than was asked for, or subjects with many rows, and rows without a main row, would
+    fill the memory: each table draws the end nearer if need be, but behind a whole subject.
+    """
+    high: str | None = None
+    for at, table in enumerate(tables):
+        edge = text(order.edge(table, low=low is not None, high=high is not None))
+        skip = size - 1 if at == 0 else size * _ROWS_BESIDE - 1
+        found: str | None = connection.scalar(edge, _bound(low=low, high=high, skip=skip))
+        high = high if found is None else found
+    return high
+
+
+def offered(change: FromClause) -> list[ColumnElement[Any]]:
+    """What is read of a change, in the order of `ChangeRow`."""
+    names = ("number", "transaction", "table_name", "op", "subject", "before", "after", "captured_at")
+    return [change.c[name] for name in names]
 
 
 def _bound(**values: object) -> dict[str, object]:

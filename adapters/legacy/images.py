@@ -6,10 +6,10 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from sqlalchemy import Row
 
 from toolkit.core.changes import Change, Op
 from toolkit.ports import CapturedTable
@@ -17,6 +17,9 @@ from toolkit.ports import CapturedTable
 # One JSON form for both means one type per column, and a number with a fraction stays exact.
 _decode = msgspec.json.Decoder(dict[str, object], float_hook=Decimal).decode
 _LONGEST_KEY = 120
+
+ChangeRow = Sequence[Any]
+"""number, transaction, table, op, subject, before, after, captured_at"""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,50 +85,77 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
         return self.table == table.table.upper() and same_subject and self.outbox == table.outbox
 
 
+class _Upper(dict[str, str]):
+    """Names in upper case, each made once: a row has as many as columns, and a table only so many."""
+
+    def __missing__(self, name: str) -> str:
+        upper = self[name] = name.upper()
+        return upper
+
+
+_UPPER = _Upper()
+
+
 def row_of(image: str | None) -> dict[str, object] | None:
     """Decode a row image: column names in upper case, numbers exact."""
     if image is None:
         return None
-    return {name.upper(): value for name, value in _decode(image).items()}
+    return {_UPPER[name]: value for name, value in _decode(image).items()}
 
 
-def change_of(source: str, row: Row[tuple[object, ...]], captured: Mapping[str, Captured]) -> Change:
-    """A captured change as the toolkit knows it."""
-    table = captured.get(row.table_name)
-    return Change(
-        source=source,
-        table=row.table_name,
-        op=Op(row.op),
-        subject=row.subject,
-        position=f"change:{row.number}",
-        captured_at=row.captured_at,
-        before=row_of(row.before),
-        after=row_of(row.after),
-        transaction=row.transaction,
-        number=row.number,
-        key=table.key_columns if table else (),
-    )
+_OPS = {op.value: op for op in Op}
+
+
+def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Captured]) -> list[Change]:
+    """Captured changes as the toolkit knows them."""
+    keys = {name: table.key_columns for name, table in captured.items()}
+    return [
+        Change(
+            source=source,
+            table=table,
+            op=_OPS[op],
+            subject=subject,
+            position=f"change:{number}",
+            captured_at=captured_at,
+            before=None if before is None else row_of(before),
+            after=None if after is None else row_of(after),
+            transaction=transaction,
+            number=number,
+            key=keys.get(table, ()),
+        )
+        for number, transaction, table, op, subject, before, after, captured_at in rows
+    ]
 
 
 def snapshot_of(source: str, table: Captured, subject: str, image: str, instant: dt.datetime) -> Change:
     """A row found by backfill. Its position is the row's key: found again, it gives the same events."""
-    after = row_of(image) or {}
+    after, key = row_of(image) or {}, table.key_columns
     return Change(
         source=source,
         table=table.table,
         op=Op.SNAPSHOT,
         subject=subject,
-        position=_position(table, [after[name] for name in table.key_columns]),
+        position=_position(table, [after[name] for name in key], subject),
         captured_at=instant,
         after=after,
-        key=table.key_columns,
+        key=key,
     )
 
 
-def _position(table: Captured, values: Sequence[object]) -> str:
-    """Installed anew, capture begins a new history: what it finds then are new facts, so the instant is part of it."""
+def _position(table: Captured, values: Sequence[object], subject: str) -> str:
+    """Installed anew, capture begins a new history: what it finds then are new facts, so the instant is part of it.
+
+    So is the subject: a row that moves to one whose turn has not come is found again there, and says something new.
+    """
     assert table.installed_at is not None
-    key = "/".join(quote(str(value), safe=" ") for value in values)
+    key = "/".join(map(_spelt, values))
+    if table.subject not in table.keys:
+        key += f"@{_spelt(subject)}"
     if len(key) > _LONGEST_KEY:
         key = hashlib.sha256(key.encode()).hexdigest()
     return f"snapshot:{table.installed_at:%Y%m%dT%H%M%S%f}:{table.table}:{key}"
+
+
+def _spelt(value: object) -> str:
+    text = str(value)
+    return text if text.isascii() and text.isalnum() else quote(text, safe=" ")

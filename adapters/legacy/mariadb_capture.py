@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import msgspec
-from sqlalchemy import Connection, delete, func, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading, writing
 from adapters.legacy import mariadb_triggers as triggers
-from adapters.legacy.capture import ChangeRow, TriggerCapture, key_order
+from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb_holes import holes_of, holes_of_server
 from adapters.legacy.mariadb_subjects import mariadb_order
 from adapters.legacy.mariadb_tables import (
@@ -39,22 +39,30 @@ GUARANTEES = {
     "marked, so that a late commit with a low number is found",
     "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's main row "
     "first; two that wrote different rows of a subject at the same time come in the order in which they became visible",
-    "deletes": "captured, REPLACE as deletion and insert; not captured is what fires no trigger: TRUNCATE (a hole shows it "
-    "afterwards, with the privilege PROCESS surely) and what a foreign key's ON DELETE or ON UPDATE does to the rows of "
-    "a child (a hole names the constraint)",
-    "intermediate states": "all captured, one change for each row that a statement touches; LOAD DATA and INSERT ... "
-    "SELECT too; not what a replica applies by rows: capture belongs on the primary",
+    "deletes": "captured, REPLACE as deletion and insert; TRUNCATE and foreign keys' cascades are not (see below)",
+    "intermediate states": "all captured, one change for each row that a statement touches, LOAD DATA and INSERT ... "
+    "SELECT too; with `columns` or `ignore`, an update that changes no captured column gives none",
+    "keys": "an update that changes the key is one change that shows both; one that changes the subject is a deletion for "
+    "the old subject and an insertion for the new one; subjects are told apart byte by byte, whatever the collation",
     "stalls": "nothing stalls capture: a transaction that stays open (XA PREPARE, too) delays only its own changes; one "
     "that reads an old snapshot for long holds back InnoDB's purge and makes every look of the relay slower",
-    "schema changes": "a column that is added later is not captured before capture is installed anew (a hole says so, the "
-    "plan has the change); a dropped or renamed one is missing in the changes since, and the application writes on",
+    "schema changes": "compared with what was installed, column by column: a column that is added, dropped, renamed or "
+    "retyped, and another key, is a hole until capture is installed again; an added column is not captured before that, a "
+    "dropped or renamed one is missing in the changes since; no write of the application fails by it",
+    "not captured": "what fires no trigger: TRUNCATE (a hole shows it afterwards, with the privilege PROCESS surely, else "
+    "by the last row that changed); what a foreign key's ON DELETE or ON UPDATE does to the rows of a child (a hole names "
+    "it); what is done to a whole partition; what a replica applies by rows (a hole says that it is one: capture belongs on "
+    "the primary); views and tables without transactions are refused",
     "outbox": "inserts only; rows that backfill finds come in the order of an AUTO_INCREMENT column, else of their key",
     "cost": "each row written to a captured table writes one more, in the same transaction; under binlog_format = "
     "STATEMENT the application's statements get the warning 1592",
-    "rights": "the application's accounts need none: triggers act for who installed them, so that account must stay; he "
-    "needs CREATE, DROP, INDEX, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the database (on MySQL, and where "
-    "log_bin_trust_function_creators is off, SUPER); who translates needs SELECT, UPDATE and DELETE on strangler_change, "
-    "SELECT on the other tables; PROCESS lets holes tell a TRUNCATE",
+    "values": "as every client gets them: text without a CHAR's padding, FLOAT to six digits, a zero date as its text, a "
+    "TIMESTAMP in UTC, bytes and geometry as hex, BIT and BOOLEAN as whole numbers, JSON as text; a value beyond "
+    "max_allowed_packet is left out of the change, and who reads it is parked",
+    "rights": "the application's accounts need none: triggers act for the account that installed them, which must stay (a "
+    "write fails without it); it needs CREATE, DROP, INDEX, ALTER, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the "
+    "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT and "
+    "DELETE on strangler_change, SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
 }
 _KNOWN = (
     "known: all changes of one transaction to one subject are offered together; one that is not written to the binary log "
@@ -186,74 +194,57 @@ class MariadbCapture(TriggerCapture):
         once they are there. So no transaction that stays open stalls the horizon, and no privilege is needed to see it.
         """
         with self._judged(), reading(self._engine) as connection:
-            instant = clock(
-                connection
-            )  # looks at no table, so that the snapshot begins with the next statement
+            instant = clock(connection)
+            # The clock looks at no table: the snapshot begins with this statement, after it.
             last = connection.scalar(select(func.max(self._change.c.number)))
         return Horizon(instant=instant, token=str(last or 0))
 
     def behind(self, horizon: Horizon) -> int:
         """How many unmarked changes have a number up to the horizon's?"""
         change = self._change
-        waiting = select(func.count()).where(
-            change.c.marked_at.is_(None), change.c.number <= int(horizon.token)
-        )
+        waiting = select(func.count()).where(change.c.number <= int(horizon.token))
         with self._judged(), reading(self._engine) as connection:
             return connection.scalar(waiting) or 0
 
     def mark(self, numbers: Iterable[int]) -> None:
-        """Never offer these changes again. Idempotent."""
+        """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
         held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
             some = ", ".join(str(int(number)) for number in held[at : at + _MARKED_AT_ONCE])
             with self._judged(), writing(self._engine) as connection:
                 # By the primary key: what is searched by another index locks rows that are not asked for.
-                connection.exec_driver_sql(
-                    "UPDATE strangler_change FORCE INDEX (PRIMARY) SET marked_at = utc_timestamp(6)"
-                    f" WHERE number IN ({some}) AND marked_at IS NULL"
-                )
-
-    def prune(self, older_than: dt.datetime, limit: int) -> int:
-        """Delete marked changes that are older; returns how many went."""
-        change = self._change
-        gone = delete(change).where(change.c.marked_at < older_than)
-        with self._judged(), writing(self._engine) as connection:
-            return connection.execute(gone.with_dialect_options(mysql_limit=limit)).rowcount
+                connection.exec_driver_sql(f"DELETE FROM strangler_change WHERE number IN ({some})")
 
     # --- what the shared part asks for
-
-    def _head(
-        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> list[ChangeRow]:
-        change = self._change.alias("c")
-        # Else the primary key is scanned through all that is marked and not pruned yet.
-        hinted = select(change).with_hint(change, "FORCE INDEX (ix_strangler_change_pending)")
-        found = hinted.where(text(where)).order_by(change.c.number).limit(limit)
-        return list(connection.execute(found, parameters))
 
     def _whole(
         self,
         connection: Connection,
         where: str,
         parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
 
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. A change without a transaction is a unit.
         """
-        known = {row.transaction for row in rows if row.transaction is not None}
+        known = {row[1] for row in rows if row[1] is not None}
         if not known:
             return rows
         change = self._change.alias("c")
         beyond = (
             select(change.c.transaction, change.c.subject)
             .distinct()
-            .where(text(where), change.c.number > rows[-1].number, change.c.transaction.in_(known))
+            .where(text(where), change.c.number > rows[-1][0], change.c.transaction.in_(known))
         )
         cut = {tuple(row) for row in connection.execute(beyond, parameters)}
-        return [row for row in rows if (row.transaction, row.subject) not in cut]
+        return [row for row in rows if (row[1], row[4]) not in cut]
+
+    def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
+        return sum(
+            int(row["rows"] or 0) for row in connection.execute(text(f"EXPLAIN {sql}"), given).mappings()
+        )
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return mariadb_order([_now(connection, table) for table in tables])

@@ -26,18 +26,19 @@ class _Numbers:
     def __init__(self, first: Captured, scale: int) -> None:
         self._first, self._type = first, f"DECIMAL(65,{scale})"
 
-    def first(self, *, low: bool) -> str:
-        column = _column(self._first)
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        column = _column(table)
         above = f"{column} > {self._cast(':low')}" if low else ""
-        where = condition(f"{column} IS NOT NULL", above)
+        upto = f"{column} <= {self._cast(':high')}" if high else ""
+        where = condition(f"{column} IS NOT NULL", above, upto)
         return (
-            f"SELECT convert({column} USING utf8mb4) FROM {self._first.relation} t"
-            f" WHERE {where} ORDER BY {column} LIMIT :size"
+            f"SELECT convert({column} USING utf8mb4) FROM {table.relation} t"
+            f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
         )
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(_column(table), low, high)
@@ -77,20 +78,21 @@ class _Texts:
             charset, collation = _EXACT
         self._charset, self._collation = charset, collation
 
-    def first(self, *, low: bool) -> str:
-        value = self._value(self._first)
-        near = self.near(self._first, low=low, high=False)
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        value = self._value(table)
+        near = self.near(table, low=low, high=high)
         above = f"{value} > {self._as_ours(':low')}" if low else ""
-        where = condition(f"{value} <> ''", near, above)
-        by = _column(self._first) if self._searched(self._first) else value
+        upto = f"{value} <= {self._as_ours(':high')}" if high else ""
+        where = condition(f"{value} <> ''", near, above, upto)
+        by = _column(table) if self._searched(table) else value
         return (
-            f"SELECT rtrim({self._text(self._first)}) FROM {self._first.relation} t"
-            f" WHERE {where} ORDER BY {by} LIMIT :size"
+            f"SELECT rtrim({self._text(table)}) FROM {table.relation} t"
+            f" WHERE {where} ORDER BY {by} LIMIT 1 OFFSET :skip"
         )
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(self._value(table), low, high)

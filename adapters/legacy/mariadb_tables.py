@@ -67,7 +67,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
     captured = spelt(
         wanted, where, f"{quoted(schema)}.{quoted(found[0])}", _shape(connection, schema, found[0], columns)
     )
-    if set(captured.keys) != set(captured.shape.key) and not set(captured.shape.key) < set(captured.keys):
+    if not captured.enforced:
         _look_at_key(connection, where, captured)
     return Table(captured=captured, columns=tuple(one for one in columns if one.name in captured.columns))
 
@@ -79,7 +79,16 @@ def shape_of(connection: Connection, captured: Captured) -> Shape:
 
 
 def _shape(connection: Connection, schema: str, name: str, columns: tuple[Column, ...]) -> Shape:
-    return Shape(columns={one.name: one.type for one in columns}, key=_keys(connection, schema, name))
+    sql = (
+        "SELECT PARTITION_NAME FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :name"
+        " AND PARTITION_NAME IS NOT NULL ORDER BY PARTITION_ORDINAL_POSITION"
+    )
+    partitions = connection.scalars(text(sql), {"schema": schema, "name": name}).all()
+    return Shape(
+        columns={one.name: one.type for one in columns},
+        key=_keys(connection, schema, name),
+        partitions=tuple(dict.fromkeys(partitions)),
+    )
 
 
 def _look_at_key(connection: Connection, where: str, table: Captured) -> None:

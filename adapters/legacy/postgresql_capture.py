@@ -5,18 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
 from adapters.legacy import postgresql_triggers as triggers
-from adapters.legacy.capture import ChangeRow, TriggerCapture
+from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.postgresql_holes import holes_of
-from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, type_of
+from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, statement, type_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
@@ -43,9 +44,9 @@ GUARANTEES = {
     "with nothing but a deferrable key are refused",
     "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
     "cost": "each row written to a captured table writes one more, in the same transaction; with `statement`, "
-    "statements that write many rows pay about half, those that write one row pay more",
-    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT, "
-    "UPDATE and DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
+    "statements that write many rows pay less, those that write one row mostly more",
+    "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT and "
+    "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
     "installs must own the captured tables",
 }
 SAME_TEXT = (
@@ -54,6 +55,9 @@ SAME_TEXT = (
     # A row that a policy hides would be missing from a backfill: an error is better.
     " set_config('row_security', 'off', true)"
 )
+_ROW = (  # as the triggers write it
+    r"regexp_replace(row_to_json(t)::text, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\u0001', 'g')::json"
+)
 _CANCELLED = frozenset(
     {"57014", "55P03", "25P03"}
 )  # the statement's, the lock's, the idle transaction's time was up
@@ -61,6 +65,10 @@ _CANCELLED = frozenset(
 
 class PostgresCapture(TriggerCapture):
     """Implements `toolkit.ports.Capture`."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        super().__init__(name, engine)
+        self._ends: dict[tuple[object, ...], dict[str, int]] = {}
 
     def plan(self, tables: Sequence[CapturedTable]) -> Plan:
         """What is missing to capture these tables, and what takes them away again."""
@@ -102,49 +110,77 @@ class PostgresCapture(TriggerCapture):
 
     # --- what the shared part asks for
 
+    def _there(self, connection: Connection) -> bool:
+        return bool(connection.scalar(text("SELECT to_regclass('strangler.strangler_captured') IS NOT NULL")))
+
+    def _head(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
+    ) -> Sequence[ChangeRow]:
+        """As text: types that look at every value take longer than the database."""
+        asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
+        return connection.execute(asked, {**parameters, "limit": limit}).all()
+
     def _whole(
         self,
         connection: Connection,
         where: str,
         parameters: Mapping[str, object],
-        rows: list[ChangeRow],
-    ) -> list[ChangeRow]:
+        rows: Sequence[ChangeRow],
+    ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit (one transaction, one subject) has no row beyond them.
 
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. Extending the batch instead might overtake a unit between.
         """
-        change = self._change.alias("c")
-        beyond = (
-            select(change.c.transaction, change.c.subject)
-            .distinct()
-            .where(
-                text(where),
-                change.c.number > rows[-1].number,
-                change.c.transaction.in_({row.transaction for row in rows}),
-            )
-        )
-        cut = {tuple(row) for row in connection.execute(beyond, parameters)}
-        return [row for row in rows if (row.transaction, row.subject) not in cut]
+        asked = {"transactions": list({row[1] for row in rows}), "last": rows[-1][0]}
+        open_ones = list(connection.scalars(query("beyond"), asked))
+        known, self._ends = self._ends, {}
+        for transaction in open_ones:
+            key = (transaction, where, *parameters.items())
+            if key not in known:
+                known[key] = self._ends_of(connection, where, parameters, transaction)
+            self._ends[key] = known[key]
+        last = rows[-1][0]
+        cut = {
+            (key[0], subject)
+            for key, ends in self._ends.items()
+            for subject, end in ends.items()
+            if end > last
+        }
+        return [row for row in rows if (row[1], row[4]) not in cut]
+
+    def _ends_of(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], transaction: str
+    ) -> dict[str, int]:
+        """Where what a transaction did to a subject ends, if it did several things to it.
+
+        What is committed stays as it is: asked once, however many batches the transaction takes.
+        """
+        asked = text(statement("ends").replace("/* established */", f"AND {where}"))
+        found = connection.execute(asked, {**parameters, "transaction": transaction})
+        return {row[0]: row[1] for row in found.all()}
+
+    def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
+        connection.execute(query("delete"), {"numbers": list(numbers)})
+
+    def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
+        plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)
+        return int(plan[0]["Plan"]["Plan Rows"])
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
         return postgres_order(tables, [type_of(connection, table) for table in tables])
 
     def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
-        subject = table.subject.replace("'", "''").replace(":", "\\:")
-        image = "row_to_json(t)::text"
+        subject = _escaped(literal(table.subject))
+        image = _ROW
         if table.chosen.columns or table.chosen.ignore:
             names = ", ".join(literal(name) for name in table.chosen.columns or table.chosen.ignore)
             test = "IN" if table.chosen.columns else "NOT IN"
             image = (
-                (
-                    "(SELECT json_object_agg(e.key, e.value)::text FROM json_each(row_to_json(t)) e"
-                    f" WHERE e.key {test} ({names}))"
-                )
-                .replace(":", "\\:")
-                .replace("\\:\\:", "::")
+                f"(SELECT json_object_agg(e.key, e.value) FROM json_each({_ROW}) e"
+                f" WHERE e.key {test} ({_escaped(names)}))"
             )
-        return image, f"coalesce(rtrim(row_to_json(t) ->> '{subject}'), '')"
+        return f"{image}::text", f"coalesce(rtrim({_ROW} ->> {subject}), '')"
 
     def _arrival(self, _connection: Connection, _table: Captured) -> str:
         return "t.ctid"
@@ -157,6 +193,11 @@ class PostgresCapture(TriggerCapture):
 
     def _judged(self) -> AbstractContextManager[None]:
         return judged(self._name, CAPTURE_TIMEOUT, cancelled)
+
+
+def _escaped(sql: str) -> str:
+    """`text` takes a colon for a parameter."""
+    return sql.replace(":", "\\:")
 
 
 def clock(connection: Connection) -> dt.datetime:

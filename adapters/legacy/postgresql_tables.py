@@ -162,18 +162,19 @@ class _Values:
     def __init__(self, first: Captured, type_: str) -> None:
         self._first, self._type = first, type_
 
-    def first(self, *, low: bool) -> str:
-        column = _column(self._first)
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        column = _column(table)
         above = f"{column} > {self._cast(':low')}" if low else ""
-        where = condition(f"{column} IS NOT NULL", above)
+        upto = f"{column} <= {self._cast(':high')}" if high else ""
+        where = condition(f"{column} IS NOT NULL", above, upto)
         return (
-            f"SELECT rtrim(to_jsonb({column}) #>> '{{}}') FROM {self._first.relation} t"
-            f" WHERE {where} ORDER BY {column} LIMIT :size"
+            f"SELECT rtrim(to_jsonb({column}) #>> '{{}}') FROM {table.relation} t"
+            f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
         )
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(_column(table), low, high)
@@ -208,20 +209,20 @@ class _Texts:
     def __init__(self, first: Captured, types: dict[str, SubjectType], collation: str) -> None:
         self._first, self._types, self._collation = first, types, collation
 
-    def first(self, *, low: bool) -> str:
-        column = _column(self._first)
-        subject = self._subject(self._first)
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        column, subject = _column(table), self._subject(table)
         where = condition(
             f"{subject} <> ''",
-            self.near(self._first, low=low, high=False),
+            self.near(table, low=low, high=high),
             f"{subject} > :low" if low else "",
+            f"{subject} <= :high" if high else "",
         )
-        by = f"{column} COLLATE {self._collation}" if self._is_text(self._first) else subject
-        return f"SELECT {subject} FROM {self._first.relation} t WHERE {where} ORDER BY {by} LIMIT :size"
+        by = f"{column} COLLATE {self._collation}" if self._is_text(table) else subject
+        return f"SELECT {subject} FROM {table.relation} t WHERE {where} ORDER BY {by} LIMIT 1 OFFSET :skip"
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(self._subject(table), low, high)

@@ -32,17 +32,21 @@ class _Numbers:
     def __init__(self, first: Captured) -> None:
         self._first = first
 
-    def first(self, *, low: bool) -> str:
-        column = _column(self._first)
-        where = condition(_is_number(column), f"{column} > CAST(:low AS NUMERIC)" if low else "")
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        column = _column(table)
+        where = condition(
+            _is_number(column),
+            f"{column} > CAST(:low AS NUMERIC)" if low else "",
+            f"{column} <= CAST(:high AS NUMERIC)" if high else "",
+        )
         return (
-            f"SELECT CAST({column} AS TEXT) FROM {self._first.relation} t"
-            f" WHERE {where} ORDER BY {column} LIMIT :size"
+            f"SELECT CAST({column} AS TEXT) FROM {table.relation} t"
+            f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
         )
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         column = _column(table)
@@ -74,20 +78,21 @@ class _Texts:
     def __init__(self, first: Captured, affinities: Mapping[str, Affinity]) -> None:
         self._first, self._affinities = first, affinities
 
-    def first(self, *, low: bool) -> str:
-        column, affinity = _column(self._first), self._affinities[self._first.table]
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        column, affinity = _column(table), self._affinities[table.table]
         subject = f"rtrim({column})"
         where = condition(
             f"{subject} <> ''",
-            self.near(self._first, low=low, high=False),
+            self.near(table, low=low, high=high),
             f"{subject} > :low" if low else "",
+            f"{subject} <= :high" if high else "",
         )
         by = f"{column} COLLATE {affinity.collation}" if self._indexed(affinity) else subject
-        return f"SELECT {subject} FROM {self._first.relation} t WHERE {where} ORDER BY {by} LIMIT :size"
+        return f"SELECT {subject} FROM {table.relation} t WHERE {where} ORDER BY {by} LIMIT 1 OFFSET :skip"
 
     def left(self, *, low: bool) -> str:
         where = self.rows(self._first, low=low, high=False)
-        return f"SELECT count(*) FROM {self._first.relation} t WHERE {where}"
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return _text_range(f"rtrim({_column(table)})", low, high)

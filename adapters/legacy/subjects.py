@@ -16,11 +16,11 @@ class SubjectOrder(Protocol):
     numbers) belongs to the last range, which has no upper bound.
     """
 
-    def first(self, *, low: bool) -> str:
-        """SELECT that gives the subjects (as text) of the next :size rows of the first table that have a comparable one."""
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        """SELECT that passes by :skip rows of the range that have a comparable subject, and gives the next one's (as text)."""
 
     def left(self, *, low: bool) -> str:
-        """SELECT that counts the rows of the first table that are still to be read."""
+        """SELECT that gives a row for each one of the first table that is still to be read: to be counted, or guessed."""
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         """Condition on the rows (alias `t`) of a table that are in the range."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -19,7 +20,7 @@ from adapters.log.kafka_doctor import KafkaDoctor
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
-from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.core.records import Coordinates, Delivery, Record, Run, Watermark, runs
 from toolkit.diagnosis import Check, Patient
 from toolkit.settings import LogSection
 
@@ -28,17 +29,26 @@ _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 ANSWER = dt.timedelta(seconds=30)
 """How long a request may take, and how long a record may wait for its acknowledgement."""
+_AROUND = 512
+"""Bytes that Kafka writes around a record that stands alone in its batch; far less in truth."""
+_USUAL = 1_000_000
+"""What the driver sends at most unless it is told otherwise; a little less than Kafka's own limit."""
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
 
-_Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
+_Message = tuple[int, bytes | None, Any, bytes]
 """partition, key, headers, value"""
 
 
 def open(section: LogSection, _state_url: str) -> KafkaLog:  # noqa: A001 - what every adapter's factory is called
     """The log of `kafka://host:port[,host:port]`."""
     bootstrap = section.url.removeprefix("kafka://").rstrip("/")
-    return KafkaLog(bootstrap, section.settings, replication=section.replication)
+    return KafkaLog(
+        bootstrap,
+        section.settings,
+        replication=section.replication,
+        structured=section.content == "structured",
+    )
 
 
 class KafkaLog:
@@ -50,10 +60,11 @@ class KafkaLog:
         settings: Mapping[str, str] | None = None,
         *,
         replication: int = 1,
+        structured: bool = True,
         answer: dt.timedelta = ANSWER,
     ) -> None:
         self._settings = {**(settings or {}), "bootstrap.servers": bootstrap}
-        self._replication = replication
+        self._replication, self._structured = replication, structured
         self._answer = answer.total_seconds()
         self._cluster = Cluster(self._settings, self._answer, "[log.settings]")
 
@@ -75,7 +86,13 @@ class KafkaLog:
 
     def publisher(self, topic: str) -> KafkaPublisher:
         """A writer to one topic."""
-        return KafkaPublisher(self._settings, topic, self._answer)
+        return KafkaPublisher(
+            self._settings,
+            topic,
+            self._answer,
+            structured=self._structured,
+            limit=lambda: self._limit(topic),
+        )
 
     def consumer(self) -> KafkaConsumer:
         """A reader of any topics."""
@@ -93,6 +110,14 @@ class KafkaLog:
     def checks(self, patient: Patient) -> Sequence[Check]:
         """What can be asked of the brokers about the topics."""
         return KafkaDoctor(self._cluster.admin, self._settings, self._answer).checks(patient)
+
+    def largest(self, topic: str) -> int | None:
+        """What the topic's max.message.bytes leaves to a record; of the usual one, where we may not ask for it."""
+        return (self._limit(topic) or _USUAL) - _AROUND
+
+    def _limit(self, topic: str) -> int | None:
+        found = self._cluster.setting(topic, "max.message.bytes")
+        return None if found is None else int(found)
 
     def close(self) -> None:
         """The admin client has no connection to give back; it goes with this object."""
@@ -133,10 +158,38 @@ class KafkaLog:
         raise Infrastructure(f"topic {topic} was created, but has no leaders after {self._answer:.0f} s")
 
 
+class _Sent:
+    """What became of the messages of a call. An idempotent producer reports those of a partition in their order."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, list[int]] = defaultdict(list)
+        self.refused: dict[int, str] = {}
+        self._failed: set[int] = set()
+        self.closed = False
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """The driver's report of one message."""
+        partition = message.partition() or 0
+        if error is not None:
+            self._failed.add(partition)
+            if error.code() not in _PURGED:
+                self.refused.setdefault(partition, error.str())
+        elif partition not in self._failed and not self.closed:
+            self.offsets[partition].append(message.offset() or 0)
+
+
 class KafkaPublisher:
     """Implements `toolkit.ports.Publisher` with an idempotent producer that never leaves a gap."""
 
-    def __init__(self, settings: Mapping[str, str], topic: str, answer: float) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        topic: str,
+        answer: float,
+        *,
+        structured: bool = True,
+        limit: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._settings = {
             **settings,
             "acks": "all",
@@ -145,33 +198,32 @@ class KafkaPublisher:
             # (we give up on all at once), so a partition has no hole that would be filled out of order.
             "enable.gapless.guarantee": True,
             "message.timeout.ms": 0,
-            "linger.ms": 1,
+            "linger.ms": 5,
         }
-        self._topic = topic
-        self._answer = answer
+        self._topic, self._answer = topic, answer
+        self._message = _structured if structured else _binary
+        self._limit = limit
         self._producer: Producer | None = None
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
+    def publish(self, records: Sequence[Record]) -> list[Run]:
         """Publish in the given order. Raises Infrastructure when not one record was acknowledged."""
-        sent = self._send([_record_message(record) for record in records])
-        acknowledged: dict[str, Coordinates] = {}
-        broken: set[int] = set()
-        reason = ""
-        for record, outcome in zip(records, sent, strict=True):
-            if isinstance(outcome, int):
-                if record.partition not in broken:
-                    acknowledged[record.envelope.id] = Coordinates(
-                        topic=self._topic, partition=record.partition, offset=outcome
-                    )
-            elif record.partition not in broken:
-                broken.add(record.partition)
-                reason = (
-                    f"{self._topic}[{record.partition}] did not take event {record.envelope.id}: {outcome}"
-                )
-                _log.warning("%s", reason)
-        if records and not acknowledged:
-            raise Infrastructure(reason)
-        return acknowledged
+        first: dict[int, Record] = {}
+        for record in records:
+            first.setdefault(record.partition, record)
+        sent = self._send(map(self._message, records))
+        found = [
+            run
+            for partition, record in first.items()
+            for run in runs(partition, record.sequence, sent.offsets[partition])
+        ]
+        for partition, reason in sent.refused.items():
+            _log.warning(
+                "%s", _refusal(self._topic, partition, records, len(sent.offsets[partition]), reason)
+            )
+        if records and not found:
+            partition, reason = next(iter(sent.refused.items()))
+            raise Infrastructure(_refusal(self._topic, partition, records, 0, reason))
+        return found
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         """Write a watermark to every partition given. Raises Infrastructure when one was not acknowledged."""
@@ -179,9 +231,8 @@ class KafkaPublisher:
             (partition, None, *cloudevents.to_message(cloudevents.of_watermark(mark, partition)))
             for partition, mark in marks.items()
         ]
-        for (partition, *_), outcome in zip(messages, self._send(messages), strict=True):
-            if not isinstance(outcome, int):
-                raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {outcome}")
+        for partition, reason in self._send(messages).refused.items():
+            raise Infrastructure(f"{self._topic}[{partition}] did not take a watermark: {reason}")
 
     def close(self) -> None:
         """Throw away what was not sent: the archive knows that it was not acknowledged."""
@@ -190,54 +241,58 @@ class KafkaPublisher:
             self._producer.flush(self._answer)
             self._producer = None
 
-    def _send(self, messages: Sequence[_Message]) -> list[int | str]:
-        """Produce in order and wait. For each its offset, or why it was not acknowledged."""
-        producer = self._open()
-        outcomes: list[int | str] = ["no acknowledgement in time"] * len(messages)
-
-        def report(number: int) -> Any:
-            def delivered(error: KafkaError | None, message: Message) -> None:
-                if error and error.code() in _PURGED:
-                    return
-                outcomes[number] = error.str() if error else message.offset() or 0
-
-            return delivered
-
+    def _send(self, messages: Iterable[_Message]) -> _Sent:
+        """Produce in order and wait. Each partition ends at its first message that was not acknowledged."""
+        sent, given = _Sent(), dict[int, int]()
         deadline = time.monotonic() + self._answer
-        refused: dict[int, str] = {}
-        for number, message in enumerate(messages):
-            if message[0] not in refused and (why := self._produce(message, report(number), deadline)):
-                refused[message[0]] = why
-            if message[0] in refused:
-                outcomes[number] = refused[message[0]]
+        for message in messages:
+            partition = message[0]
+            given[partition] = given.get(partition, 0) + 1
+            if partition not in sent.refused and (why := self._produce(message, sent.delivered, deadline)):
+                sent.refused[partition] = why
+        producer = self._open()
         while len(producer) and time.monotonic() < deadline:
             producer.flush(SLICE)
-        if any(isinstance(outcome, str) for outcome in outcomes):
+        for partition, count in given.items():
+            if len(sent.offsets[partition]) < count:
+                sent.refused.setdefault(partition, "no acknowledgement in time")
+        if sent.refused:
             # A producer that failed may hold records back, or be dead for good: begin anew.
+            sent.closed = True
             self.close()
-        return outcomes
+        return sent
 
     def _produce(self, message: _Message, report: Any, deadline: float) -> str:
         """Hand one message to the driver. Returns why it cannot be, or nothing."""
         partition, key, headers, value = message
         producer = self._open()
-        while time.monotonic() < deadline:
+        while True:
             try:
                 producer.produce(
-                    self._topic, value, key, partition=partition, headers=list(headers), on_delivery=report
+                    self._topic, value, key, partition=partition, headers=headers, on_delivery=report
                 )
             except BufferError:
+                if time.monotonic() >= deadline:
+                    return "the producer's queue stays full"
                 producer.poll(SLICE)
             except KafkaException as error:
                 return str(error.args[0].str())
             else:
                 return ""
-        return "the producer's queue stays full"
+
+    def _sizes(self) -> dict[str, Any]:
+        """The topic's limit is the driver's, too: it makes batches that the broker takes, however small they have to be."""
+        try:
+            limit = self._limit()
+        except Infrastructure as error:
+            _log.debug("%s", error)  # what is published next will tell
+            return {}
+        return {} if limit is None else {"message.max.bytes": limit, "batch.size": min(limit, _USUAL)}
 
     def _open(self) -> Producer:
         if self._producer is None:
             with driver_errors("the settings in [log.settings] are refused"):
-                self._producer = Producer(quiet(self._settings))
+                self._producer = Producer(quiet(self._sizes() | self._settings))
         return self._producer
 
 
@@ -341,7 +396,17 @@ class KafkaConsumer:
             self._down = error.str()
 
 
-def _record_message(record: Record) -> _Message:
+def _refusal(topic: str, partition: int, records: Sequence[Record], taken: int, reason: str) -> str:
+    here = [record for record in records if record.partition == partition]
+    return f"{topic}[{partition}] did not take event {here[taken].envelope.id}: {reason}"
+
+
+def _structured(record: Record) -> _Message:
+    subject = record.envelope.subject.encode()
+    return record.partition, subject, cloudevents.STRUCTURED_HEADERS, cloudevents.record_json(record)
+
+
+def _binary(record: Record) -> _Message:
     headers, value = cloudevents.to_message(cloudevents.of_record(record))
     return record.partition, record.envelope.subject.encode(), headers, value
 

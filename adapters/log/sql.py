@@ -19,7 +19,7 @@ from adapters.log.topics import no_topic, other_partitions
 from migrations.schema.state import log_record, log_topic, log_watermark
 from toolkit.core import cloudevents
 from toolkit.core.errors import OffsetLost
-from toolkit.core.records import Coordinates, Delivery, Record, Watermark
+from toolkit.core.records import Coordinates, Delivery, Record, Run, Watermark, runs
 from toolkit.settings import LogSection
 
 POLL_INTERVAL = dt.timedelta(milliseconds=50)
@@ -66,6 +66,10 @@ class SqlLog:
             known = _known(topic, _partitions(connection, topic))
             return {partition: _bounds(connection, (topic, partition)) for partition in range(known)}
 
+    def largest(self, topic: str) -> int | None:  # noqa: ARG002 - the port's
+        """As many bytes as a record likes."""
+        return None
+
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
@@ -78,24 +82,28 @@ class SqlPublisher:
         self._engine = engine
         self._topic = topic
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
+    def publish(self, records: Sequence[Record]) -> list[Run]:
         """Publish in the given order."""
-        if not records:
-            return {}
-        coordinates: dict[str, Coordinates] = {}
+        first: dict[int, Record] = {}
+        for record in records:
+            first.setdefault(record.partition, record)
         rows: list[dict[str, object]] = []
         with writing(self._engine) as connection:
             # Offsets become visible in their order only because one writer at a time draws them.
             _lock(connection, self._topic)
-            numbers = {record.partition for record in records}
-            end = {number: _bounds(connection, (self._topic, number))[1] for number in numbers}
+            begin = {number: _bounds(connection, (self._topic, number))[1] for number in first}
+            end = dict(begin)
             for record in records:
                 at = Coordinates(topic=self._topic, partition=record.partition, offset=end[record.partition])
                 end[record.partition] += 1
-                coordinates[record.envelope.id] = at
                 rows.append(_row(at, record))
-            bulk_insert(connection, log_record, rows)
-        return coordinates
+            if rows:
+                bulk_insert(connection, log_record, rows)
+        return [
+            run
+            for number, record in first.items()
+            for run in runs(number, record.sequence, range(begin[number], end[number]))
+        ]
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         """Put a watermark in the place of the former one, in every partition given."""
@@ -246,7 +254,7 @@ def _row(at: Coordinates, record: Record) -> dict[str, object]:
         "topic": at.topic,
         "partition": at.partition,
         "offset": at.offset,
-        "content": cloudevents.to_json(cloudevents.of_record(record)),
+        "content": cloudevents.record_json(record),
     }
 
 

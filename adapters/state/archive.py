@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Select, func, select
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from adapters.engines import bulk_insert, reading, writing
+from adapters.engines import reading, writing
+from adapters.state import events
 from adapters.state.changes import decode_change, encode_change
 from adapters.state.leases import fence
-from adapters.state.queries import chunks, query, remove, replace
+from adapters.state.queries import remove, replace
 from adapters.state.unclassified import note
 from migrations.schema import state
 from toolkit.core.errors import Fault, ProjectError
-from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, partition_of
+from toolkit.core.records import Delivery, Draft, Record, Run, partition_of
 from toolkit.core.unclassified import Unclassified
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
-_event = state.event
+_encode_numbers = msgspec.msgpack.Encoder().encode
+_decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
 _encode_names = msgspec.json.Encoder().encode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -42,38 +43,39 @@ class SqlArchive:
         *,
         partitions: int,
         epoch: int,
-        absorbed: Sequence[int] = (),
+        doubtful: bool = True,
+        used: Sequence[int] = (),
         parked: Sequence[ParkedChange] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
         unclassified: Sequence[Unclassified] = (),
-    ) -> int:
-        """Store what one step gave, in one transaction. Returns how many events are new. Raises Fenced."""
+    ) -> list[Record]:
+        """Store what one step gave, in one transaction. Returns the events that are new. Raises Fenced."""
         with writing(self._engine) as connection:
             fence(connection, lease_name(source), epoch)
-            fresh = _unknown(connection, topic, drafts)
-            if fresh:
-                bulk_insert(connection, _event, _rows(connection, topic, fresh, partitions))
+            if doubtful:
+                _only_topic(connection, source, topic)
+                drafts = events.unknown(connection, topic, drafts)
+            records = _numbered(connection, topic, drafts, partitions)
+            events.insert(connection, topic, records)
             remove(
                 connection, state.parked_change, [(source, waiting.change.position) for waiting in unparked]
             )
             replace(connection, state.parked_change, [_parked_row(waiting) for waiting in parked])
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
             note(connection, unclassified)
-            replace(connection, state.absorbed, [{"source": source, "number": number} for number in absorbed])
-        return len(fresh)
+            connection.execute(delete(state.unmarked).where(state.unmarked.c.source == source))
+            if used:
+                row = {"source": source, "numbers": _encode_numbers(used)}
+                connection.execute(state.unmarked.insert(), row)
+        return records
 
     def unmarked(self, source: str) -> list[int]:
-        """Change numbers that were absorbed but perhaps not yet marked in the legacy source."""
-        table = state.absorbed
+        """Numbers of the changes that the last step used up; perhaps they are not marked in the legacy source yet."""
+        table = state.unmarked
         with reading(self._engine) as connection:
-            found = select(table.c.number).where(table.c.source == source).order_by(table.c.number)
-            return list(connection.scalars(found))
-
-    def forget_unmarked(self, source: str, numbers: Sequence[int]) -> None:
-        """These are marked now."""
-        with writing(self._engine) as connection:
-            remove(connection, state.absorbed, [(source, number) for number in numbers])
+            found = connection.scalar(select(table.c.numbers).where(table.c.source == source))
+            return [] if found is None else _decode_numbers(found)
 
     def cursors(self, source: str) -> list[Cursor]:
         """How far each backfill has come."""
@@ -116,52 +118,52 @@ class SqlArchive:
 
     def unpublished(self, topic: str, limit: int) -> list[Record]:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""
+        found: list[Record] = []
         with reading(self._engine) as connection:
-            waiting = list(connection.scalars(query("partitions_unpublished"), {"topic": topic}))
+            known = _sequences(connection, topic)
+            waiting = {number: one for number, one in known.items() if one.archived > one.published}
             share = -(-limit // len(waiting)) if waiting else 0
-            rows: list[Row[Any]] = []
-            for partition in waiting:
-                rows.extend(connection.execute(_first_unpublished(topic, partition, share)))
-        return [_record(row) for row in rows[:limit]]
+            for partition, one in waiting.items():
+                found.extend(events.after(connection, topic, partition, one.published, one.archived, share))
+        return found[:limit]
 
-    def published(
-        self, topic: str, coordinates: Mapping[str, Coordinates], *, source: str, epoch: int
-    ) -> None:
-        """Write the coordinates that the log acknowledged. Raises Fenced."""
-        if not coordinates:
+    def published(self, topic: str, runs: Sequence[Run], *, source: str, epoch: int) -> None:
+        """Note where the log keeps what it acknowledged. Coordinates never change afterwards. Raises Fenced."""
+        if not runs:
             return
-        ids = list(coordinates)
-        offsets = [at.offset for at in coordinates.values()]
+        table = state.sequence
         with writing(self._engine) as connection:
             fence(connection, lease_name(source), epoch)
-            if connection.dialect.name == "postgresql":
-                mark = query("mark_published.postgresql")
-                connection.execute(mark, {"ids": ids, "offsets": offsets, "topic": topic})
-                return
-            connection.execute(
-                query("mark_published"),
-                [
-                    {"id": id_, "offset": offset, "topic": topic}
-                    for id_, offset in zip(ids, offsets, strict=True)
-                ],
-            )
+            ends = {number: one.published for number, one in _sequences(connection, topic).items()}
+            for run in runs:
+                end = ends[run.partition]
+                if run.sequence > end + 1:
+                    raise ValueError(f"{topic}[{run.partition}]: {run} leaves out what follows {end}")
+                if run.last > end:
+                    events.note(connection, topic, run, end)
+                    ends[run.partition] = run.last
+            for partition in {run.partition for run in runs}:
+                here = (table.c.topic == topic) & (table.c.partition == partition)
+                connection.execute(update(table).where(here).values(published=ends[partition]))
 
     def backlog(self, topic: str) -> int:
         """How many events wait to be published?"""
-        waiting = (_event.c.topic == topic) & _event.c.offset.is_(None)
+        table = state.sequence
+        waiting = select(func.sum(table.c.archived - table.c.published)).where(table.c.topic == topic)
         with reading(self._engine) as connection:
-            return connection.scalar(select(func.count()).select_from(_event).where(waiting)) or 0
+            return int(connection.scalar(waiting) or 0)
 
     def last_sequences(self, topic: str) -> dict[int, int]:
         """Partition to the highest sequence archived."""
         with reading(self._engine) as connection:
-            return _last_sequences(connection, topic)
+            return {number: one.archived for number, one in _sequences(connection, topic).items()}
 
     def watermarked(self, topic: str, as_of: dt.datetime, *, source: str, epoch: int) -> None:
         """Note the instant of the last watermark sent. Raises Fenced."""
         with writing(self._engine) as connection:
             fence(connection, lease_name(source), epoch)
-            replace(connection, state.topic, [{"topic": topic, "watermark": as_of}])
+            row = {"topic": topic, "source": source, "watermark": as_of}
+            replace(connection, state.topic, [row])
 
     def last_watermark(self, topic: str) -> dt.datetime | None:
         """The instant of the last watermark sent."""
@@ -175,120 +177,85 @@ class SqlArchive:
         """Published records above `after[partition]` (0 where it is silent), by (partition, sequence)."""
         found: list[Delivery] = []
         with reading(self._engine) as connection:
-            for partition in sorted(_last_sequences(connection, topic)):
-                if len(found) == limit:
-                    break
-                rows = connection.execute(
-                    select(_event)
-                    .where(
-                        _event.c.topic == topic,
-                        _event.c.partition == partition,
-                        _event.c.sequence > after.get(partition, 0),
-                        _event.c.offset.is_not(None),
-                    )
-                    .order_by(_event.c.sequence)
-                    .limit(limit - len(found))
-                )
-                found.extend(_delivery(row) for row in rows)
+            for partition, one in _sequences(connection, topic).items():
+                low, left = after.get(partition, 0), limit - len(found)
+                if left and one.published > low:
+                    page = events.after(connection, topic, partition, low, one.published, left)
+                    found.extend(events.placed(connection, topic, page))
         return found
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:
         """All published records of one subject, by (partition, sequence)."""
-        found = (
-            select(_event)
-            .where(_event.c.topic == topic, _event.c.subject == subject, _event.c.offset.is_not(None))
-            .order_by(_event.c.partition, _event.c.sequence)
-        )
         with reading(self._engine) as connection:
-            return [_record(row) for row in connection.execute(found)]
+            known = _sequences(connection, topic)
+            return [
+                record
+                for record in events.of_subject(connection, topic, subject)
+                if record.sequence <= known[record.partition].published
+            ]
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
-        found = select(_event.c.subject).distinct().where(_event.c.topic == topic, _event.c.time >= since)
+        table = state.event
+        found = select(table.c.subject).distinct().where(table.c.topic == topic, table.c.time >= since)
         with reading(self._engine) as connection:
             return set(connection.scalars(found))
 
 
-def _unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list[Draft]:
-    """The drafts that are not archived yet, each once: a second run of a step adds nothing."""
-    by_id = {draft.envelope.id: draft for draft in drafts}
-    for ids in chunks(by_id):
-        known = connection.execute(select(_event.c.id, _event.c.topic).where(_event.c.id.in_(ids))).all()
-        for row in known:
-            if row.topic != topic:
-                raise _other_topic(row.id, row.topic, topic)
-            del by_id[row.id]
-    return list(by_id.values())
+class _Sequence(msgspec.Struct, frozen=True):
+    """How far a partition is archived, and published."""
+
+    archived: int
+    published: int
 
 
-def _other_topic(event: str, archived: str, topic: str) -> ProjectError:
-    """Skipping it as known would leave the new topic without it, in silence."""
-    return ProjectError(
-        [
-            Fault(
-                where="project.name",
-                what=f"event {event} is for topic {topic}, but was archived for {archived}",
-                next="a new topic needs a state database of its own: set state.url, or take the old name back",
-            )
-        ]
-    )
+def _sequences(connection: Connection, topic: str) -> dict[int, _Sequence]:
+    table = state.sequence
+    found = select(table.c.partition, table.c.archived, table.c.published).where(table.c.topic == topic)
+    rows = connection.execute(found.order_by(table.c.partition))
+    return {partition: _Sequence(archived, published) for partition, archived, published in rows}
 
 
-def _rows(
-    connection: Connection, topic: str, drafts: Iterable[Draft], partitions: int
-) -> list[dict[str, object]]:
-    last = _last_sequences(connection, topic)
-    rows: list[dict[str, object]] = []
+def _numbered(connection: Connection, topic: str, drafts: Sequence[Draft], partitions: int) -> list[Record]:
+    """Give each draft its partition and the next sequence there, and note how far that goes."""
+    if not drafts:
+        return []
+    table = state.sequence
+    known = _sequences(connection, topic)
+    last = {partition: one.archived for partition, one in known.items()}
+    records = []
     for draft in drafts:
         partition = partition_of(draft.envelope.subject, partitions)
-        last[partition] = last.get(partition, 0) + 1
-        rows.append(
-            {
-                **msgspec.structs.asdict(draft.envelope),
-                "topic": topic,
-                "partition": partition,
-                "sequence": last[partition],
-                "data": draft.data,
-            }
+        sequence = last[partition] = last.get(partition, 0) + 1
+        records.append(
+            Record(envelope=draft.envelope, data=draft.data, partition=partition, sequence=sequence)
         )
-    return rows
+    for partition, archived in last.items():
+        if partition not in known:
+            row = {"topic": topic, "partition": partition, "archived": archived, "published": 0}
+            connection.execute(table.insert(), row)
+        elif archived > known[partition].archived:
+            here = (table.c.topic == topic) & (table.c.partition == partition)
+            connection.execute(update(table).where(here).values(archived=archived))
+    return records
 
 
-def _last_sequences(connection: Connection, topic: str) -> dict[int, int]:
-    return {row.partition: row.last for row in connection.execute(query("partitions"), {"topic": topic})}
-
-
-def _first_unpublished(topic: str, partition: int, limit: int) -> Select[Any]:
-    return (
-        select(_event)
-        .where(_event.c.topic == topic, _event.c.partition == partition, _event.c.offset.is_(None))
-        .order_by(_event.c.sequence)
-        .limit(limit)
-    )
-
-
-def _record(row: Row[Any]) -> Record:
-    return Record(
-        envelope=Envelope(
-            id=row.id,
-            source=row.source,
-            type=row.type,
-            subject=row.subject,
-            time=row.time,
-            version=row.version,
-            meaning=row.meaning,
-            position=row.position,
-            transaction=row.transaction,
-        ),
-        data=bytes(row.data),
-        partition=row.partition,
-        sequence=row.sequence,
-    )
-
-
-def _delivery(row: Row[Any]) -> Delivery:
-    at = Coordinates(topic=row.topic, partition=row.partition, offset=row.offset)
-    return Delivery(at=at, content=_record(row))
+def _only_topic(connection: Connection, source: str, topic: str) -> None:
+    """Note the source's topic. With another one, its history would be missing there, in silence. Raises ProjectError."""
+    table = state.topic
+    known = list(connection.scalars(select(table.c.topic).where(table.c.source == source)))
+    if not known:
+        connection.execute(table.insert(), {"topic": topic, "source": source})
+    elif known != [topic]:
+        raise ProjectError(
+            [
+                Fault(
+                    where="project.name",
+                    what=f"events of {source} are for topic {topic}, but its history was archived for {known[0]}",
+                    next="a new topic needs a state database of its own: set state.url, or take the old name back",
+                )
+            ]
+        )
 
 
 def _parked_row(waiting: ParkedChange) -> dict[str, object]:
@@ -296,12 +263,17 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
         "source": waiting.source,
         "position": waiting.change.position,
         "number": waiting.change.number,
-        "subject": waiting.change.subject,
-        "reason": waiting.reason,
+        "subject": _shown(waiting.change.subject),
+        "reason": _shown(waiting.reason),
         "held": waiting.held,
         "parked_at": waiting.parked_at,
         "change": encode_change(waiting.change),
     }
+
+
+def _shown(text: str) -> str:
+    """For people: what no engine can keep as text is what was parked, and the change itself is kept as JSON."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 def _cursor_row(source: str, cursor: Cursor) -> dict[str, object]:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Engine,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 
 from adapters.engines import bulk_insert, reading, writing
 from adapters.state.changes import decode_change, encode_change
@@ -18,8 +31,28 @@ from toolkit.inbox import Seen
 _NUMBER = "number"
 """The position that counts: its row is locked by every `put`, so that numbers come in the order of the commits."""
 _HIGHEST = "\U0010ffff"
-_RANGES = 100
-"""Ranges of keys in one statement: few enough for every engine's limit on the depth of a condition."""
+_RANGES = 50
+"""Ranges of keys in one statement, each found by the index: joined by OR, SQLite would rather read the whole table."""
+
+
+@cache
+def _ranges(count: int) -> CompoundSelect[Any]:
+    rows = state.seen
+    return union_all(
+        *(
+            select(rows).where(
+                rows.c.source == bindparam("source"),
+                rows.c.table_name == bindparam("table"),
+                rows.c.key >= bindparam(f"low{at}"),
+                rows.c.key <= bindparam(f"high{at}"),
+            )
+            for at in range(count)
+        )
+    )
+
+
+def _seen(rows: Iterable[Any]) -> list[Seen]:
+    return [Seen(table=row.table_name, key=row.key, image=bytes(row.image)) for row in rows]
 
 
 class SqlInbox:
@@ -111,22 +144,30 @@ class SqlInbox:
         if up_to is not None:
             found = found.where(rows.c.key <= up_to)
         with reading(self._engine) as connection:
-            return [
-                Seen(table=row.table_name, key=row.key, image=bytes(row.image))
-                for row in connection.execute(found.order_by(rows.c.key).limit(limit))
-            ]
+            return _seen(connection.execute(found.order_by(rows.c.key).limit(limit)))
+
+    def find(self, table: str, keys: Iterable[str]) -> list[Seen]:
+        """Rows of a table as last seen, by their whole keys."""
+        rows, found = state.seen, list[Seen]()
+        mine = select(rows).where(
+            rows.c.source == self._source,
+            rows.c.table_name == table,
+            rows.c.key.in_(bindparam("keys", expanding=True)),
+        )
+        with reading(self._engine) as connection:
+            for some in chunks(keys):
+                found += _seen(connection.execute(mine, {"keys": some}))
+        return found
 
     def under(self, table: str, prefixes: Iterable[str]) -> list[Seen]:
-        """Rows of a table as last seen, whose key begins with one of these texts."""
-        rows, found = state.seen, list[Seen]()
-        mine = select(rows).where(rows.c.source == self._source, rows.c.table_name == table)
+        """Rows of a table as last seen, whose key begins with one of these texts, none of which begins another."""
+        found: list[Seen] = []
         with reading(self._engine) as connection:
             for some in chunks(prefixes, _RANGES):
-                within = [and_(rows.c.key >= one, rows.c.key <= one + _HIGHEST) for one in some]
-                found += [
-                    Seen(table=row.table_name, key=row.key, image=bytes(row.image))
-                    for row in connection.execute(mine.where(or_(*within)))
-                ]
+                bounds = {f"low{at}": one for at, one in enumerate(some)}
+                bounds |= {f"high{at}": one + _HIGHEST for at, one in enumerate(some)}
+                asked = {"source": self._source, "table": table, **bounds}
+                found += _seen(connection.execute(_ranges(len(some)), asked))
         return found
 
     def forget(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Boolean,
     Column,
+    Date,
     Index,
     Integer,
     LargeBinary,
@@ -14,8 +16,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
+from sqlalchemy.event import listen
+from sqlalchemy.schema import ExecutableDDLElement
 
 from migrations.schema.types import BigNumber, Instant
 
@@ -33,37 +36,57 @@ lease = Table(
 event = Table(
     "strangler_event",
     metadata,
-    Column("id", String(36), primary_key=True),
-    Column("topic", String(200), nullable=False),
-    Column("partition", Integer, nullable=False),
-    Column("sequence", BigNumber, nullable=False),
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigNumber, primary_key=True, autoincrement=False),
+    Column("archived_on", Date, primary_key=True),
+    Column("id", String(36), nullable=False),
     Column("source", String(100), nullable=False),
     Column("type", String(200), nullable=False),
     Column("subject", Text, nullable=False),
+    Column("subject_hash", Integer, nullable=False),
     Column("time", Instant, nullable=False),
     Column("version", Integer, nullable=False),
     Column("meaning", Integer, nullable=False),
     Column("position", Text, nullable=False),
     Column("transaction", String(100)),
     Column("data", LargeBinary, nullable=False),
-    Column("offset", BigNumber),
-    UniqueConstraint("topic", "partition", "sequence", name="uq_strangler_event_sequence"),
+    postgresql_partition_by="RANGE (archived_on)",
 )
-Index(
-    "ix_strangler_event_unpublished",
-    event.c.topic,
-    event.c.partition,
-    event.c.sequence,
-    postgresql_where=text('"offset" IS NULL'),
-    sqlite_where=text('"offset" IS NULL'),
+# A number of fixed size: subjects are of any length, and an index over them would cost more than the events.
+Index("ix_strangler_event_subject", event.c.subject_hash)
+# Events are archived about in the order of their time: a summary of each range of pages is enough.
+Index("ix_strangler_event_time", event.c.time, postgresql_using="brin")
+
+DEFAULT_PARTITION = "CREATE TABLE strangler_event_default PARTITION OF strangler_event DEFAULT"
+"""On PostgreSQL: where an event goes for whose day nobody has made a partition."""
+_default: ExecutableDDLElement = DDL(DEFAULT_PARTITION)  # type: ignore[no-untyped-call]
+listen(event, "after_create", _default.execute_if(dialect="postgresql"))
+
+sequence = Table(
+    "strangler_sequence",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("archived", BigNumber, nullable=False),
+    Column("published", BigNumber, nullable=False),
 )
-Index("ix_strangler_event_subject", event.c.topic, event.c.subject)
-Index("ix_strangler_event_time", event.c.topic, event.c.time)
+
+coordinates = Table(
+    "strangler_coordinates",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigNumber, primary_key=True, autoincrement=False),
+    Column("offset", BigNumber, nullable=False),
+    Column("events", BigNumber, nullable=False),
+)
 
 topic = Table(
     "strangler_topic",
     metadata,
     Column("topic", String(200), primary_key=True),
+    Column("source", String(100), nullable=False),
     Column("watermark", Instant),
 )
 
@@ -79,7 +102,6 @@ parked_change = Table(
     Column("parked_at", Instant, nullable=False),
     Column("change", LargeBinary, nullable=False),
 )
-Index("ix_strangler_parked_change_subject", parked_change.c.source, parked_change.c.subject)
 
 unclassified = Table(
     "strangler_unclassified",
@@ -98,11 +120,20 @@ unclassified = Table(
     Column("answered_at", Instant),
 )
 
-absorbed = Table(
-    "strangler_absorbed",
+unmarked = Table(
+    "strangler_unmarked",
     metadata,
     Column("source", String(100), primary_key=True),
-    Column("number", BigNumber, primary_key=True, autoincrement=False),
+    Column("numbers", LargeBinary, nullable=False),
+)
+
+pause = Table(
+    "strangler_pause",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("since", Instant, nullable=False),
 )
 
 cursor = Table(

@@ -134,3 +134,21 @@ def test_options_of_a_table_are_read_and_faults_in_them_told_together(tmp_path: 
         "legacy.policy_admin.table.polmast.ignore: K is part of the key, which is captured",
         "legacy.policy_admin.table.OTHER: is not captured (list it in tables or outbox)",
     ]
+
+
+def test_the_faults_of_debeziums_section_are_told_with_the_rest(tmp_path: Path) -> None:
+    text = GOOD.replace('tables = ["POLMAST"]', 'tables = ["POLMAST"]\ncapture = "debezium"') + (
+        '[legacy.policy_admin.debezium]\nremember = ["POLHOLD"]\nwindow = 0\nin_flight = "soon"\n'
+        'decimals = "exact"\n[legacy.policy_admin.outbox_columns.OUTBOX]\nkind = "TYP"\n'
+    )
+    found = faults(tmp_path, text)
+    assert any("decimals" in one and "exact" in one for one in found)
+    assert any("outbox_columns.OUTBOX.kind: unknown key" in one for one in found)
+    found = faults(tmp_path, text.replace('decimals = "exact"\n', "").replace("kind", "type"))
+    assert [one.split(": ")[0] for one in found] == [
+        "legacy.policy_admin.outbox_columns.OUTBOX",
+        "legacy.policy_admin.debezium.remember",
+        "legacy.policy_admin.debezium",
+        "legacy.policy_admin.debezium.window",
+        "legacy.policy_admin.debezium.in_flight",
+    ]

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.legacy import postgresql_capture, sqlite_capture
+from adapters.legacy import mariadb_capture, postgresql_capture, sqlite_capture
+from adapters.legacy.debezium import capture as debezium_capture
 from adapters.legacy.wal import capture as wal_capture
 from tests.docs.commands import TARGET, commands, render, takes_value
 from toolkit import commands as spelled
@@ -32,6 +33,10 @@ SECTIONS: dict[str, type[settings.Section]] = {
     "[legacy.NAME]": settings.LegacySection,
     "[legacy.NAME.table.TABLE]": settings.TableSection,
     "[legacy.NAME.wal]": settings.WalSection,
+    "[legacy.NAME.poll]": settings.PollSection,
+    "[legacy.NAME.snapshot]": settings.SnapshotSection,
+    "[legacy.NAME.outbox_columns.TABLE]": settings.OutboxColumns,
+    "[legacy.NAME.debezium]": settings.DebeziumSection,
     "[log]": settings.LogSection,
     "[read_store]": settings.ReadStoreSection,
     "[state]": settings.StateSection,
@@ -231,6 +236,7 @@ def test_the_example_of_the_project_page_is_a_project(tmp_path: Path) -> None:
 
 def test_what_capture_guarantees_is_told_as_the_engines_print_it() -> None:
     text = (ROOT / "docs/guarantees.md").read_text()
-    for guarantees in (sqlite_capture.GUARANTEES, postgresql_capture.GUARANTEES, wal_capture.GUARANTEES):
+    engines = (sqlite_capture, postgresql_capture, mariadb_capture, wal_capture, debezium_capture)
+    for guarantees in (engine.GUARANTEES for engine in engines):
         missing = [said for said in guarantees.values() if said not in text]
         assert not missing

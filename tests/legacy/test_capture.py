@@ -152,15 +152,15 @@ def test_a_wide_table_is_captured_whole(legacy: Legacy) -> None:
     assert change["C299"] == 7
 
 
-def test_only_marked_changes_are_pruned_and_only_so_many(captured: Legacy) -> None:
+def test_what_is_marked_is_gone_and_marking_again_changes_nothing(captured: Legacy) -> None:
     capture = captured.source.capture
     for number in range(4):
         captured.run(policy(number))
-    capture.mark([one.number for one in pending(captured)[:3]])
-    later = captured.source.clock().replace(year=2100)
-    assert capture.prune(captured.source.clock().replace(year=2000), 10) == 0
-    assert [capture.prune(later, 2), capture.prune(later, 2)] == [2, 1]
+    marked = [one.number for one in pending(captured)[:3]]
+    capture.mark(marked)
+    capture.mark(marked)
     assert [one.subject for one in pending(captured)] == ["P0003"]
+    assert capture.behind(capture.horizon()) == 1
 
 
 def test_installed_anew_capture_never_gives_a_number_twice(captured: Legacy) -> None:

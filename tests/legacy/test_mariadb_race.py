@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import itertools
 import random
 import threading
@@ -204,3 +205,41 @@ def test_beside_many_writers_nothing_is_lost_and_each_subject_is_in_order(captur
 @pytest.mark.timeout(1800)
 def test_beside_many_writers_for_long_nothing_is_lost_and_each_subject_is_in_order(captured: Legacy) -> None:
     race(captured, rows=100_000, limit=1000)
+
+
+def test_what_a_horizon_promises_is_there(captured: Legacy) -> None:
+    """Writers note their commits by the server's clock: whatever had committed by a promised instant was relayed before."""
+    capture, writers = captured.source.capture, 6
+    captured.run(*(policy(number, premium="0") for number in range(writers)))
+    commits: list[tuple[dt.datetime, str, int]] = []
+
+    def write(number: int) -> None:
+        random_ = random.Random(number)
+        for count in range(1, 51):
+            with captured.engine.connect() as connection:
+                connection.execute(text(f"UPDATE POLMAST SET PREM = PREM + 1 WHERE POL_NO = 'P{number:04}'"))
+                time.sleep(random_.random() * 0.01)
+                connection.commit()
+                now = connection.execute(text("SELECT sysdate(6)")).scalar_one()
+                commits.append((now.replace(tzinfo=dt.UTC), f"P{number:04}", count))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    seen, promises = dict.fromkeys((f"P{number:04}" for number in range(writers)), -1), []
+    while any(thread.is_alive() for thread in threads):
+        horizon = capture.horizon()
+        while capture.behind(horizon):
+            changes = capture.pending(50, [])
+            for change in changes:
+                seen[change.subject] = int(str(change["PREM"]).partition(".")[0])
+            capture.mark([one.number for one in changes])
+        promises.append((horizon.instant, dict(seen)))
+    assert len(promises) > 3
+    broken = [
+        (instant, committed, subject)
+        for instant, known in promises
+        for committed, subject, count in commits
+        if committed <= instant and known[subject] < count
+    ]
+    assert not broken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +20,7 @@ __all__ = ["watched"]
 NOON = dt.datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as a column without a zone has it
 
 
-def swept(watched: Watched, **poll: object) -> list[Change]:
+def swept(watched: Watched, **poll: Any) -> list[Change]:
     """What a sweep finds that polls did not."""
     return watched.look(watched.poll(sweep="0s", promise="sweep", **poll))
 
@@ -181,7 +182,7 @@ def test_a_poll_that_is_killed_is_gone_on_with(watched: Watched) -> None:
     ],
 )
 def test_what_cannot_be_polled_is_refused_with_the_reason(
-    watched: Watched, marks: dict[str, str], poll: dict[str, object], says: str
+    watched: Watched, marks: dict[str, str], poll: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
         watched.poll(marks=marks, **poll).plan(TABLES)

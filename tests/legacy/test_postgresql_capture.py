@@ -175,7 +175,7 @@ def test_a_role_with_rights_on_the_capture_schema_only_can_translate(captured: L
         "CREATE ROLE translator LOGIN",
         "GRANT USAGE ON SCHEMA strangler TO translator",
         "GRANT SELECT ON ALL TABLES IN SCHEMA strangler TO translator",
-        "GRANT UPDATE, DELETE ON strangler.strangler_change TO translator",
+        "GRANT DELETE ON strangler.strangler_change TO translator",
         "GRANT SELECT ON POLMAST, POLHOLD, OUTBOX TO translator",
     )
     url = make_url(captured.url).set(username="translator").render_as_string(hide_password=False)
@@ -186,7 +186,6 @@ def test_a_role_with_rights_on_the_capture_schema_only_can_translate(captured: L
         horizon = capture.horizon()
         capture.mark([one.number for one in changes])
         assert (len(changes), capture.behind(horizon)) == (1, 0)
-        assert capture.prune(source.clock().replace(year=2100), 10) == 1
         assert capture.installed() == ("OUTBOX", "POLHOLD", "POLMAST")
         assert capture.holes() == []
     finally:

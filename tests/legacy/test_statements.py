@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tests.support.legacy import Legacy
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import UsageError
-from toolkit.ports import CapturedTable
+from toolkit.ports import CapturedTable, Cursor
 
 pytestmark = pytest.mark.postgres
 
@@ -184,3 +184,27 @@ def test_where_statements_pass_the_table_by_its_trigger_is_refused(
     with pytest.raises(UsageError, match=f"statement = true is not possible: {says}"):
         legacy.source.capture.plan([CapturedTable(table="T", subject="S", statement=True)])
     legacy.install([CapturedTable(table="T", subject="S")])
+
+
+@pytest.mark.parametrize("statement", [False, True], ids=["row", "statement"])
+def test_json_that_no_text_can_hold_does_not_break_the_application(legacy: Legacy, statement: bool) -> None:
+    legacy.run('CREATE TABLE T (ID int PRIMARY KEY, "S:s" text, J json)')
+    table = CapturedTable(table="T", subject="S:s", statement=statement)
+    legacy.install([table])
+    with legacy.engine.begin() as connection:
+        nul, kept = "\\u0000", "\\\\u0000"  # the second is a backslash and four digits
+        for sql in (
+            f"""INSERT INTO t VALUES (1, 'S', '{{"a": "{nul}{nul}", "b": "{kept}"}}')""",
+            "SET LOCAL standard_conforming_strings = off",
+            "UPDATE t SET id = 2",
+        ):
+            connection.exec_driver_sql(sql)
+    capture = legacy.source.capture
+    (found,) = capture.chunk([table], Cursor(tables=("T",)), 10).changes
+    legacy.run("SET LOCAL standard_conforming_strings = off", "TRUNCATE T")
+    changes = capture.pending(10, [])
+    assert [(one.op, one.subject) for one in changes] == [
+        (op, "S") for op in (Op.INSERT, Op.UPDATE, Op.DELETE)
+    ]
+    assert found.row == changes[1].row == changes[2].row
+    assert found["J"] == {"a": "\x01\x01", "b": "\\u0000"}

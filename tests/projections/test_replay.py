@@ -24,7 +24,7 @@ from tests.support.read_store import (
 from tests.support.state import state, state_url
 from toolkit.core.errors import Fenced, Refused, UsageError
 from toolkit.core.projections import Definition, Projection, on
-from toolkit.core.records import Coordinates, Draft, Envelope
+from toolkit.core.records import Draft, Envelope, Run
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.relay import lease_name
 from toolkit.loops.replay import replay_parked, reproject
@@ -156,10 +156,10 @@ def test_a_row_is_not_folded_anew_while_the_relay_has_not_noted_what_the_log_gav
     epoch = state.leases.acquire(lease_name(SOURCE), "test", dt.timedelta(minutes=1), START)
     drafts = [Draft(envelope=one.envelope, data=one.data) for one in records]
     state.archive.append(SOURCE, TOPIC, drafts, partitions=2, epoch=epoch)
-    first = {
-        one.envelope.id: Coordinates(topic=TOPIC, partition=one.partition, offset=one.sequence)
+    first = [
+        Run(partition=one.partition, sequence=one.sequence, offset=one.sequence, count=1)
         for one in records[:1]
-    }
+    ]
     state.archive.published(TOPIC, first, source=SOURCE, epoch=epoch)
     with pytest.raises(Refused, match="relay"):
         reproject(POLICY, CATALOGUE, read_store, state.archive, "P-0", clock)
@@ -218,9 +218,9 @@ def test_the_archive_gives_one_subjects_published_records_in_order(state: State)
     epoch = state.leases.acquire(lease_name(SOURCE), "test", dt.timedelta(minutes=1), START)
     drafts = [Draft(envelope=one.envelope, data=one.data) for one in records]
     state.archive.append(SOURCE, TOPIC, drafts, partitions=2, epoch=epoch)
-    acknowledged = {
-        one.envelope.id: Coordinates(topic=TOPIC, partition=one.partition, offset=one.sequence)
+    acknowledged = [
+        Run(partition=one.partition, sequence=one.sequence, offset=one.sequence, count=1)
         for one in records[:3]
-    }
+    ]
     state.archive.published(TOPIC, acknowledged, source=SOURCE, epoch=epoch)
     assert state.archive.of_subject(TOPIC, "P-0") == [records[0], records[2]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-import msgspec
 from sqlalchemy import text
 
 from adapters.engines import open_engine
@@ -23,17 +22,12 @@ from toolkit.core.records import Record, Watermark, drafts
 from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.cutover.facts import Around
 from toolkit.loops.relay import Pace, Relay
+from toolkit.loops.translate import Translated
 from toolkit.ports import Batch, Checkpoint, Cursor, LegacySource, ParkedChange, ParkedEvent
 
 TABLE = "CREATE TABLE POLICY (POLICY_NO VARCHAR(10) PRIMARY KEY, STATUS VARCHAR(10))"
 VIEW = "CREATE VIEW legacy_policy AS SELECT POLICY_NO, STATUS FROM POLICY"
 SECONDS = dt.timedelta(seconds=1)
-
-
-class Worked(msgspec.Struct):
-    changes: int = 0
-    events: int = 0
-    parked: int = 0
 
 
 class World:
@@ -114,7 +108,7 @@ class World:
             self._relay.lead()
         return self._relay
 
-    def _translate(self, epoch: int, limit: int) -> Worked:
+    def _translate(self, epoch: int, limit: int) -> Translated:
         cursors = [Cursor(tables=("POLICY",), done=True)]
         changes = self.legacy.capture.pending(limit, cursors)
         made = [
@@ -123,9 +117,9 @@ class World:
             for rule in self.project.translators["crm"].rules
             for draft in drafts(self.project.catalogue, change, rule.function(change))
         ]
-        self.state.archive.append("crm", TOPIC, made, partitions=2, epoch=epoch)
+        records = self.state.archive.append("crm", TOPIC, made, partitions=2, epoch=epoch)
         self.legacy.capture.mark([change.number for change in changes])
-        return Worked(changes=len(changes), events=len(made))
+        return Translated(changes=len(changes), events=len(made), records=records)
 
     def park_change(self, number: str, reason: str) -> None:
         [change] = self.legacy.capture.pending(10, [Cursor(tables=("POLICY",), done=True)])

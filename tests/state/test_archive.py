@@ -5,13 +5,15 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import select
+from sqlalchemy.exc import StatementError
 
 from adapters.state.store import State
+from migrations.schema.state import coordinates
 from tests.support.state import SECOND, SOURCE, START, draft
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Fenced, ProjectError
-from toolkit.core.records import Coordinates, Record, partition_of
+from toolkit.core.records import Record, Run, partition_of
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
@@ -26,16 +28,24 @@ def epoch(state: State) -> int:
 
 def fill(state: State, epoch: int, numbers: range, subjects: int = 5) -> int:
     given = [draft(number, f"P-{number % subjects}") for number in numbers]
-    return state.archive.append(SOURCE, TOPIC, given, partitions=PARTITIONS, epoch=epoch)
+    return len(state.archive.append(SOURCE, TOPIC, given, partitions=PARTITIONS, epoch=epoch))
 
 
 def publish_all(state: State, epoch: int) -> None:
     waiting = state.archive.unpublished(TOPIC, 10_000)
-    coordinates = {
-        record.envelope.id: Coordinates(topic=TOPIC, partition=record.partition, offset=100 + record.sequence)
-        for record in waiting
-    }
-    state.archive.published(TOPIC, coordinates, source=SOURCE, epoch=epoch)
+    ends: dict[int, int] = {}
+    for record in waiting:
+        ends.setdefault(record.partition, record.sequence)
+    runs = [
+        Run(
+            partition=partition,
+            sequence=first,
+            offset=100 + first,
+            count=sum(record.partition == partition for record in waiting),
+        )
+        for partition, first in ends.items()
+    ]
+    state.archive.published(TOPIC, runs, source=SOURCE, epoch=epoch)
 
 
 def by_partition(records: list[Record]) -> dict[int, list[Record]]:
@@ -109,7 +119,7 @@ def test_a_second_run_of_the_same_step_adds_nothing_and_leaves_no_gap(state: Sta
 
 def test_an_event_given_twice_in_one_step_is_kept_once(state: State, epoch: int) -> None:
     twice = [draft(1), draft(1)]
-    assert state.archive.append(SOURCE, TOPIC, twice, partitions=PARTITIONS, epoch=epoch) == 1
+    assert len(state.archive.append(SOURCE, TOPIC, twice, partitions=PARTITIONS, epoch=epoch)) == 1
 
 
 def test_an_event_comes_back_as_it_was_given(state: State, epoch: int) -> None:
@@ -127,7 +137,8 @@ def test_an_event_of_another_topic_is_not_taken_for_known(state: State, epoch: i
 
 def test_topics_are_numbered_independently(state: State, epoch: int) -> None:
     fill(state, epoch, range(10))
-    state.archive.append(SOURCE, "other", [draft(99)], partitions=1, epoch=epoch)
+    other = state.leases.acquire(lease_name("claims"), "test", 60 * SECOND, START)
+    state.archive.append("claims", "other", [draft(99)], partitions=1, epoch=other)
     assert state.archive.last_sequences("other") == {0: 1}
     assert state.archive.last_sequences("empty") == {}
 
@@ -157,12 +168,42 @@ def test_published_events_leave_the_backlog_and_carry_their_coordinates(state: S
     )
 
 
+def offsets(state: State) -> dict[int, int]:
+    """By sequence, of the only partition."""
+    found = state.archive.scan(TOPIC, {}, 1000)
+    return {one.content.sequence: one.at.offset for one in found if isinstance(one.content, Record)}
+
+
+def run(sequence: int, offset: int, count: int) -> Run:
+    return Run(partition=0, sequence=sequence, offset=offset, count=count)
+
+
 def test_coordinates_never_change_afterwards(state: State, epoch: int) -> None:
-    fill(state, epoch, range(1))
-    publish_all(state, epoch)
-    again = Coordinates(topic=TOPIC, partition=0, offset=9999)
-    state.archive.published(TOPIC, {draft(0).envelope.id: again}, source=SOURCE, epoch=epoch)
-    assert state.archive.scan(TOPIC, {}, 10)[0].at.offset == 101
+    only = [draft(number) for number in range(10)]
+    state.archive.append(SOURCE, TOPIC, only, partitions=1, epoch=epoch)
+    state.archive.published(TOPIC, [run(1, 101, 4)], source=SOURCE, epoch=epoch)
+    state.archive.published(TOPIC, [run(1, 9000, 4)], source=SOURCE, epoch=epoch)
+    state.archive.published(TOPIC, [run(3, 500, 5)], source=SOURCE, epoch=epoch)
+    assert offsets(state) == {1: 101, 2: 102, 3: 103, 4: 104, 5: 502, 6: 503, 7: 504}
+    assert [one.sequence for one in state.archive.unpublished(TOPIC, 10)] == [8, 9, 10]
+
+
+def test_a_run_that_leaves_events_out_is_refused(state: State, epoch: int) -> None:
+    state.archive.append(SOURCE, TOPIC, [draft(1), draft(2)], partitions=1, epoch=epoch)
+    with pytest.raises(ValueError, match="leaves out what follows 0"):
+        state.archive.published(TOPIC, [run(2, 1, 1)], source=SOURCE, epoch=epoch)
+    assert state.archive.backlog(TOPIC) == 2
+
+
+def test_what_stands_in_one_row_in_the_log_takes_one_row_in_the_archive(state: State, epoch: int) -> None:
+    only = [draft(number) for number in range(9)]
+    state.archive.append(SOURCE, TOPIC, only, partitions=1, epoch=epoch)
+    for one in (run(1, 5, 2), run(3, 7, 2), run(5, 10, 1), run(6, 11, 4)):  # 9 is a watermark
+        state.archive.published(TOPIC, [one], source=SOURCE, epoch=epoch)
+    with state.engine.connect() as connection:
+        kept = list(connection.execute(select(coordinates.c.sequence, coordinates.c.events)))
+    assert kept == [(1, 4), (5, 5)]
+    assert offsets(state) == {1: 5, 2: 6, 3: 7, 4: 8, 5: 10, 6: 11, 7: 12, 8: 13, 9: 14}
 
 
 def test_a_scan_reads_published_events_only_and_goes_on_where_it_stopped(state: State, epoch: int) -> None:
@@ -207,6 +248,15 @@ def test_parked_changes_come_back_whole_in_order_and_go_when_they_are_released(
     assert state.archive.parked("claims") == []
 
 
+def test_a_change_whose_subject_no_engine_keeps_is_parked_whole(state: State, epoch: int) -> None:
+    waiting = waiting_change(3)
+    change = msgspec.structs.replace(waiting.change, subject="P\x001" + "x" * 5000)
+    parked = msgspec.structs.replace(waiting, change=change, reason="the subject 'P\x001' is no text")
+    state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, parked=[parked])
+    assert [one.change for one in state.archive.parked(SOURCE)] == [change]
+    assert state.archive.parked_subjects(SOURCE) == {"P\ufffd1" + "x" * 5000}
+
+
 def test_parking_again_replaces_the_reason(state: State, epoch: int) -> None:
     for reason in ("first", "second"):
         parked = ParkedChange(
@@ -216,36 +266,37 @@ def test_parking_again_replaces_the_reason(state: State, epoch: int) -> None:
     assert [waiting.reason for waiting in state.archive.parked(SOURCE)] == ["second"]
 
 
-def test_cursors_and_absorbed_changes_survive_being_given_twice(state: State, epoch: int) -> None:
+def test_cursors_survive_being_given_twice(state: State, epoch: int) -> None:
     for after in ("P-100", "P-200"):
         cursor = Cursor(tables=("POLMAST", "POLEND"), after=after)
-        state.archive.append(
-            SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, cursors=[cursor], absorbed=[5, 7]
-        )
+        state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, cursors=[cursor])
     assert state.archive.cursors(SOURCE) == [Cursor(tables=("POLMAST", "POLEND"), after="P-200")]
-    assert state.archive.unmarked(SOURCE) == [5, 7]
-    state.archive.forget_unmarked(SOURCE, [5])
-    assert state.archive.unmarked(SOURCE) == [7]
+
+
+def test_what_the_last_step_used_up_is_known_until_the_next_one(state: State, epoch: int) -> None:
+    assert state.archive.unmarked(SOURCE) == []
+    for used in ([5, 7], [8], []):
+        state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, used=used)
+        assert state.archive.unmarked(SOURCE) == used
+    assert state.archive.unmarked("claims") == []
 
 
 def test_a_step_is_stored_whole_or_not_at_all(state: State, epoch: int) -> None:
-    other = Cursor(tables=("POLMAST",), after="P-1")
-    with pytest.raises(SQLAlchemyError):
+    bad = msgspec.structs.replace(waiting_change(2), parked_at=START.replace(tzinfo=None))
+    with pytest.raises(StatementError, match="no time zone"):
         state.archive.append(
             SOURCE,
             TOPIC,
             [draft(1)],
             partitions=PARTITIONS,
             epoch=epoch,
-            cursors=[other],
-            parked=[waiting_change(2)],
-            absorbed=[object()],  # type: ignore[list-item]
+            used=[7],
+            cursors=[Cursor(tables=("POLMAST",), after="P-1")],
+            parked=[bad],
         )
-    assert (state.archive.backlog(TOPIC), state.archive.cursors(SOURCE), state.archive.parked(SOURCE)) == (
-        0,
-        [],
-        [],
-    )
+    archive = state.archive
+    assert (archive.backlog(TOPIC), archive.cursors(SOURCE), archive.parked(SOURCE)) == (0, [], [])
+    assert (archive.unmarked(SOURCE), archive.touched(TOPIC, START)) == ([], set())
 
 
 # --- fencing

@@ -96,8 +96,10 @@ def test_rows_seen_are_found_by_what_their_key_begins_with(inbox: Inbox) -> None
     keys = ['["a",1]', '["a",12]', '["a","\U0010ffff"]', '["A",1]', '["aa",1]', '["b",1]']
     inbox.put([], moved={}, seen=[Seen(table="T", key=key, image=b"x") for key in keys])
 
-    assert {one.key for one in inbox.under("T", ['["a",', '["b",1]', '["c",'])} == {*keys[:3], keys[5]}
-    assert [one.key for one in inbox.under("T", ['["a",1]'])] == ['["a",1]']
+    assert {one.key for one in inbox.under("T", ['["a",', '["b",', '["c",'])} == {*keys[:3], keys[5]}
+    assert len(inbox.under("T", ['["a",', *(f'["b{at}",' for at in range(120))])) == 3
+    assert {one.key for one in inbox.find("T", ['["a",1]', '["A"', '["b",1]'])} == {keys[0], keys[5]}
+    assert inbox.find("T", []) == []
     assert inbox.under("T", []) == []
 
 

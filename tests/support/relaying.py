@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from tests.support.state import SECOND, SOURCE, START, draft
 from toolkit.core.changes import Change, Op
-from toolkit.core.records import Coordinates, Draft, Record, Watermark
+from toolkit.core.records import Draft, Record, Run, Watermark
 from toolkit.ports import Archive, Cursor, Horizon, Publisher
 
 
@@ -67,9 +69,6 @@ class Ledger:
     def mark(self, numbers: Iterable[int]) -> None:
         self.marked.update(numbers)
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:
-        return 0
-
     def pending(self, limit: int, cursors: Sequence[Cursor] = ()) -> list[Change]:
         visible = [
             one
@@ -97,6 +96,7 @@ class Step:
 
     changes: int
     events: int
+    records: Sequence[Record]
     parked: int = 0
 
 
@@ -108,7 +108,7 @@ def translating(ledger: Any, archive: Archive, topic: str, partitions: int) -> C
         given = [draft(one.number, one.subject, time=one.captured_at, source=one.source) for one in changes]
         new = archive.append(ledger.name, topic, given, partitions=partitions, epoch=epoch)
         ledger.mark([one.number for one in changes])
-        return Step(changes=len(changes), events=new)
+        return Step(changes=len(changes), events=len(new), records=new)
 
     return step
 
@@ -161,12 +161,15 @@ class Witness:
     promised: list[dt.datetime] = field(default_factory=list)
     partitions: set[int] = field(default_factory=set)
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
-        coordinates = self.inner.publish(records)
+    def publish(self, records: Sequence[Record]) -> list[Run]:
+        runs = self.inner.publish(records)
+        ends = {run.partition: run.last for run in runs}
         self.acknowledged |= {
-            record.envelope.id: record for record in records if record.envelope.id in coordinates
+            record.envelope.id: record
+            for record in records
+            if record.sequence <= ends.get(record.partition, 0)
         }
-        return coordinates
+        return runs
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         (as_of,) = {mark.as_of for mark in marks.values()}
@@ -196,7 +199,7 @@ class Stutter:
     script: list[int]
     written: bool = False
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
+    def publish(self, records: Sequence[Record]) -> list[Run]:
         if not self.script:
             return self.inner.publish(records)
         allowed = self.script.pop(0)
@@ -206,8 +209,12 @@ class Stutter:
             taken[record.partition] = taken.get(record.partition, 0) + 1
             if taken[record.partition] <= allowed:
                 prefix.append(record)
-        coordinates = self.inner.publish(records if self.written else prefix)
-        return {record.envelope.id: coordinates[record.envelope.id] for record in prefix}
+        if not self.written:
+            return self.inner.publish(prefix)
+        cut = [
+            msgspec.structs.replace(run, count=min(run.count, allowed)) for run in self.inner.publish(records)
+        ]
+        return [run for run in cut if run.count]
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         self.inner.watermark(marks)

@@ -5,10 +5,12 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from migrations.schema.state import event
 from tests.support.legacy import Legacy, hold, outbox, policy
-from tests.translate.world import World
+from tests.translate.domain import TOPIC
+from tests.translate.world import PARTITIONS, World
 from toolkit.core.errors import UsageError
 
 POLICIES = 40
@@ -124,6 +126,21 @@ def test_changes_wait_until_their_subject_is_established(world: World) -> None:
     assert world.folded() == world.stored()
 
 
+def test_a_row_that_moves_to_a_subject_whose_turn_has_not_come_is_established_there_too(world: World) -> None:
+    """Its key is the same, so an id that is made of the key alone would take the second finding for the first one."""
+    world.legacy.run(*(policy(number) for number in range(1, 5)), hold(1, of=1))
+    backfill = world.backfill(2)
+    backfill.step(world.epoch)
+    world.legacy.run("UPDATE POLHOLD SET POL_NO = 'P0004' WHERE HLD_ID = 1")
+    while backfill.step(world.epoch):
+        pass
+    world.drain()
+    assert world.types("P0004") == ["PolicyStated", "HoldPlaced"]
+    with world.state.engine.connect() as connection:
+        ids = list(connection.scalars(select(event.c.id)))
+    assert len(ids) == len(set(ids))
+
+
 @pytest.mark.parametrize("chunk", [1, 3, 11])
 def test_beside_a_live_writer_the_events_say_what_the_tables_say(world: World, chunk: int) -> None:
     fill(world.legacy)
@@ -146,7 +163,7 @@ def confirmed_in(world: World) -> int:
         return int(connection.scalar(text("SELECT count(*) FROM OUTBOX")) or 0)
 
 
-@pytest.mark.parametrize("where", ["append", "after append", "mark", "forget_unmarked"])
+@pytest.mark.parametrize("where", ["append", "after append", "mark", "unmarked"])
 def test_killed_anywhere_it_goes_on_where_it_was(
     world: World, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,9 +222,9 @@ def test_a_second_backfill_of_the_same_rows_gives_no_second_event(world: World) 
     cursors = world.archive.cursors("policy_admin")
     world.archive.append(
         "policy_admin",
-        "again",
+        TOPIC,
         [],
-        partitions=1,
+        partitions=PARTITIONS,
         epoch=world.epoch,
         cursors=[type(one)(tables=one.tables) for one in cursors],
     )

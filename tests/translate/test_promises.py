@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from tests.support.legacy import TABLES, policy
 from tests.translate.domain import TOPIC
 from tests.translate.world import NOW, PARTITIONS, World
-from toolkit.core.records import Coordinates, Record, Watermark
+from toolkit.core.records import Record, Run, Watermark
 from toolkit.loops.relay import Pace, Relay
 
 
 class Printed:
     """A log that takes everything."""
 
-    def publish(self, records: Sequence[Record]) -> dict[str, Coordinates]:
-        return {
-            one.envelope.id: Coordinates(topic=TOPIC, partition=one.partition, offset=one.sequence)
+    def publish(self, records: Sequence[Record]) -> list[Run]:
+        return [
+            Run(partition=one.partition, sequence=one.sequence, offset=one.sequence, count=1)
             for one in records
-        }
+        ]
 
     def watermark(self, marks: Mapping[int, Watermark]) -> None:
         pass

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import getpass
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.logging import RichHandler
+from rich.progress import Progress
 
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, errors, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.records import Record
+from toolkit.loops.backfill import Progress as Step
+from toolkit.loops.forecast import Forecaster
 from toolkit.loops.relay import Relay
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
+from toolkit.ports import Pause
+
+_REPORT_EVERY = 5.0
 
 OnceOption = Annotated[
     bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")
@@ -29,7 +40,7 @@ OnceOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(backfill)
-    app.command()(relay)
+    app.add_typer(relaying, name="relay")
     app.command()(project)
     app.command()(run)
     app.command(name="log")(show_log)
@@ -45,7 +56,7 @@ def backfill(
 ) -> None:
     """Read what the legacy source holds already, in chunks, beside the live stream. Can be stopped; goes on where it was."""
     with open_project(project) as opened, stop_on_signals() as stop:
-        done = {name: _backfill(opened, name, skip, stop) for name in _sources(opened, source)}
+        done = {name: _backfill(opened, name, skip, stop, as_json) for name in _sources(opened, source)}
     emit(done, as_json, _show_backfill)
     raise typer.Exit(ExitCode.CLEAN if all(one["done"] for one in done.values()) else ExitCode.FINDINGS)
 
@@ -69,22 +80,48 @@ def _leading(opened: App, source: str) -> Iterator[tuple[Translation, Relay]]:
         leader.resign()
 
 
-def _backfill(opened: App, source: str, skip: bool, stop: threading.Event) -> dict[str, Any]:
+def _backfill(opened: App, source: str, skip: bool, stop: threading.Event, as_json: bool) -> dict[str, Any]:
     with _leading(opened, source) as (translation, leader), progress() as bar:
         work = opened.backfill(source, translation)
         if skip:
             work.skip(leader.epoch)
             return {"rows": 0, "events": 0, "parked": 0, "done": True}
         total, rows, events, parked = work.estimate(), 0, 0, 0
-        task = bar.add_task(f"backfill {source}", total=total)
+        report = _Reports(bar, source, total, as_json)
         while not stop.is_set():
             leader.keep_leading()
             step = work.step(leader.epoch)
             if step is None:
                 break
             rows, events, parked = rows + step.rows, events + step.events, parked + step.parked
-            bar.update(task, completed=max(0, total - work.estimate()))
+            report.after(step, work.left)
         return {"rows": rows, "events": events, "parked": parked, "done": not stop.is_set()}
+
+
+class _Reports:
+    """Tells how a backfill comes on: a bar on a terminal, elsewhere a line on stderr every few seconds."""
+
+    def __init__(self, bar: Progress, source: str, total: int, as_json: bool) -> None:
+        self._bar, self._source, self._total, self._as_json = bar, source, total, as_json
+        self._task = bar.add_task(f"backfill {source}", total=total)
+        self._forecaster, self._due = Forecaster(total, time.monotonic()), 0.0
+
+    def after(self, step: Step, remaining: int) -> None:
+        """One more chunk was read."""
+        now = time.monotonic()
+        told = self._forecaster.after(step, remaining, now)
+        self._bar.update(
+            self._task,
+            completed=max(0, self._total - remaining),
+            description=f"backfill {self._source}, {told.group}, {told.rows_per_second:,.0f} rows/s",
+        )
+        if now < self._due or not (self._as_json or self._bar.disable):
+            return
+        self._due = now + _REPORT_EVERY
+        report = {"source": self._source, **dataclasses.asdict(told)}
+        typer.echo(
+            msgspec.json.encode(report).decode() if self._as_json else f"{self._source}, {told}", err=True
+        )
 
 
 def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:
@@ -94,13 +131,23 @@ def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:
         line(f"{name}: {one['rows']:,} rows read, {one['events']:,} events archived{parked}; {state}")
 
 
+relaying = typer.Typer(
+    help="Translate what is captured, publish it, and promise how far: until stopped, or once.",
+    invoke_without_command=True,
+)
+
+
+@relaying.callback()
 def relay(
+    context: typer.Context,
     source: SourceOption = "",
     once: OnceOption = False,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
     """Translate what is captured, publish it, and promise how far: until stopped, or once."""
+    if context.invoked_subcommand is not None:
+        return
     _loops(
         project,
         as_json,
@@ -108,6 +155,42 @@ def relay(
         lambda opened: relays(opened, source),
         lambda opened: _relay_once(opened, source),
     )
+
+
+@relaying.command()
+def pause(
+    source: SourceOption = "",
+    who: Annotated[str, typer.Option("--who", help="Who says so.")] = "",
+    why: Annotated[str, typer.Option("--why", help="What for: it is shown to everybody.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Let relays rest: what is under way is ended, capture goes on, and views grow visibly older."""
+    with open_project(project) as opened:
+        who = who or getpass.getuser()
+        told = [
+            opened.state.pauses.pause(name, who, why or "no reason was given", opened.clock())
+            for name in _sources(opened, source)
+        ]
+    emit(told, as_json, _show_paused)
+
+
+def _show_paused(told: list[Pause]) -> None:
+    for one in told:
+        line(f"{one.source}: paused by {one.who}; {commands.RESUME} lets it go on")
+
+
+@relaying.command()
+def resume(source: SourceOption = "", project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Let paused relays go on."""
+    with open_project(project) as opened:
+        told = {name: opened.state.pauses.resume(name) for name in _sources(opened, source)}
+    emit(told, as_json, _show_resumed)
+
+
+def _show_resumed(told: Mapping[str, bool]) -> None:
+    for name, was in told.items():
+        line(f"{name}: {'goes on' if was else 'was not paused'}")
 
 
 def project(

@@ -57,7 +57,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def __getitem__(self, column: str) -> object:
         """Value of `column` in `row`; a column the row does not have is a KeyError naming the table."""
         try:
-            return self.row[column]
+            return (self.after if self.after is not None else self.row)[column]
         except KeyError:
             if why := self.unknown.get(column):
                 raise KeyError(f"{self.table}.{column} is not known: {why}") from None
@@ -73,12 +73,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def changed(self, *columns: str) -> bool:
         """Did any of the columns get another value (an insert or a snapshot changes every one)?
 
-        A column that the row does not have is a KeyError: to say that it did not change would hide that nobody knows.
+        A column that the row does not have is a KeyError: to say that it did not change would hide that nobody knows. One
+        that capture could not learn was not touched: that is why the log left its value out.
         """
         before, after = self.before, self.after
         if before is None or after is None:
             return True
-        return any(before.get(name) != self[name] for name in columns)
+        return any(before.get(name) != self[name] for name in columns if name not in self.unknown)
 
     def became(self, column: str, value: object) -> bool:
         """Has `column` this value now, and had it another before (or no row at all)?"""

@@ -25,12 +25,13 @@ from toolkit.ports import (
     LeaseList,
     LegacySource,
     Log,
+    Pauses,
     ReadStore,
     RouteStore,
     UnclassifiedLedger,
 )
 from toolkit.router.paths import furthest_behind, oldest_by_topic
-from toolkit.settings import duration
+from toolkit.settings import CapabilitySection, duration
 
 T = TypeVar("T")
 HISTORY = 1_000
@@ -51,6 +52,7 @@ class Around:
     unclassified: UnclassifiedLedger | None = None
     log: Log | None = None
     leases: LeaseList | None = None
+    pauses: Pauses | None = None
 
 
 class Attempts:
@@ -79,10 +81,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     route = around.routes.get(capability, consumer)
     now, config_hash = around.clock(), project.config_hash(capability)
     history = around.routes.history(capability, HISTORY)
-    unknown: dict[str, int] = {}
-    versions = attempts.get(
-        _SERVING_GATES, lambda: serving_versions(around.read_store, section.projections), unknown
-    )
+    versions = attempts.get(_SERVING_GATES, lambda: _serving(around, section), _NONE_SERVES)
     uncaptured, holes = attempts.get(("capture",), lambda: _capture(around, source), _NOTHING_CAPTURED)
     evidence = around.evidence
     return Facts(
@@ -116,9 +115,14 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     )
 
 
+_NONE_SERVES: dict[str, int] = {}
 _NOTHING_CAPTURED: tuple[tuple[str, ...], tuple[Hole, ...]] = ((), ())
 _RUN_GATES = ("shadow", "fingerprints", "accepted")
 _SERVING_GATES = ("freshness", "determinism", "shadow", "fingerprints", "parked")
+
+
+def _serving(around: Around, section: CapabilitySection) -> dict[str, int]:
+    return serving_versions(around.read_store, section.projections)
 
 
 def serving_versions(store: ReadStore, projections: Sequence[str]) -> dict[str, int]:

@@ -55,7 +55,14 @@ class Backfill:
 
     def estimate(self) -> int:
         """Roughly how many subjects are still to be read. Counted once, then kept up: counting is a read of its own."""
-        return sum(self._remaining(tables, cursor) for tables, cursor in self._open())
+        for tables, cursor in self._open():
+            self._remaining(tables, cursor)
+        return self.left
+
+    @property
+    def left(self) -> int:
+        """The same, without a look: what is left of what was counted."""
+        return sum(self._counted.values())
 
     def step(self, epoch: int) -> Progress | None:
         """Do the next chunk; None when all is done. After a kill, the next step first ends the one before."""
@@ -68,7 +75,7 @@ class Backfill:
         started = self._monotonic()
         chunk = self._translation.source.capture.chunk(tables, cursor, self._chunk)
         read = self._monotonic() - started
-        done = self._translation.keep(chunk.changes, epoch, absorbed=chunk.absorbed, cursors=[chunk.cursor])
+        done = self._translation.keep(chunk.changes, epoch, used=chunk.absorbed, cursors=[chunk.cursor])
         self._translation.settle()
         subjects = len({change.subject for change in chunk.changes})
         remaining = 0 if chunk.cursor.done else max(remaining - subjects, 0)

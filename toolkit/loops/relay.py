@@ -11,15 +11,17 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
-from toolkit.core.errors import Infrastructure, LeaseHeld
-from toolkit.core.records import Watermark
+from toolkit import commands
+from toolkit.core.errors import Infrastructure, LeaseHeld, Refused
+from toolkit.core.records import Record, Watermark
 from toolkit.inbox import Underway
+from toolkit.loops.publishing import Publishing
 from toolkit.ports import Archive, Clock, Horizon, Leases, LegacySource, Publisher
 
 log = logging.getLogger("strangler.relay")
@@ -37,6 +39,10 @@ class Worked(Protocol):
     @property
     def parked(self) -> int: ...
 
+    @property
+    def records(self) -> Sequence[Record]:
+        """The events that were archived, in order."""
+
 
 Translate = Callable[[int, int], Worked]
 """(epoch, limit) -> what was done; no changes: nothing waits."""
@@ -47,19 +53,18 @@ class Pace:
     """How the relay spends its time. Seconds, unless said otherwise.
 
     `rounds` bounds a pass, so that a source that is written to without end gets its watermarks and its lease renewed.
+    `gather` is the rest after a pass that found little: each pass sends watermarks, and each makes every projector commit.
     `patience` is how long `drain` waits for a promise that does not move any more.
     """
 
-    batch: int = 1000
+    batch: int = 5000
     rounds: int = 20
+    gather: float = 0.03
     interval: float = 0.2
     heartbeat: float = 0.5
     lease: float = 15.0
     longest_pause: float = 30.0
     patience: float = 5.0
-    keep_marked: dt.timedelta = dt.timedelta(hours=1)
-    prune_every: float = 60.0
-    prune_limit: int = 10_000
 
 
 class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +85,8 @@ class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
 class Relay:
     """Relays one legacy source to its topic. `lead` first; then `step`, or `run` until it is told to stop.
 
-    `complete` says whether the history from before capture is archived: until then, nothing is promised.
+    `complete` says whether the history from before capture is archived: until then, nothing is promised. `paused`
+    is asked before each pass: a paused leader keeps its lease and does nothing, so that nobody else does, either.
     """
 
     def __init__(
@@ -96,18 +102,20 @@ class Relay:
         owner: str,
         clock: Clock,
         complete: Callable[[], bool] = lambda: True,
+        paused: Callable[[], bool] = lambda: False,
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._complete = complete
+        self._complete, self._paused = complete, paused
         self._source, self._translate = source, translate
         self._archive, self._leases, self._publisher = archive, leases, publisher
+        self._publishing = Publishing(archive, publisher, topic=topic, source=source.name)
         self._topic, self._partitions, self._owner = topic, partitions, owner
         self._clock, self._monotonic = clock, monotonic
         self._pace = pace or Pace()
         self._ttl = dt.timedelta(seconds=self._pace.lease)
         self._horizon: Horizon | None = None
-        self._promised = self._pruned = self._renewed = -float("inf")
+        self._promised = self._renewed = -float("inf")
         self.epoch = 0
 
     @property
@@ -123,6 +131,7 @@ class Relay:
 
     def resign(self) -> None:
         """Give the lease back, so that the next one need not wait for it to run out."""
+        self._publishing.close()
         self._leases.release(self.lease, self.epoch, self._clock())
 
     def keep_leading(self) -> None:
@@ -130,7 +139,9 @@ class Relay:
         self._renew()
 
     def drain(self) -> RelayPass:
-        """Pass until everything that was committed when this began is published and promised."""
+        """Pass until everything that was committed when this began is published and promised. Raises Refused if paused."""
+        if self._paused():
+            raise Refused(f"the relay of {self._source.name} is paused", [f"{commands.RESUME} lets it go on"])
         self._promised = -float("inf")
         begun = self._source.clock()
         moved = self._monotonic()
@@ -166,18 +177,21 @@ class Relay:
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""
         self._renew()
+        if self._paused():
+            self._horizon = None
+            return RelayPass()
         if self._horizon is None:
             self._horizon = self._source.capture.horizon()
         changes = events = parked = published = 0
         for _ in range(self._pace.rounds):
             done = self._translate(self.epoch, self._pace.batch)
             changes, events, parked = changes + done.changes, events + done.events, parked + done.parked
-            published += self._publish()
+            published += self._publishing.give(done.records, self.epoch, self._pace.batch, self._renew)
             self._renew()
-            if not done.changes:
-                break
+            if done.changes <= self._pace.batch // 2:
+                break  # the rest, if there is one, is for the next pass
+        published += self._publishing.rest(self._pace.batch, self._renew)
         watermark = self._promise(force=published > 0)
-        self._prune()
         return RelayPass(
             changes=changes, events=events, parked=parked, published=published, watermark=watermark
         )
@@ -212,10 +226,14 @@ class Relay:
                     continue
                 report(done)
                 pause = self._pace.interval
-                if done.idle:
-                    stop.wait(pause)
+                stop.wait(self._rest(done))
         finally:
             self._leave()
+
+    def _rest(self, done: RelayPass) -> float:
+        if done.idle:
+            return self._pace.interval
+        return self._pace.gather if done.changes < self._pace.batch // 10 else 0.0
 
     def _elected(self, stop: threading.Event, standby: bool) -> bool:
         while not stop.is_set():
@@ -254,21 +272,6 @@ class Relay:
             self._leases.renew(self.lease, self.epoch, self._ttl, self._clock())
             self._renewed = self._monotonic()
 
-    def _publish(self) -> int:
-        """Publish all that the archive holds and the log does not. Stops where the log stops acknowledging."""
-        count = 0
-        while records := self._archive.unpublished(self._topic, self._pace.batch):
-            coordinates = self._publisher.publish(records)
-            self._archive.published(self._topic, coordinates, source=self._source.name, epoch=self.epoch)
-            count += len(coordinates)
-            if len(coordinates) < len(records):
-                raise Infrastructure(
-                    f"the log acknowledged {len(coordinates)} of {len(records)} records of {self._topic}; "
-                    "the others are published again"
-                )
-            self._renew()
-        return count
-
     def _promise(self, *, force: bool) -> dt.datetime | None:
         """Send the horizon's instant to every partition, if all that it covers is published.
 
@@ -297,13 +300,6 @@ class Relay:
         self._horizon = None
         self._promised = self._monotonic()
         return horizon.instant
-
-    def _prune(self) -> None:
-        if self._monotonic() - self._pruned < self._pace.prune_every:
-            return
-        self._pruned = self._monotonic()
-        older_than = self._source.clock() - self._pace.keep_marked
-        self._source.capture.prune(older_than, self._pace.prune_limit)
 
 
 def lease_name(source: str) -> str:

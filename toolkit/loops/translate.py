@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from toolkit.core.changes import Change, Op
+from toolkit.core.cloudevents import size
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event
 from toolkit.core.outbox import Layout, facts
-from toolkit.core.records import Draft, drafts
+from toolkit.core.records import Draft, Record, drafts, keepable
 from toolkit.core.translators import Scope, Translator, Translators
 from toolkit.core.unclassified import tally
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
 HELD = "held back behind an earlier change of the same subject"
 OUTBOX_TYPE = "TYPE"
+_ATTRIBUTES = 4000
+"""More bytes than the attributes of an event take beside its subject; what comes near is measured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Changes that are translated together or not at all: what one legacy transaction did to one subject.
 
     All rows that backfill found of a subject are one unit, too. Where the engine gives no transaction id, each
@@ -50,13 +52,15 @@ class Outcome:
     silent: list[Change]
 
 
-class Translated(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translated:
     """What one step did. `held` of the `parked` ones wait only for another one of their subject."""
 
     changes: int = 0
     events: int = 0
     parked: int = 0
     held: int = 0
+    records: Sequence[Record] = field(default=(), compare=False, repr=False)
 
 
 def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
@@ -72,14 +76,11 @@ def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
         backfilled = "snapshot" if change.op is Op.SNAPSHOT else change.position
         together = change.transaction or backfilled
         grouped.setdefault((together, change.subject), []).append(change)
-    made = [
-        Unit(
-            subject=subject,
-            changes=tuple(sorted(some, key=lambda one: (one.number, rank.get(one.table, len(rank))))),
-        )
-        for (_, subject), some in grouped.items()
-    ]
-    return sorted(made, key=lambda unit: unit.number)
+    for some in grouped.values():
+        if len(some) > 1:
+            some.sort(key=lambda one: (one.number, rank.get(one.table, len(rank))))
+    made = sorted(grouped.values(), key=lambda some: some[-1].number)
+    return [Unit(subject=some[0].subject, changes=tuple(some)) for some in made]
 
 
 def translate(
@@ -88,20 +89,25 @@ def translate(
     catalogue: Catalogue,
     held: Mapping[str, int],
     now: dt.datetime,
+    largest: int | None = None,
 ) -> Outcome:
     """Translate unit by unit. A unit that cannot be translated is parked, and whatever follows of its subject with it.
+
+    So is one with an event of more than `largest` bytes: no sequence is drawn for what the log would refuse.
 
     `held` gives, for each subject with something parked, the number of the first such unit: what comes after it
     waits, what came before it (a step that is done again after a crash) does not.
     """
     waiting = dict(held)
     outcome = Outcome(drafts=[], parked=[], silent=[])
+    rules = Rules(translators)
     for unit in units(changes, _tables(translators)):
         if waiting.get(unit.subject, unit.number) < unit.number:
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
-            given, silent = translate_unit(unit, translators, catalogue)
+            given, silent = translate_unit(unit, rules, catalogue)
+            _fit(unit, given, largest)
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
         except _Failed as failed:
@@ -139,55 +145,110 @@ class _Failed(Exception):
         self.change, self.reason = change, reason
 
 
-def translate_unit(
-    unit: Unit, translators: Translators, catalogue: Catalogue
-) -> tuple[list[Draft], list[Change]]:
+class Rules:
+    """Which rules may speak for a table, in order of registration: a source has dozens, and a change hears one or two."""
+
+    def __init__(self, translators: Translators) -> None:
+        self._all, self.mute = translators.rules, frozenset(translators.mute)
+        self._of: dict[frozenset[str], list[Translator]] = {}
+
+    def of(self, tables: Iterable[str]) -> Sequence[Translator]:
+        """The rules for any of these tables."""
+        names = frozenset(tables)
+        if names not in self._of:
+            self._of[names] = [rule for rule in self._all if not names.isdisjoint(rule.tables)]
+        return self._of[names]
+
+
+def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
-    for change in unit.changes:
-        if change.fault:
-            raise _Failed(change, f"{describe(change)}: {change.fault}")
-    given: list[list[Event]] = [[] for _ in unit.changes]
-    spoken = [change.table in translators.mute for change in unit.changes]
-    fruitful = [False for _ in unit.changes]
-    for rule in translators.rules:
-        mine = [at for at, change in enumerate(unit.changes) if _speaks(rule, change)]
-        if not mine:
-            continue
-        for at in mine:
-            spoken[at] = True
-        if rule.scope is Scope.TRANSACTION:
-            events = _apply(rule, [unit.changes[at] for at in mine])
-            given[mine[-1]].extend(events)
-            for at in mine:
-                fruitful[at] |= bool(events)
-        else:
-            for at in mine:
-                given[at].extend(_apply(rule, [unit.changes[at]]))
-    for change, known in zip(unit.changes, spoken, strict=True):
-        if not known:
-            raise _Failed(change, _unspoken(change))
+    _readable(unit)
+    one = len(unit.changes) == 1
+    given, fruitful = _given_one(unit.changes[0], rules) if one else _given(unit.changes, rules)
     made = [
         draft
         for change, events in zip(unit.changes, given, strict=True)
         for draft in _drafts(catalogue, change, events)
     ]
-    silent = [
-        change
-        for change, events, known in zip(unit.changes, given, fruitful, strict=True)
-        if not events and not known
-    ]
-    return made, silent
+    return made, [change for change, known in zip(unit.changes, fruitful, strict=True) if not known]
+
+
+def _fit(unit: Unit, given: Sequence[Draft], largest: int | None) -> None:
+    if largest is None:
+        return
+    for draft in given:
+        # The attributes take a few hundred bytes, and each character of a subject up to six.
+        if len(draft.data) + 6 * len(draft.envelope.subject) < largest - _ATTRIBUTES:
+            continue
+        if (found := size(draft)) > largest:
+            at = next(one for one in unit.changes if one.position == draft.envelope.position)
+            raise _Failed(
+                at,
+                f"{describe(at)}: {draft.envelope.type} takes {found:,} bytes, and the log takes {largest:,}: "
+                "raise the topic's max.message.bytes, or let the event say less",
+            )
+
+
+Given = tuple[list[list[Event]], list[bool]]
+"""By change, its events, and whether any came of it (alone, or with others of its unit)."""
+
+
+def _given(changes: Sequence[Change], rules: Rules) -> Given:
+    given: list[list[Event]] = [[] for _ in changes]
+    spoken = [change.table in rules.mute for change in changes]
+    fruitful = [False for _ in changes]
+    for rule in rules.of(change.table for change in changes):
+        mine = [at for at, change in enumerate(changes) if _speaks(rule, change)]
+        if not mine:
+            continue
+        parts = [mine] if rule.scope is Scope.TRANSACTION else [[at] for at in mine]
+        for part in parts:
+            events = _apply(rule, [changes[at] for at in part])
+            given[part[-1]].extend(events)
+            for at in part:
+                spoken[at] = True
+                fruitful[at] |= bool(events)
+    for change, known in zip(changes, spoken, strict=True):
+        if not known:
+            raise _Failed(change, _unspoken(change))
+    return given, fruitful
+
+
+def _given_one(change: Change, rules: Rules) -> Given:
+    """The same for a change that stands alone, as most do."""
+    events: list[Event] = []
+    spoken = change.table in rules.mute
+    for rule in rules.of((change.table,)):
+        if _speaks(rule, change):
+            spoken = True
+            events += _apply(rule, [change])
+    if not spoken:
+        raise _Failed(change, _unspoken(change))
+    return [events], [bool(events)]
+
+
+def _readable(unit: Unit) -> None:
+    """Raise _Failed for a change that capture could not read, and for a subject that not every archive can keep."""
+    for change in unit.changes:
+        if change.fault:
+            raise _Failed(change, f"{describe(change)}: {change.fault}")
+    if not keepable(unit.subject):
+        raise _Failed(unit.changes[0], f"the subject {unit.subject!r} is no text that every archive can keep")
 
 
 def _speaks(rule: Translator, change: Change) -> bool:
     if change.table not in rule.tables:
         return False
-    return rule.scope is not Scope.OUTBOX or str(change.row.get(OUTBOX_TYPE)).rstrip() in rule.types
+    return rule.scope is not Scope.OUTBOX or _kind(change) in rule.types
+
+
+def _kind(change: Change) -> str:
+    return str(change.row.get(OUTBOX_TYPE)).rstrip()
 
 
 def _unspoken(change: Change) -> str:
     if OUTBOX_TYPE in change.row:
-        kind = str(change.row[OUTBOX_TYPE]).rstrip()
+        kind = _kind(change)
         return (
             f"no translator speaks for the type {kind!r} of outbox {change.table}: "
             f'write one with @acl.outbox("{change.table}", "{kind}")'
@@ -236,6 +297,7 @@ class Translation:
         partitions: int,
         clock: Clock,
         outboxes: Mapping[str, Layout] | None = None,
+        largest: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.source, self.archive = source, archive
         self._outboxes = outboxes or {}
@@ -243,6 +305,9 @@ class Translation:
         self._groups = [tuple(group) for group in groups]
         self._topic, self._partitions, self._clock = topic, partitions, clock
         self._held: tuple[int, dict[str, int]] | None = None
+        self._epoch, self._doubtful = 0, True
+        self._largest = largest
+        self._limit: tuple[int, int | None] | None = None
 
     def cursors(self) -> list[Cursor]:
         """How far the backfill of each group is; a group that was never begun holds its changes back.
@@ -265,44 +330,55 @@ class Translation:
     def step(self, epoch: int, limit: int) -> Translated:
         """Translate what waits, up to about `limit` changes: archive first, then mark in the legacy source.
 
-        A crash in between does the step again: the same ids, which the archive knows already.
+        The archive notes the numbers in the same transaction, so that after a crash in between they are marked first.
         """
+        if epoch != self._epoch:
+            self._epoch, self._doubtful = epoch, True
         self.settle()
         changes = self.source.capture.pending(limit, self.cursors())
         if not changes:
             return Translated()
-        done = self.keep(changes, epoch)
-        self.source.capture.mark([change.number for change in changes])
+        numbers = [change.number for change in changes]
+        done = self.keep(changes, epoch, used=numbers)
+        self.source.capture.mark(numbers)
+        self._doubtful = False
         return done
 
     def settle(self) -> None:
-        """Mark in the legacy source what a backfill absorbed; the archive remembers it until that is done.
+        """Mark in the legacy source what the last step used up, if that may not have come to its end.
 
-        Before anything else is read: once its chunk is archived, an absorbed change would be offered as a new one.
+        Before anything else is read: what is archived would be offered as new.
         """
-        absorbed = self.archive.unmarked(self.source.name)
-        if absorbed:
-            self.source.capture.mark(absorbed)
-            self.archive.forget_unmarked(self.source.name, absorbed)
+        if self._doubtful:
+            numbers = self.archive.unmarked(self.source.name)
+            if numbers:
+                self.source.capture.mark(numbers)
 
     def keep(
         self,
         changes: Sequence[Change],
         epoch: int,
         *,
-        absorbed: Sequence[int] = (),
+        used: Sequence[int] = (),
         cursors: Sequence[Cursor] = (),
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
         held = self.held(epoch)
         told = facts(changes, self._outboxes)
-        outcome = translate(told, self._translators, self._catalogue, held, self._clock())
+        outcome = self._translate(told, held, epoch)
         self._held = None  # a transaction that fails may have been committed all the same
-        events = self._append(outcome, epoch, absorbed=absorbed, cursors=cursors)
+        records = self._append(outcome, epoch, used=used, cursors=cursors)
         for subject, number in waiting_units(outcome.parked, self._translators).items():
             held[subject] = min(number, held.get(subject, number))
         self._held = (epoch, held)
-        return _counted(changes, events, outcome)
+        return _counted(changes, records, outcome)
+
+    def _translate(self, changes: Iterable[Change], held: Mapping[str, int], epoch: int) -> Outcome:
+        if self._limit is None or self._limit[0] != epoch:
+            self._limit = (epoch, self._largest())
+        return translate(
+            changes, self._translators, self._catalogue, held, self._clock(), largest=self._limit[1]
+        )
 
     def held(self, epoch: int) -> dict[str, int]:
         """Subjects with something parked, and where. Read once in an epoch: only the leader parks and releases."""
@@ -316,40 +392,44 @@ class Translation:
 
         Subjects with a chosen change are replayed whole: one change alone would overtake those before it.
         """
-        self._held = None
+        self._held = self._limit = None  # what was raised meanwhile counts
+        self._doubtful = True
+        self.settle()
         parked = self.archive.parked(self.source.name)
         subjects = {one.change.subject for one in parked if chosen(one)}
         waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
         changes = facts([one.change for one in waiting.values()], self._outboxes)
-        outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
+        outcome = self._translate(changes, {}, epoch)
         stays = [
             msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)
             for one in outcome.parked
         ]
         released = waiting.keys() - {one.change.position for one in stays}
-        events = self._append(
+        records = self._append(
             Outcome(drafts=outcome.drafts, parked=stays, silent=outcome.silent),
             epoch,
             unparked=[one for position, one in waiting.items() if position in released],
         )
-        return _counted(changes, events, outcome)
+        return _counted(changes, records, outcome)
 
     def _append(
         self,
         outcome: Outcome,
         epoch: int,
         *,
-        absorbed: Sequence[int] = (),
+        used: Sequence[int] = (),
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
-    ) -> int:
+    ) -> list[Record]:
+        doubtful, self._doubtful = self._doubtful, True  # until what this step uses up is marked
         return self.archive.append(
             self.source.name,
             self._topic,
             outcome.drafts,
             partitions=self._partitions,
             epoch=epoch,
-            absorbed=absorbed,
+            doubtful=doubtful or bool(cursors),  # a backfill may find again what it had found
+            used=used,
             parked=outcome.parked,
             unparked=unparked,
             cursors=cursors,
@@ -359,6 +439,12 @@ class Translation:
         )
 
 
-def _counted(changes: Sequence[Change], events: int, outcome: Outcome) -> Translated:
+def _counted(changes: Sequence[Change], records: Sequence[Record], outcome: Outcome) -> Translated:
     held = sum(one.held for one in outcome.parked)
-    return Translated(changes=len(changes), events=events, parked=len(outcome.parked), held=held)
+    return Translated(
+        changes=len(changes),
+        events=len(records),
+        parked=len(outcome.parked),
+        held=held,
+        records=records,
+    )

@@ -292,10 +292,6 @@ class FetchingCapture(ABC):
             )
         return Chunk(changes=[], absorbed=[], cursor=msgspec.structs.replace(cursor, done=True))
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:  # noqa: ARG002 - the port's
-        """Nothing: what is marked is deleted at once."""
-        return 0
-
     def close(self) -> None:
         """Close the connections to the legacy database."""
         self._sessions.close()

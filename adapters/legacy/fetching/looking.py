@@ -46,7 +46,7 @@ class Look:
 
     def changed(self, table: str, rows: Sequence[Row]) -> list[Row]:
         """Those of the rows (of their keys) that are not as they were kept, whole."""
-        known = {one.key: one for one in self._inbox.under(table, [row.name for row in rows])}
+        known = {one.key: one for one in self._inbox.find(table, [row.name for row in rows])}
         found = [
             row
             for row in rows
@@ -75,7 +75,7 @@ class Look:
             now={(table, row.name): row for row in rows},
         )
         blank = [row.name for row in rows if not row.subject]
-        for one in self._inbox.under(table, blank):
+        for one in self._inbox.find(table, blank):
             known.before[table, one.key] = kept(one)
         asked = [row.subject for row in rows] + [one.subject for one in gone.values()]
         fresh = {subject for subject in asked if subject}

@@ -86,9 +86,7 @@ class Reads:
         for at in range(0, len(wanted), _AT_ONCE):
             some = wanted[at : at + _AT_ONCE]
             if len(self._key) == 1:
-                within: ColumnElement[bool] = self._key[0].in_(
-                    [self._bind(self._key[0], key[0]) for key in some]
-                )
+                within: ColumnElement[bool] = self._among(self._key[0], [key[0] for key in some])
             else:
                 within = or_(*(self._equal(key) for key in some))
             found += self._rows(self._select(whole).where(within), whole)
@@ -107,7 +105,7 @@ class Reads:
         asked = [value for one in subjects if one not in known for value in self._spellings(column, one)]
         found: list[Row] = []
         for at in range(0, len(asked), _AT_ONCE):
-            within = column.in_([self._bind(column, value) for value in asked[at : at + _AT_ONCE]])
+            within = self._among(column, asked[at : at + _AT_ONCE])
             found += self._rows(self._select(True).where(within), True)
         return found
 
@@ -158,6 +156,10 @@ class Reads:
     def _bind(self, column: Column[Any], value: object) -> Any:
         # Where values are the driver's own, so are their types: a cast to VARCHAR would compare a CHAR without padding.
         return bindparam(None, value, type_=NullType() if self._dialect.raw else column.type, unique=True)
+
+    def _among(self, column: Column[Any], values: Sequence[object]) -> ColumnElement[bool]:
+        kind = NullType() if self._dialect.raw else column.type
+        return column.in_(bindparam("among", list(values), type_=kind, expanding=True))
 
     def _equal(self, key: Sequence[object]) -> ColumnElement[bool]:
         return and_(

@@ -1,6 +1,7 @@
 -- Arguments: the table's name, its subject column; then, where not all columns are captured, 'columns' or 'ignore' and
 -- their names. Nothing here names a column of the table: one that is dropped or renamed must not break the application.
 -- SECURITY DEFINER: the application's roles need no right on the capture schema.
+-- A column of type json may hold \u0000, which no text can: it becomes \u0001, or the application's write would fail.
 -- The settings make a value's text the same in every session, and the same as backfill reads it.
 CREATE FUNCTION strangler.capture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -15,10 +16,16 @@ DECLARE
 BEGIN
   IF TG_OP <> 'INSERT' THEN
     old_row := row_to_json(OLD);
+    IF strpos(old_row::text, E'\\u0000') > 0 THEN
+      old_row := regexp_replace(old_row::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json;
+    END IF;
     old_subject := coalesce(rtrim(old_row ->> TG_ARGV[1]), '');
   END IF;
   IF TG_OP <> 'DELETE' THEN
     new_row := row_to_json(NEW);
+    IF strpos(new_row::text, E'\\u0000') > 0 THEN
+      new_row := regexp_replace(new_row::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json;
+    END IF;
     new_subject := coalesce(rtrim(new_row ->> TG_ARGV[1]), '');
   END IF;
   IF TG_NARGS > 2 THEN

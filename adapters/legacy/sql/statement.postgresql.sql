@@ -17,13 +17,19 @@ BEGIN
     SELECT pg_current_xact_id()::text, TG_ARGV[0], 'insert', coalesce(rtrim(r.image ->> TG_ARGV[1]), ''),
            CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(r.image)
                                   WHERE (key = ANY(names)) = only_these) ELSE r.image END, clock_timestamp()
-    FROM (SELECT row_to_json(t) AS image FROM new_rows t OFFSET 0) r;
+    FROM (SELECT CASE WHEN strpos(image::text, E'\\u0000') = 0 THEN image
+                 ELSE regexp_replace(image::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json
+                 END AS image
+          FROM (SELECT row_to_json(t) AS image FROM new_rows t OFFSET 0) i OFFSET 0) r;
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, before, captured_at)
     SELECT pg_current_xact_id()::text, TG_ARGV[0], 'delete', coalesce(rtrim(r.image ->> TG_ARGV[1]), ''),
            CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(r.image)
                                   WHERE (key = ANY(names)) = only_these) ELSE r.image END, clock_timestamp()
-    FROM (SELECT row_to_json(t) AS image FROM old_rows t OFFSET 0) r;
+    FROM (SELECT CASE WHEN strpos(image::text, E'\\u0000') = 0 THEN image
+                 ELSE regexp_replace(image::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json
+                 END AS image
+          FROM (SELECT row_to_json(t) AS image FROM old_rows t OFFSET 0) i OFFSET 0) r;
   ELSE
     INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, before, after, captured_at)
     SELECT pg_current_xact_id()::text, TG_ARGV[0], c.op, c.subject, c.before, c.after, clock_timestamp()
@@ -35,8 +41,14 @@ BEGIN
                                     WHERE (key = ANY(names)) = only_these) ELSE o.image END AS before,
              CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(w.image)
                                     WHERE (key = ANY(names)) = only_these) ELSE w.image END AS after
-      FROM (SELECT row_number() OVER () AS n, row_to_json(t) AS image FROM old_rows t) o
-      FULL JOIN (SELECT row_number() OVER () AS n, row_to_json(t) AS image FROM new_rows t) w USING (n)
+      FROM (SELECT n, CASE WHEN strpos(image::text, E'\\u0000') = 0 THEN image
+                 ELSE regexp_replace(image::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json
+                 END AS image
+            FROM (SELECT row_number() OVER () AS n, row_to_json(t) AS image FROM old_rows t) i) o
+      FULL JOIN (SELECT n, CASE WHEN strpos(image::text, E'\\u0000') = 0 THEN image
+                 ELSE regexp_replace(image::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json
+                 END AS image
+            FROM (SELECT row_number() OVER () AS n, row_to_json(t) AS image FROM new_rows t) i) w USING (n)
       OFFSET 0
     ) r
     -- A row that moves to another subject leaves the one and comes to the other: both must hear of it.

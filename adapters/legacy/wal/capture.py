@@ -232,10 +232,6 @@ class WalCapture(PostgresCapture):
         """Never offer these changes again. Idempotent."""
         self._inbox.mark(numbers)
 
-    def prune(self, older_than: dt.datetime, limit: int) -> int:  # noqa: ARG002 - the inbox keeps nothing marked
-        """Nothing: what is marked is gone."""
-        return 0
-
     def horizon(self) -> Horizon:
         """The clock, then the end of the log: what was committed by the instant stands before it."""
         with self._judged(), reading(self._engine) as connection:

@@ -16,10 +16,13 @@ depends_on = None
 def upgrade() -> None:
     _lease()
     _event()
+    _sequence()
+    _coordinates()
     _topic()
     _parked_change()
     _unclassified()
-    _absorbed()
+    _unmarked()
+    _pause()
     _cursor()
     _inbox()
     _log_topic()
@@ -52,10 +55,13 @@ def downgrade() -> None:
         "inbox_position",
         "inbox",
         "cursor",
-        "absorbed",
+        "pause",
+        "unmarked",
         "unclassified",
         "parked_change",
         "topic",
+        "coordinates",
+        "sequence",
         "event",
         "lease",
     ):
@@ -76,32 +82,52 @@ def _lease() -> None:
 def _event() -> None:
     op.create_table(
         "strangler_event",
-        sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("topic", sa.String(length=200), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("sequence", BigNumber, nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sequence", BigNumber, autoincrement=False, nullable=False),
+        sa.Column("archived_on", sa.Date(), nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("source", sa.String(length=100), nullable=False),
         sa.Column("type", sa.String(length=200), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject_hash", sa.Integer(), nullable=False),
         sa.Column("time", Instant, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("meaning", sa.Integer(), nullable=False),
         sa.Column("position", sa.Text(), nullable=False),
         sa.Column("transaction", sa.String(length=100), nullable=True),
         sa.Column("data", sa.LargeBinary(), nullable=False),
-        sa.Column("offset", BigNumber, nullable=True),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("topic", "partition", "sequence", name="uq_strangler_event_sequence"),
+        sa.PrimaryKeyConstraint("topic", "partition", "sequence", "archived_on"),
+        postgresql_partition_by="RANGE (archived_on)",
     )
-    op.create_index("ix_strangler_event_subject", "strangler_event", ["topic", "subject"], unique=False)
-    op.create_index("ix_strangler_event_time", "strangler_event", ["topic", "time"], unique=False)
+    op.create_index("ix_strangler_event_subject", "strangler_event", ["subject_hash"], unique=False)
     op.create_index(
-        "ix_strangler_event_unpublished",
-        "strangler_event",
-        ["topic", "partition", "sequence"],
-        unique=False,
-        postgresql_where=sa.text('"offset" IS NULL'),
-        sqlite_where=sa.text('"offset" IS NULL'),
+        "ix_strangler_event_time", "strangler_event", ["time"], unique=False, postgresql_using="brin"
+    )
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("CREATE TABLE strangler_event_default PARTITION OF strangler_event DEFAULT")
+
+
+def _sequence() -> None:
+    op.create_table(
+        "strangler_sequence",
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("archived", BigNumber, nullable=False),
+        sa.Column("published", BigNumber, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+
+
+def _coordinates() -> None:
+    op.create_table(
+        "strangler_coordinates",
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sequence", BigNumber, autoincrement=False, nullable=False),
+        sa.Column("offset", BigNumber, nullable=False),
+        sa.Column("events", BigNumber, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition", "sequence"),
     )
 
 
@@ -109,6 +135,7 @@ def _topic() -> None:
     op.create_table(
         "strangler_topic",
         sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("source", sa.String(length=100), nullable=False),
         sa.Column("watermark", Instant, nullable=True),
         sa.PrimaryKeyConstraint("topic"),
     )
@@ -126,9 +153,6 @@ def _parked_change() -> None:
         sa.Column("parked_at", Instant, nullable=False),
         sa.Column("change", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("source", "position"),
-    )
-    op.create_index(
-        "ix_strangler_parked_change_subject", "strangler_parked_change", ["source", "subject"], unique=False
     )
 
 
@@ -151,12 +175,23 @@ def _unclassified() -> None:
     )
 
 
-def _absorbed() -> None:
+def _unmarked() -> None:
     op.create_table(
-        "strangler_absorbed",
+        "strangler_unmarked",
         sa.Column("source", sa.String(length=100), nullable=False),
-        sa.Column("number", BigNumber, autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("source", "number"),
+        sa.Column("numbers", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("source"),
+    )
+
+
+def _pause() -> None:
+    op.create_table(
+        "strangler_pause",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("who", sa.String(length=200), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("since", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("source"),
     )
 
 

@@ -1,0 +1,47 @@
+"""strangler.toml: what a project says of itself, read and checked."""
+
+from toolkit.settings.capability import CapabilitySection, CompareRule, GateSection
+from toolkit.settings.file import (
+    FILE_NAME,
+    LogSection,
+    ProjectSection,
+    ReadStoreSection,
+    Settings,
+    StateSection,
+    read_settings,
+)
+from toolkit.settings.legacy import (
+    ENGINES_OWN,
+    DebeziumSection,
+    LegacySection,
+    OutboxColumns,
+    PollSection,
+    SnapshotSection,
+    TableSection,
+    WalSection,
+)
+from toolkit.settings.units import Section, duration, size
+
+__all__ = [
+    "ENGINES_OWN",
+    "FILE_NAME",
+    "CapabilitySection",
+    "CompareRule",
+    "DebeziumSection",
+    "GateSection",
+    "LegacySection",
+    "LogSection",
+    "OutboxColumns",
+    "PollSection",
+    "ProjectSection",
+    "ReadStoreSection",
+    "Section",
+    "Settings",
+    "SnapshotSection",
+    "StateSection",
+    "TableSection",
+    "WalSection",
+    "duration",
+    "read_settings",
+    "size",
+]

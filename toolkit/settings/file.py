@@ -1,0 +1,212 @@
+"""strangler.toml as frozen values. Every fault is reported at once, each with its key path."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from toolkit.core.errors import Fault, ProjectError
+from toolkit.settings.capability import CapabilitySection, check_capability
+from toolkit.settings.legacy import LegacySection, check_legacy
+from toolkit.settings.units import Section, check_duration
+
+FILE_NAME = "strangler.toml"
+
+
+class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[project]`: the name (it prefixes topics) and the modules with events, translators, projections."""
+
+    name: str
+    modules: list[str]
+
+
+class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka.
+
+    `content` is how Kafka's messages hold a CloudEvent: as one JSON document, or its attributes as headers.
+    """
+
+    url: str = "sql:"
+    partitions: int = 4
+    replication: int = 1
+    content: Literal["structured", "binary"] = "structured"
+    settings: dict[str, str] = {}
+
+
+class ReadStoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[read_store]`: where projections and their checkpoints live."""
+
+    url: str
+    read_timeout: str = "5s"
+
+
+class StateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[state]`: where the archive, leases, routes and evidence live; the read store's database by default."""
+
+    url: str = ""
+
+
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    project: ProjectSection
+    legacy: dict[str, LegacySection]
+    read_store: ReadStoreSection
+    log: LogSection = LogSection()
+    state: StateSection = StateSection()
+    capability: dict[str, CapabilitySection] = {}
+
+
+def read_settings(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read `strangler.toml` of a project folder. Raises ProjectError with every fault in it.
+
+    `${NAME}` in a value is replaced from the environment, which is the only place for secrets.
+    """
+    path = folder / FILE_NAME
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(
+            [
+                Fault(
+                    where=str(path),
+                    what="there is no such file",
+                    next="run in the project's folder, or give --project",
+                )
+            ]
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError([Fault(where=str(path), what=f"not TOML: {error}")]) from error
+    faults: list[Fault] = []
+    filled = _fill(raw, "", os.environ if environment is None else environment, faults)
+    settings = _convert(filled, faults)
+    if settings is not None:
+        faults.extend(_check(settings, folder))
+    if faults or settings is None:
+        raise ProjectError(faults)
+    return _anchored(settings, folder.resolve())
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """A relative SQLite file lies in the project's folder, wherever the command is run from."""
+
+    def anchor(url: str) -> str:
+        file = url.removeprefix("sqlite:///")
+        if file == url or not file or file.startswith((":", "/", "file:")):
+            return url
+        return f"sqlite:///{folder / file}"
+
+    replace = msgspec.structs.replace
+    return replace(
+        settings,
+        legacy={name: replace(one, url=anchor(one.url)) for name, one in settings.legacy.items()},
+        read_store=replace(settings.read_store, url=anchor(settings.read_store.url)),
+        state=replace(settings.state, url=anchor(settings.state.url)),
+    )
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _fill(value: Any, path: str, environment: Mapping[str, str], faults: list[Fault]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _fill(one, f"{path}.{key}".lstrip("."), environment, faults) for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [_fill(one, f"{path}[{at}]", environment, faults) for at, one in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        found: str | None = environment.get(match.group(1), match.group(2))
+        if found is None:
+            faults.append(Fault(where=path, what=f"environment variable {match.group(1)} is not set"))
+            return ""
+        return found
+
+    return _VARIABLE.sub(replace, value)
+
+
+def _convert(raw: dict[str, Any], faults: list[Fault]) -> Settings | None:
+    """Convert section by section, so that one fault does not hide the next."""
+    converted: dict[str, Any] = {}
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for key in raw:
+        if key not in fields:
+            faults.append(Fault(where=key, what="unknown section", next=f"known are {', '.join(fields)}"))
+    for name, field in fields.items():
+        if name not in raw:
+            if field.required:
+                faults.append(Fault(where=name, what="the section is missing"))
+            continue
+        if name in ("legacy", "capability"):
+            kind = LegacySection if name == "legacy" else CapabilitySection
+            tables = raw[name] if isinstance(raw[name], dict) else {}
+            converted[name] = {
+                key: _struct(kind, one, f"{name}.{key}", faults) for key, one in tables.items()
+            }
+        else:
+            converted[name] = _struct(field.type, raw[name], name, faults)
+    return None if faults else Settings(**converted)
+
+
+def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
+    """Convert one table key by key: msgspec stops at its first fault, a person wants them all."""
+    if not isinstance(raw, dict):
+        faults.append(Fault(where=path, what=f"is {type(raw).__name__}, not a table"))
+        return None
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in fields:
+            faults.append(
+                Fault(where=f"{path}.{key}", what="unknown key", next=f"known are {', '.join(fields)}")
+            )
+            continue
+        values[key] = _value(fields[key].type, value, f"{path}.{key}", faults)
+    for name, field in fields.items():
+        if field.required and name not in raw:
+            faults.append(Fault(where=f"{path}.{name}", what="is missing"))
+    if any(field.required and field.name not in values for field in fields.values()):
+        return None
+    return kind(**values)
+
+
+def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return _struct(kind, value, path, faults)
+    if (
+        get_origin(kind) is dict
+        and isinstance(section := get_args(kind)[1], type)
+        and issubclass(section, Section)
+        and isinstance(value, dict)
+    ):
+        return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        faults.append(Fault(where=path, what=str(error)))
+        return None
+
+
+def _check(settings: Settings, folder: Path) -> list[Fault]:
+    faults = []
+    if not settings.legacy:
+        faults.append(
+            Fault(where="legacy", what="no legacy source", next="add [legacy.NAME] with url and tables")
+        )
+    if settings.log.partitions < 1:
+        faults.append(Fault(where="log.partitions", what="must be 1 or more"))
+    for name, legacy in settings.legacy.items():
+        faults.extend(check_legacy(f"legacy.{name}", legacy))
+    check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)
+    for name, capability in settings.capability.items():
+        faults.extend(check_capability(f"capability.{name}", capability, settings.legacy, folder))
+    return faults

@@ -249,7 +249,6 @@ def test_a_log_that_stops_acknowledging_disturbs_no_order(
     assert refused
 
 
-
 class _Outage:
     """A port whose next call of one method is done, but its answer is lost."""
 

@@ -19,7 +19,7 @@ from tests.support.relaying import Fuse, Killed, Ledger, Stutter, Witness, trans
 from tests.support.state import SECOND, START
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, partition_of
-from toolkit.loops.relay import Pace, Relay, RelayPass
+from toolkit.loops.relay import Pace, Relay, RelayPass, Translate
 from toolkit.ports import Log, Publisher
 
 PARTITIONS = 3
@@ -49,13 +49,14 @@ class World:
         publisher: Publisher | None = None,
         pace: Pace | None = None,
         monotonic: Callable[[], float] | None = None,
+        translate: Translate | None = None,
     ) -> Relay:
         fuse = fuse or Fuse()
         ledger = fuse.guard(self.ledger, "horizon", "mark", "behind")
         archive = fuse.guard(self.state.archive, "append", "published", "watermarked")
         return Relay(
             ledger,
-            translating(ledger, archive, self.topic, PARTITIONS),
+            translate or translating(ledger, archive, self.topic, PARTITIONS),
             archive,
             self.state.leases,
             fuse.guard(publisher or self.witness, "publish", "watermark"),
@@ -246,6 +247,49 @@ def test_a_log_that_stops_acknowledging_disturbs_no_order(
     work(relay)
     world.assert_all_arrived_in_order()
     assert refused
+
+
+class _Outage:
+    """A port whose next call of one method is done, but its answer is lost."""
+
+    def __init__(self, port: Any, method: str) -> None:
+        self._port, self._method = port, method
+        self.due = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "capture":
+            return self
+        found = getattr(self._port, name)
+        if name != self._method:
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            answer = found(*args, **kwargs)
+            if self.due:
+                self.due = False
+                raise Infrastructure(f"{name}: the connection is gone")
+            return answer
+
+        return call
+
+
+@pytest.mark.parametrize("method", ["append", "mark"])
+def test_what_was_archived_when_the_connection_went_comes_before_what_follows(
+    world: World, method: str
+) -> None:
+    archive = _Outage(world.state.archive, method)
+    ledger = _Outage(world.ledger, method)
+    relay = world.relay(translate=translating(ledger, archive, world.topic, PARTITIONS))
+    relay.lead()
+    world.busy(3)
+    relay.step()
+    world.busy(3)
+    (archive if method == "append" else ledger).due = True
+    with pytest.raises(Infrastructure):
+        relay.step()
+    world.busy(3)
+    work(relay, 3)
+    world.assert_all_arrived_in_order()
 
 
 # --- R3: watermarks

@@ -68,6 +68,10 @@ class Publishing:
         self._known = known
         return count
 
+    def doubt(self) -> None:
+        """Something may be in the archive that was not given: it has its sequences, so nothing may go before it."""
+        self._known = False
+
     def close(self) -> None:
         """Let go of the thread; what is on its way is a duplicate for whoever comes next."""
         if self._threads is not None:

@@ -184,7 +184,7 @@ class Relay:
             self._horizon = self._source.capture.horizon()
         changes = events = parked = published = 0
         for _ in range(self._pace.rounds):
-            done = self._translate(self.epoch, self._pace.batch)
+            done = self._translated()
             changes, events, parked = changes + done.changes, events + done.events, parked + done.parked
             published += self._publishing.give(done.records, self.epoch, self._pace.batch, self._renew)
             self._renew()
@@ -195,6 +195,13 @@ class Relay:
         return RelayPass(
             changes=changes, events=events, parked=parked, published=published, watermark=watermark
         )
+
+    def _translated(self) -> Worked:
+        try:
+            return self._translate(self.epoch, self._pace.batch)
+        except BaseException:
+            self._publishing.doubt()  # it may have come as far as the archive
+            raise
 
     def run(
         self,

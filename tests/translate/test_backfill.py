@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import select, text
 
 from migrations.schema.state import event
-
 from tests.support.legacy import Legacy, hold, outbox, policy
 from tests.translate.domain import TOPIC
 from tests.translate.world import PARTITIONS, World

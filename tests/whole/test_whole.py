@@ -60,16 +60,30 @@ class Whole:
     def subjects(self) -> dict[str, str]:
         return {table.upper(): column for some in self.aggregates.values() for table, column in some.items()}
 
-    def run(self, seconds: float, *, threads: int, seed: int) -> None:
-        """Write, backfill, and relay at once; then let everything flow, and compare."""
-        writer = Writer(self.engine, self.tables, threads=threads, seed=seed)
+    def prepare(self) -> None:
+        """Set up, and install capture."""
         with open_project(self.folder) as app:
             app.setup()
             capture = app.legacy(SOURCE).capture
             capture.install(capture.plan(app.project.captured(SOURCE)))
+
+    def run(self, seconds: float, *, threads: int, seed: int) -> None:
+        """Write, backfill, and relay at once; then let everything flow, and compare."""
+        self.prepare()
+        writer = Writer(self.engine, self.tables, threads=threads, seed=seed)
+        with open_project(self.folder) as app:
             until = time.monotonic() + seconds
             with writer:
                 _flow(app, writer, until)
+        self.compare()
+
+    def write(self, seed: int, *, transactions: int) -> None:
+        """So many transactions, one after another."""
+        Writer(self.engine, self.tables, threads=0, seed=seed).write(transactions)
+
+    def compare(self) -> None:
+        """Let everything flow, fold it, and see that it is what the tables say."""
+        with open_project(self.folder) as app:
             _drain(app)
             assert app.state.archive.parked(SOURCE) == []
             with self.engine.connect() as connection:
@@ -120,7 +134,7 @@ def company(legacy_url: str, tmp_path: Path) -> Iterator[Whole]:
             event.listen(engine, "connect", lambda one, _: one.execute("PRAGMA foreign_keys=ON"))
         with engine.begin() as connection:
             employees.fill(connection, 200)
-        yield Whole(tmp_path, legacy_url, engine, employees.AGGREGATES, chunk=60)
+        yield Whole(tmp_path, legacy_url, engine, employees.AGGREGATES, chunk=20)
 
 
 @pytest.fixture

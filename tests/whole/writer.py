@@ -21,7 +21,7 @@ class Writer:
     """Threads of the application; each has a seed. `done` counts what was committed, by kind."""
 
     def __init__(self, engine: Engine, tables: Sequence[Table], *, threads: int, seed: int) -> None:
-        self._engine, self._tables = engine, list(tables)
+        self._engine, self._tables, self._seed = engine, list(tables), seed
         self._stop = threading.Event()
         self.done: Counter[str] = Counter()
         self.errors: list[Exception] = []
@@ -39,6 +39,12 @@ class Writer:
         for thread in self._threads:
             thread.join()
         assert self.errors == []
+
+    def write(self, transactions: int) -> None:
+        """So many transactions in the caller's own thread."""
+        random_ = random.Random(self._seed)
+        for _ in range(transactions):
+            self._transaction(random_)
 
     def wrote(self, least: int) -> bool:
         """Has every kind of statement been committed so often (or has a thread failed)?"""

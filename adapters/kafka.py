@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from toolkit.core.errors import Infrastructure
 
@@ -20,6 +20,8 @@ _driver_log.setLevel(logging.CRITICAL)
 
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+_FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 Partition = tuple[str, int]
 
@@ -43,6 +45,18 @@ class Cluster:
                     return None
                 raise
         return str(found.topic_id), len(found.partitions)
+
+    def setting(self, topic: str, name: str) -> str | None:
+        """What a topic's setting is in effect, whoever has set it; None when we may not ask."""
+        asked = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        with driver_errors(f"Kafka does not describe the settings of topic {topic}"):
+            futures = self.admin.describe_configs([asked], request_timeout=self._answer)
+            try:
+                return str(result(futures[asked])[name].value)
+            except KafkaException as error:
+                if error.args[0].code() in _FORBIDDEN:
+                    return None
+                raise
 
     def topics(self) -> list[str]:
         """The names of all topics that there are."""

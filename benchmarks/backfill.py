@@ -80,15 +80,17 @@ def figures(server: str | None, rows: int) -> Iterator[Figure]:
     for size in (rows // 10, rows):
         ours, peer = _both(server, size)
         peaks.append(ours.peak_mb)
-        for what, unit, value, beside in (
+        told: tuple[tuple[str, str, float, float], ...] = (
             ("speed", "rows/s", ours.rows / ours.seconds, peer.rows / peer.seconds),
             (
                 "processor time of the client",
                 "us/row",
-                *(1e6 * one.processor / one.rows for one in (ours, peer)),
+                1e6 * ours.processor / ours.rows,
+                1e6 * peer.processor / peer.rows,
             ),
             ("peak RSS", "MB", ours.peak_mb, peer.peak_mb),
-        ):
+        )
+        for what, unit, value, beside in told:
             yield Figure(
                 figure=f"backfill.{what} of {size:,} rows [{engine}]",
                 value=value,

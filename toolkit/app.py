@@ -133,6 +133,7 @@ class App:
             partitions=self.project.settings.log.partitions,
             clock=self.clock,
             outboxes=self.project.outboxes(source),
+            largest=lambda: self.log.largest(self.project.topic(source)),
         )
 
     def backfill(self, source: str, translation: Translation) -> Backfill:
@@ -154,6 +155,7 @@ class App:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             clock=self.clock,
             complete=translation.complete,
+            paused=lambda: self.state.pauses.of(source) is not None,
         )
 
     def projector(self, definition: Definition) -> Projector:
@@ -213,6 +215,7 @@ class App:
             code_hash=code_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
+            pauses=self.state.pauses,
         )
 
     @property

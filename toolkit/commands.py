@@ -5,6 +5,7 @@ from __future__ import annotations
 INSTALL_CAPTURE = "strangler capture install"
 BACKFILL = "strangler backfill"
 RELAY = "strangler relay"
+RESUME = "strangler relay resume"
 PROJECT = "strangler project"
 CAPTURE_STATUS = "strangler capture status"
 

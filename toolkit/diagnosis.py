@@ -31,8 +31,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """dead rows below which nobody minds"""
     large: int = 20 << 30
     """bytes from which on a table of ours is worth a word"""
-    marked: int = 1_000_000
-    """changes that are done with and were not pruned"""
     retained: int = 1 << 30
     """bytes of log that a replication slot may hold back"""
     wal: int = 64 << 20

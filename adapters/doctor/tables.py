@@ -115,7 +115,7 @@ def without_index(
 
 
 def waiting(patient: Patient, row: Row) -> Iterator[Ailment]:
-    """Captured changes that wait for too long, and marked ones that nobody prunes."""
+    """Captured changes that wait for too long."""
     oldest = float(row["oldest_seconds"] or 0)
     if row["waiting"] and oldest > patient.limits.waiting.total_seconds():
         yield Ailment(
@@ -124,12 +124,4 @@ def waiting(patient: Patient, row: Row) -> Iterator[Ailment]:
             next=commands.RELAY,
             severity=Severity.RISK,
             evidence=figures(row, "waiting", "oldest_seconds"),
-        )
-    if int(row["marked"]) > patient.limits.marked:
-        yield Ailment(
-            where=patient.where,
-            what=f"about {row['marked']} changes are marked and not pruned yet",
-            next=f"keep a relay running, which prunes ({commands.RELAY})",
-            severity=Severity.HINT,
-            evidence=figures(row, "marked"),
         )

@@ -163,7 +163,7 @@ class TriggerCapture(ABC):
     def _established(
         self, connection: Connection, cursors: Sequence[Cursor]
     ) -> tuple[str, dict[str, object]]:
-        conditions, parameters = ["c.marked_at IS NULL"], dict[str, object]()
+        conditions, parameters = ["1 = 1"], dict[str, object]()
         for at, cursor in enumerate(one for one in cursors if not one.done):
             condition, more = beyond(self._order_of(connection, cursor.tables), at, cursor)
             conditions.append(condition)
@@ -282,9 +282,7 @@ class TriggerCapture(ABC):
     ) -> list[int]:
         change = self._change.alias("c")
         where = order.changes(low=low is not None, high=high is not None)
-        found = select(change.c.number).where(
-            change.c.marked_at.is_(None), change.c.table_name.in_(list(tables)), text(where)
-        )
+        found = select(change.c.number).where(change.c.table_name.in_(list(tables)), text(where))
         return list(connection.scalars(found.order_by(change.c.number), _bound(low=low, high=high)))
 
     def _order_of(self, connection: Connection, tables: Sequence[str]) -> SubjectOrder:

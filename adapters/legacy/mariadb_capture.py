@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading, writing
 from adapters.legacy import mariadb_triggers as triggers
-from adapters.legacy.capture import TriggerCapture, key_order, offered
+from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb_holes import holes_of, holes_of_server
@@ -202,9 +202,7 @@ class MariadbCapture(TriggerCapture):
     def behind(self, horizon: Horizon) -> int:
         """How many unmarked changes have a number up to the horizon's?"""
         change = self._change
-        waiting = select(func.count()).where(
-            change.c.marked_at.is_(None), change.c.number <= int(horizon.token)
-        )
+        waiting = select(func.count()).where(change.c.number <= int(horizon.token))
         with self._judged(), reading(self._engine) as connection:
             return connection.scalar(waiting) or 0
 
@@ -218,15 +216,6 @@ class MariadbCapture(TriggerCapture):
                 connection.exec_driver_sql(f"DELETE FROM strangler_change WHERE number IN ({some})")
 
     # --- what the shared part asks for
-
-    def _head(
-        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
-    ) -> Sequence[ChangeRow]:
-        change = self._change.alias("c")
-        # Else the primary key is scanned through all that is marked and not purged yet.
-        hinted = select(*offered(change)).with_hint(change, "FORCE INDEX (ix_strangler_change_pending)")
-        found = hinted.where(text(where)).order_by(change.c.number).limit(limit)
-        return connection.execute(found, parameters).all()
 
     def _whole(
         self,

@@ -67,7 +67,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
     captured = spelt(
         wanted, where, f"{quoted(schema)}.{quoted(found[0])}", _shape(connection, schema, found[0], columns)
     )
-    if set(captured.keys) != set(captured.shape.key) and not set(captured.shape.key) < set(captured.keys):
+    if not captured.enforced:
         _look_at_key(connection, where, captured)
     return Table(captured=captured, columns=tuple(one for one in columns if one.name in captured.columns))
 

@@ -22,10 +22,12 @@ _FIRST_NUMBER = (
     # Numbers begin at the microseconds of the installation: installed anew, capture never gives a number twice,
     # so that no later event gets the id of an earlier one.
     (
-        "INSERT INTO strangler_change (number, table_name, op, subject, captured_at, marked_at)"
-        f" VALUES (CAST(unix_timestamp(sysdate(6)) * 1000000 AS UNSIGNED), '', '', '', {NOW}, {NOW})"
+        "SET @strangler_first = CONCAT('ALTER TABLE strangler_change AUTO_INCREMENT = ',"
+        " CAST(unix_timestamp(sysdate(6)) * 1000000 AS UNSIGNED))"
     ),
-    "DELETE FROM strangler_change",
+    "PREPARE strangler_first FROM @strangler_first",
+    "EXECUTE strangler_first",
+    "DEALLOCATE PREPARE strangler_first",
 )
 # A transaction has the number of the last one that its session wrote to the binary log. One that is not written there
 # has none that is its own.

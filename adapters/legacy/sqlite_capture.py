@@ -100,9 +100,7 @@ class SqliteCapture(TriggerCapture):
     def behind(self, horizon: Horizon) -> int:
         """How many unmarked changes have a number up to the horizon's?"""
         change = self._change
-        waiting = select(func.count()).where(
-            change.c.marked_at.is_(None), change.c.number <= int(horizon.token)
-        )
+        waiting = select(func.count()).where(change.c.number <= int(horizon.token))
         with self._judged(), reading(self._engine) as connection:
             return connection.scalar(waiting) or 0
 

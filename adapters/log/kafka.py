@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -29,17 +29,26 @@ _PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 ANSWER = dt.timedelta(seconds=30)
 """How long a request may take, and how long a record may wait for its acknowledgement."""
+_AROUND = 512
+"""Bytes that Kafka writes around a record that stands alone in its batch; far less in truth."""
+_USUAL = 1_000_000
+"""What the driver sends at most unless it is told otherwise; a little less than Kafka's own limit."""
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
 
-_Message = tuple[int, bytes | None, cloudevents.Headers, bytes]
+_Message = tuple[int, bytes | None, Any, bytes]
 """partition, key, headers, value"""
 
 
 def open(section: LogSection, _state_url: str) -> KafkaLog:  # noqa: A001 - what every adapter's factory is called
     """The log of `kafka://host:port[,host:port]`."""
     bootstrap = section.url.removeprefix("kafka://").rstrip("/")
-    return KafkaLog(bootstrap, section.settings, replication=section.replication)
+    return KafkaLog(
+        bootstrap,
+        section.settings,
+        replication=section.replication,
+        structured=section.content == "structured",
+    )
 
 
 class KafkaLog:
@@ -51,10 +60,11 @@ class KafkaLog:
         settings: Mapping[str, str] | None = None,
         *,
         replication: int = 1,
+        structured: bool = True,
         answer: dt.timedelta = ANSWER,
     ) -> None:
         self._settings = {**(settings or {}), "bootstrap.servers": bootstrap}
-        self._replication = replication
+        self._replication, self._structured = replication, structured
         self._answer = answer.total_seconds()
         self._cluster = Cluster(self._settings, self._answer, "[log.settings]")
 
@@ -76,7 +86,13 @@ class KafkaLog:
 
     def publisher(self, topic: str) -> KafkaPublisher:
         """A writer to one topic."""
-        return KafkaPublisher(self._settings, topic, self._answer)
+        return KafkaPublisher(
+            self._settings,
+            topic,
+            self._answer,
+            structured=self._structured,
+            limit=lambda: self._limit(topic),
+        )
 
     def consumer(self) -> KafkaConsumer:
         """A reader of any topics."""
@@ -94,6 +110,14 @@ class KafkaLog:
     def checks(self, patient: Patient) -> Sequence[Check]:
         """What can be asked of the brokers about the topics."""
         return KafkaDoctor(self._cluster.admin, self._settings, self._answer).checks(patient)
+
+    def largest(self, topic: str) -> int | None:
+        """What the topic's max.message.bytes leaves to a record; of the usual one, where we may not ask for it."""
+        return (self._limit(topic) or _USUAL) - _AROUND
+
+    def _limit(self, topic: str) -> int | None:
+        found = self._cluster.setting(topic, "max.message.bytes")
+        return None if found is None else int(found)
 
     def close(self) -> None:
         """The admin client has no connection to give back; it goes with this object."""
@@ -157,7 +181,15 @@ class _Sent:
 class KafkaPublisher:
     """Implements `toolkit.ports.Publisher` with an idempotent producer that never leaves a gap."""
 
-    def __init__(self, settings: Mapping[str, str], topic: str, answer: float) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        topic: str,
+        answer: float,
+        *,
+        structured: bool = True,
+        limit: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._settings = {
             **settings,
             "acks": "all",
@@ -168,8 +200,9 @@ class KafkaPublisher:
             "message.timeout.ms": 0,
             "linger.ms": 5,
         }
-        self._topic = topic
-        self._answer = answer
+        self._topic, self._answer = topic, answer
+        self._message = _structured if structured else _binary
+        self._limit = limit
         self._producer: Producer | None = None
 
     def publish(self, records: Sequence[Record]) -> list[Run]:
@@ -177,7 +210,7 @@ class KafkaPublisher:
         first: dict[int, Record] = {}
         for record in records:
             first.setdefault(record.partition, record)
-        sent = self._send(map(_record_message, records))
+        sent = self._send(map(self._message, records))
         found = [
             run
             for partition, record in first.items()
@@ -236,7 +269,7 @@ class KafkaPublisher:
         while True:
             try:
                 producer.produce(
-                    self._topic, value, key, partition=partition, headers=list(headers), on_delivery=report
+                    self._topic, value, key, partition=partition, headers=headers, on_delivery=report
                 )
             except BufferError:
                 if time.monotonic() >= deadline:
@@ -247,10 +280,19 @@ class KafkaPublisher:
             else:
                 return ""
 
+    def _sizes(self) -> dict[str, Any]:
+        """The topic's limit is the driver's, too: it makes batches that the broker takes, however small they have to be."""
+        try:
+            limit = self._limit()
+        except Infrastructure as error:
+            _log.debug("%s", error)  # what is published next will tell
+            return {}
+        return {} if limit is None else {"message.max.bytes": limit, "batch.size": min(limit, _USUAL)}
+
     def _open(self) -> Producer:
         if self._producer is None:
             with driver_errors("the settings in [log.settings] are refused"):
-                self._producer = Producer(quiet(self._settings))
+                self._producer = Producer(quiet(self._sizes() | self._settings))
         return self._producer
 
 
@@ -359,7 +401,12 @@ def _refusal(topic: str, partition: int, records: Sequence[Record], taken: int, 
     return f"{topic}[{partition}] did not take event {here[taken].envelope.id}: {reason}"
 
 
-def _record_message(record: Record) -> _Message:
+def _structured(record: Record) -> _Message:
+    subject = record.envelope.subject.encode()
+    return record.partition, subject, cloudevents.STRUCTURED_HEADERS, cloudevents.record_json(record)
+
+
+def _binary(record: Record) -> _Message:
     headers, value = cloudevents.to_message(cloudevents.of_record(record))
     return record.partition, record.envelope.subject.encode(), headers, value
 

@@ -263,12 +263,17 @@ def _parked_row(waiting: ParkedChange) -> dict[str, object]:
         "source": waiting.source,
         "position": waiting.change.position,
         "number": waiting.change.number,
-        "subject": waiting.change.subject,
-        "reason": waiting.reason,
+        "subject": _shown(waiting.change.subject),
+        "reason": _shown(waiting.reason),
         "held": waiting.held,
         "parked_at": waiting.parked_at,
         "change": encode_change(waiting.change),
     }
+
+
+def _shown(text: str) -> str:
+    """For people: what no engine can keep as text is what was parked, and the change itself is kept as JSON."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 def _cursor_row(source: str, cursor: Cursor) -> dict[str, object]:

@@ -10,6 +10,7 @@ from adapters.engines import open_engine
 from adapters.state.archive import SqlArchive
 from adapters.state.inbox import SqlInbox
 from adapters.state.leases import SqlLeases
+from adapters.state.pauses import SqlPauses
 from adapters.state.unclassified import SqlUnclassified
 
 
@@ -20,6 +21,7 @@ class State:
     engine: Engine
     archive: SqlArchive
     leases: SqlLeases
+    pauses: SqlPauses
     unclassified: SqlUnclassified
 
     def inbox(self, source: str) -> SqlInbox:
@@ -38,5 +40,6 @@ def open_state(url: str) -> State:
         engine=engine,
         archive=SqlArchive(engine),
         leases=SqlLeases(engine),
+        pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),
     )

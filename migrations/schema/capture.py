@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, false, text
+from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, false
 
 from migrations.schema.types import BigNumber, Instant, LongText
 
@@ -25,7 +25,7 @@ def schema_of(dialect: str) -> str | None:
 
 
 def change_table(metadata: MetaData, dialect: str) -> Table:
-    """The captured changes: written by triggers in the legacy transaction, marked once they are archived."""
+    """The captured changes: written by triggers in the legacy transaction, deleted once they are archived."""
     schema = schema_of(dialect)
     table = Table(
         "strangler_change",
@@ -38,17 +38,12 @@ def change_table(metadata: MetaData, dialect: str) -> Table:
         Column("before", LongText),
         Column("after", LongText),
         Column("captured_at", Instant, nullable=False),
-        Column("marked_at", Instant),
         schema=schema,
         sqlite_autoincrement=True,
         **MYSQL,
     )
-    unmarked = text("marked_at IS NULL")
-    # No index of MariaDB's holds only some of the rows: it has them all, those that are not marked side by side.
-    pending = table.c.marked_at if dialect == "mysql" else table.c.number
-    Index("ix_strangler_change_pending", pending, postgresql_where=unmarked, sqlite_where=unmarked)
     if dialect != "sqlite":  # only where the engine gives a transaction id
-        Index("ix_strangler_change_transaction", table.c.transaction, postgresql_where=unmarked)
+        Index("ix_strangler_change_transaction", table.c.transaction)
     return table
 
 

@@ -102,7 +102,6 @@ parked_change = Table(
     Column("parked_at", Instant, nullable=False),
     Column("change", LargeBinary, nullable=False),
 )
-Index("ix_strangler_parked_change_subject", parked_change.c.source, parked_change.c.subject)
 
 unclassified = Table(
     "strangler_unclassified",
@@ -126,6 +125,15 @@ unmarked = Table(
     metadata,
     Column("source", String(100), primary_key=True),
     Column("numbers", LargeBinary, nullable=False),
+)
+
+pause = Table(
+    "strangler_pause",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("since", Instant, nullable=False),
 )
 
 cursor = Table(

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from adapters.legacy import open_legacy
 from adapters.legacy.fetching.rows import Row, digest, keep, kept, name_of, prefix, same
@@ -89,8 +90,10 @@ ACTS = st.lists(
     st.tuples(ROW, st.sampled_from(["put", "put", "drop"]), SUBJECTS, st.sampled_from(["1", "2", None])),
     max_size=8,
 )
+TWINS = [(("a", 0), "put", "s", "1"), (("A", 0), "put", "t", "1"), (("b", 0), "put", "t", "1")]
+"""Keys that SQLite's column takes for one, and its index for two: a walk that goes on behind the first loses the second."""
 MANY = settings(
-    max_examples=10,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -120,13 +123,16 @@ def keyed(request: pytest.FixtureRequest, watched: Watched) -> Watched:
 
 def act(watched: Watched, acts: list[Any]) -> None:
     """What the application does; it may write a key in another spelling that the engine takes for the same row."""
+    exactly = " COLLATE BINARY" if watched.dialect == "sqlite" else ""
     for (key, number), verb, subject, value in acts:
-        watched.run("DELETE FROM NASTY WHERE K = :k AND N = :n", k=key, n=number)
-        if verb == "put":
-            watched.run("INSERT INTO NASTY VALUES (:k, :n, :s, :v)", k=key, n=number, s=subject, v=value)
+        with contextlib.suppress(IntegrityError):  # the index takes another spelling for the same
+            watched.run(f"DELETE FROM NASTY WHERE K = :k{exactly} AND N = :n", k=key, n=number)
+            if verb == "put":
+                watched.run("INSERT INTO NASTY VALUES (:k, :n, :s, :v)", k=key, n=number, s=subject, v=value)
 
 
 @MANY
+@example(rounds=[TWINS, [(("a", 0), "drop", None, None)]], chunk=1)
 @given(rounds=st.lists(ACTS, min_size=1, max_size=4), chunk=st.integers(1, 4))
 def test_whatever_the_keys_are_like_the_looks_give_the_table(
     keyed: Watched, rounds: list[list[Any]], chunk: int

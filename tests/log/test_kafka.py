@@ -3,16 +3,21 @@
 import datetime as dt
 from collections.abc import Iterator
 
+import msgspec
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer as Plain
+from confluent_kafka import Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from adapters.log import kafka
 from adapters.log.kafka import KafkaLog
 from tests.servers.process import free_port
 from tests.support.state import START, records
+from tests.support.waiting import wait_until
+from toolkit.core.cloudevents import of_record, to_json
+from toolkit.core.cloudevents import size as record_size
 from toolkit.core.errors import Infrastructure, OffsetLost
-from toolkit.core.records import Delivery, Malformed, Record, Watermark
+from toolkit.core.records import Delivery, Draft, Malformed, Record, Watermark
 from toolkit.ports import Consumer
 from toolkit.settings import LogSection
 
@@ -97,6 +102,47 @@ def test_behind_a_record_that_the_log_refuses_nothing_of_its_partition_is_writte
     consumer.close()
 
 
+@pytest.fixture
+def narrow(log: KafkaLog, kafka_bootstrap: str, topic_name: str) -> str:
+    """A topic that takes no more than 3,000 bytes at once."""
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    asked = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        topic_name,
+        incremental_configs=[
+            ConfigEntry("max.message.bytes", "3000", incremental_operation=AlterConfigOpType.SET)
+        ],
+    )
+    for future in admin.incremental_alter_configs([asked]).values():
+        future.result()
+    wait_until(lambda: (log.largest(topic_name) or 0) < 3000, 30)
+    return topic_name
+
+
+def sized(record: Record, size: int) -> Record:
+    """The record with just so many bytes on the whole."""
+    draft = Draft(envelope=record.envelope, data=b'""')
+    return msgspec.structs.replace(record, data=b'"%s"' % (b"x" * (size - record_size(draft))))
+
+
+@pytest.mark.parametrize("structured", [True, False], ids=["structured", "binary"])
+def test_the_largest_record_that_is_promised_is_taken_and_many_small_ones_at_once(
+    log: KafkaLog, kafka_bootstrap: str, narrow: str, structured: bool
+) -> None:
+    writing = KafkaLog(kafka_bootstrap, structured=structured)
+    largest = writing.largest(narrow)
+    assert largest is not None
+    given = records(range(300), 2)
+    given[7] = sized(given[7], largest)
+    publisher = writing.publisher(narrow)
+    assert sum(run.count for run in publisher.publish(given)) == len(given)
+    publisher.close()
+
+
+def test_a_topic_that_nobody_changed_takes_what_kafka_takes(log: KafkaLog, topic_name: str) -> None:
+    assert log.largest(topic_name) == 1_048_588 - 512
+
+
 def test_what_others_write_into_the_topic_is_delivered_with_its_reason_and_its_place(
     log: KafkaLog, kafka_bootstrap: str, topic_name: str
 ) -> None:
@@ -114,20 +160,52 @@ def test_what_others_write_into_the_topic_is_delivered_with_its_reason_and_its_p
     consumer.close()
 
 
-def test_subject_is_the_key_and_attributes_are_headers_for_anybody_who_reads(
+def first_message(bootstrap: str, topic: str) -> Message:
+    """As anybody reads it."""
+    plain = Plain({"bootstrap.servers": bootstrap, "group.id": "anybody"})
+    plain.assign([TopicPartition(topic, 0, 0)])
+    message = plain.poll(20)
+    plain.close()
+    assert message is not None
+    return message
+
+
+@pytest.mark.parametrize("structured", [True, False], ids=["structured", "binary"])
+def test_both_content_modes_say_the_same(
+    log: KafkaLog, kafka_bootstrap: str, topic_name: str, structured: bool
+) -> None:
+    writing = KafkaLog(kafka_bootstrap, structured=structured)
+    publisher, given = writing.publisher(topic_name), records(range(9), 2)
+    publisher.publish(given)
+    publisher.close()
+    consumer = log.consumer()
+    consumer.assign({(topic_name, 0): 0, (topic_name, 1): 0})
+    came = [one.content for one in take(consumer, len(given)) if isinstance(one.content, Record)]
+    consumer.close()
+    assert sorted(came, key=lambda one: one.envelope.position) == given
+
+
+def test_a_message_is_one_document_under_the_subject_as_its_key(
     log: KafkaLog, kafka_bootstrap: str, topic_name: str
 ) -> None:
     publisher = log.publisher(topic_name)
     (record,) = records(range(1), 1)
     publisher.publish([record])
     publisher.close()
-    from confluent_kafka import Consumer as Plain
+    message = first_message(kafka_bootstrap, topic_name)
+    assert message.key() == b"P-0"
+    assert message.headers() == [("content-type", b"application/cloudevents+json")]
+    assert msgspec.json.decode(message.value() or b"") == msgspec.json.decode(to_json(of_record(record)))
 
-    plain = Plain({"bootstrap.servers": kafka_bootstrap, "group.id": "anybody"})
-    plain.assign([TopicPartition(topic_name, 0, 0)])
-    message = plain.poll(20)
-    plain.close()
-    assert message is not None
+
+def test_in_binary_mode_the_data_is_the_value_and_attributes_are_headers(
+    log: KafkaLog, kafka_bootstrap: str, topic_name: str
+) -> None:
+    publisher = KafkaLog(kafka_bootstrap, structured=False).publisher(topic_name)
+    (record,) = records(range(1), 1)
+    publisher.publish([record])
+    publisher.close()
+    message = first_message(kafka_bootstrap, topic_name)
     assert (message.key(), message.value()) == (b"P-0", record.data)
     headers = dict(message.headers() or [])
     assert (headers["ce_type"], headers["content-type"]) == (b"PolicyIssued", b"application/json")

@@ -17,7 +17,7 @@ from adapters.state.store import State, open_state
 from migrations.schema.state import metadata
 from tests.support.relaying import Fuse, Killed, Ledger, Stutter, Witness, translating
 from tests.support.state import SECOND, START
-from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld
+from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, partition_of
 from toolkit.loops.relay import Pace, Relay, RelayPass
 from toolkit.ports import Log, Publisher
@@ -48,6 +48,7 @@ class World:
         fuse: Fuse | None = None,
         publisher: Publisher | None = None,
         pace: Pace | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> Relay:
         fuse = fuse or Fuse()
         ledger = fuse.guard(self.ledger, "horizon", "mark", "behind")
@@ -63,7 +64,8 @@ class World:
             owner=owner,
             clock=lambda: self.now,
             pace=pace or Pace(heartbeat=0, batch=7, interval=0),
-            monotonic=self.elapsed,
+            monotonic=monotonic or self.elapsed,
+            paused=lambda: self.state.pauses.of(self.ledger.name) is not None,
         )
 
     def let_the_lease_run_out(self) -> None:
@@ -359,6 +361,91 @@ def test_of_two_relays_one_leads_and_the_other_is_told(world: World) -> None:
     world.relay().lead()
     with pytest.raises(LeaseHeld, match="held by first"):
         world.relay(owner="second").lead()
+
+
+# --- a log that hangs
+
+
+class Hanging:
+    """A log that answers nothing until it is let."""
+
+    def __init__(self, inner: Publisher) -> None:
+        self.inner, self.let = inner, threading.Event()
+        self.given: list[int] = []
+
+    def publish(self, records: Any) -> Any:
+        self.given.append(len(records))
+        self.let.wait(30)
+        return self.inner.publish(records)
+
+    def watermark(self, marks: Any) -> None:
+        self.inner.watermark(marks)
+
+    def close(self) -> None: ...
+
+
+def test_while_the_log_hangs_no_more_than_two_batches_are_in_memory_and_the_lease_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.loops.publishing._LOOK_UP", 0.01)
+    world.busy(50)
+    hanging, times = Hanging(world.witness), iter(range(0, 10**9, 100))
+    relay = world.relay(publisher=hanging, monotonic=lambda: float(next(times)))
+    relay.lead()
+    renewed = threading.Event()
+    renew = world.state.leases.renew
+
+    def note(*arguments: Any) -> None:
+        renew(*arguments)
+        if hanging.given:
+            renewed.set()
+
+    monkeypatch.setattr(type(world.state.leases), "renew", lambda _, *arguments: note(*arguments))
+    working = threading.Thread(target=relay.step)
+    working.start()
+    assert renewed.wait(30)
+    # The first look at the archive gives a page; a batch that was archived beside it waits there.
+    assert len(hanging.given) == 1
+    assert world.state.archive.backlog(world.topic) <= 2 * 7
+    hanging.let.set()
+    working.join(60)
+    world.assert_all_arrived_in_order()
+    relay.resign()
+
+
+# --- pause and resume
+
+
+def test_a_paused_relay_does_nothing_and_lets_nobody_else_until_it_is_resumed(world: World) -> None:
+    world.busy(5)
+    relay = world.relay()
+    relay.lead()
+    world.state.pauses.pause(world.ledger.name, "Ada", "maintenance", START)
+    assert work(relay, 3) == [RelayPass()] * 3
+    assert (world.delivered(), world.witness.promised) == ([], [])
+    with pytest.raises(LeaseHeld):
+        world.relay(owner="second").lead()
+    with pytest.raises(Refused, match="paused"):
+        relay.drain()
+    assert world.state.pauses.resume(world.ledger.name)
+    assert not world.state.pauses.resume(world.ledger.name)
+    work(relay)
+    world.assert_all_arrived_in_order()
+
+
+def test_a_horizon_from_before_a_pause_is_not_promised_after_it(world: World) -> None:
+    """It would be true, and old: the next one says more."""
+    world.ledger.waiting = {"P-1"}
+    world.ledger.commit("P-1")
+    relay = world.relay()
+    relay.lead()
+    work(relay)
+    world.state.pauses.pause(world.ledger.name, "Ada", "maintenance", START)
+    work(relay)
+    world.state.pauses.resume(world.ledger.name)
+    world.ledger.waiting = set()
+    world.ledger.commit("P-2")
+    assert relay.step().watermark == world.ledger.now
 
 
 # --- the loop

@@ -248,6 +248,15 @@ def test_parked_changes_come_back_whole_in_order_and_go_when_they_are_released(
     assert state.archive.parked("claims") == []
 
 
+def test_a_change_whose_subject_no_engine_keeps_is_parked_whole(state: State, epoch: int) -> None:
+    waiting = waiting_change(3)
+    change = msgspec.structs.replace(waiting.change, subject="P\x001" + "x" * 5000)
+    parked = msgspec.structs.replace(waiting, change=change, reason="the subject 'P\x001' is no text")
+    state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, parked=[parked])
+    assert [one.change for one in state.archive.parked(SOURCE)] == [change]
+    assert state.archive.parked_subjects(SOURCE) == {"P\ufffd1" + "x" * 5000}
+
+
 def test_parking_again_replaces_the_reason(state: State, epoch: int) -> None:
     for reason in ("first", "second"):
         parked = ParkedChange(

@@ -58,6 +58,9 @@ class ListLog:
             if name == topic
         }
 
+    def largest(self, topic: str) -> int | None:
+        raise NotImplementedError
+
     def consumer(self) -> Consumer:
         return ListConsumer(self)
 

@@ -68,6 +68,13 @@ def test_what_capture_could_not_read_is_parked_and_holds_its_subject_alone() -> 
     assert positions(found) == ["change:3"]
 
 
+def test_a_subject_that_no_archive_keeps_is_parked_and_whatever_follows_of_it() -> None:
+    found = outcome(change(1, subject="P\x001"), change(2, subject="P2"), change(3, subject="P\x001"))
+    assert waiting(found) == [("change:1", False), ("change:3", True)]
+    assert "is no text that every archive can keep" in found.parked[0].reason
+    assert positions(found) == ["change:2"]
+
+
 def test_a_unit_is_what_one_transaction_did_to_one_subject() -> None:
     changes = [
         change(1, transaction="a"),

@@ -34,7 +34,7 @@ class World:
     def close(self) -> None:
         self.state.close()
 
-    def translation(self, acl: Translators | None = None) -> Translation:
+    def translation(self, acl: Translators | None = None, largest: int | None = None) -> Translation:
         """A process's own: whatever it remembers, another one does not."""
         return Translation(
             self.legacy.source,
@@ -45,6 +45,7 @@ class World:
             topic=TOPIC,
             partitions=PARTITIONS,
             clock=lambda: NOW,
+            largest=lambda: largest,
         )
 
     def backfill(self, chunk: int, translation: Translation | None = None) -> Backfill:

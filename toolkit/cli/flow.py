@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ import typer
 from rich.logging import RichHandler
 from rich.progress import Progress
 
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, errors, line, progress, table
@@ -26,6 +28,7 @@ from toolkit.loops.forecast import Forecaster
 from toolkit.loops.relay import Relay
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
+from toolkit.ports import Pause
 
 _REPORT_EVERY = 5.0
 
@@ -37,7 +40,7 @@ OnceOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(backfill)
-    app.command()(relay)
+    app.add_typer(relaying, name="relay")
     app.command()(project)
     app.command()(run)
     app.command(name="log")(show_log)
@@ -131,13 +134,23 @@ def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:
         line(f"{name}: {one['rows']:,} rows read, {one['events']:,} events archived{parked}; {state}")
 
 
+relaying = typer.Typer(
+    help="Translate what is captured, publish it, and promise how far: until stopped, or once.",
+    invoke_without_command=True,
+)
+
+
+@relaying.callback()
 def relay(
+    context: typer.Context,
     source: SourceOption = "",
     once: OnceOption = False,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
     """Translate what is captured, publish it, and promise how far: until stopped, or once."""
+    if context.invoked_subcommand is not None:
+        return
     _loops(
         project,
         as_json,
@@ -145,6 +158,42 @@ def relay(
         lambda opened: relays(opened, source),
         lambda opened: _relay_once(opened, source),
     )
+
+
+@relaying.command()
+def pause(
+    source: SourceOption = "",
+    who: Annotated[str, typer.Option("--who", help="Who says so.")] = "",
+    why: Annotated[str, typer.Option("--why", help="What for: it is shown to everybody.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Let relays rest: what is under way is ended, capture goes on, and views grow visibly older."""
+    with open_project(project) as opened:
+        who = who or getpass.getuser()
+        told = [
+            opened.state.pauses.pause(name, who, why or "no reason was given", opened.clock())
+            for name in _sources(opened, source)
+        ]
+    emit(told, as_json, _show_paused)
+
+
+def _show_paused(told: list[Pause]) -> None:
+    for one in told:
+        line(f"{one.source}: paused by {one.who}; {commands.RESUME} lets it go on")
+
+
+@relaying.command()
+def resume(source: SourceOption = "", project: ProjectOption = ".", as_json: JsonOption = False) -> None:
+    """Let paused relays go on."""
+    with open_project(project) as opened:
+        told = {name: opened.state.pauses.resume(name) for name in _sources(opened, source)}
+    emit(told, as_json, _show_resumed)
+
+
+def _show_resumed(told: Mapping[str, bool]) -> None:
+    for name, was in told.items():
+        line(f"{name}: {'goes on' if was else 'was not paused'}")
 
 
 def project(

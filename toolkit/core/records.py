@@ -131,6 +131,19 @@ def event_id(source: str, position: str, event_type: str, ordinal: int) -> str:
     return f"{text[:8]}-{text[8:12]}-8{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
+def keepable(subject: str) -> bool:
+    """Is it text that every archive can keep: no NUL, no half of a surrogate pair?"""
+    if "\x00" in subject:
+        return False
+    if subject.isascii():
+        return True
+    try:
+        subject.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event that was translated, before the archive gives it its partition and sequence."""
 

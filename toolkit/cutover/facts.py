@@ -25,6 +25,7 @@ from toolkit.ports import (
     LeaseList,
     LegacySource,
     Log,
+    Pauses,
     ReadStore,
     RouteStore,
     UnclassifiedLedger,
@@ -51,6 +52,7 @@ class Around:
     unclassified: UnclassifiedLedger | None = None
     log: Log | None = None
     leases: LeaseList | None = None
+    pauses: Pauses | None = None
 
 
 class Attempts:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from toolkit.core.errors import Infrastructure
 from toolkit.core.records import Record, Run
 from toolkit.ports import Archive, Publisher
+
+_LOOK_UP = 1.0
+"""Seconds between two looks at the lease while the log does not answer."""
 
 
 class Publishing:
@@ -33,26 +36,28 @@ class Publishing:
             self._epoch, self._known, self._sent = epoch, False, None
         if not self._known:
             return self.rest(batch, between)
-        count = self.end()
+        count = self._end(between)
         self._send(records)
         return count
 
     def rest(self, batch: int, between: Callable[[], object]) -> int:
         """Publish whatever the archive holds and the log does not."""
-        count = self.end()
+        count = self._end(between)
         while page := self._archive.unpublished(self._topic, batch):
             self._send(page)
-            count += self.end()
+            count += self._end(between)
             between()
         self._known = True
         return count
 
-    def end(self) -> int:
-        """Wait for what is on its way, and note where the log keeps it."""
+    def _end(self, between: Callable[[], object]) -> int:
+        """Wait for what is on its way, and note where the log keeps it. A log that hangs does not end the lease."""
         if self._sent is None:
             return 0
         (future, given), self._sent = self._sent, None
         known, self._known = self._known, False  # whatever is raised from here on, the archive knows better
+        while not wait([future], timeout=_LOOK_UP).done:
+            between()
         runs = future.result()
         self._archive.published(self._topic, runs, source=self._source, epoch=self._epoch)
         count = sum(run.count for run in runs)

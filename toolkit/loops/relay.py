@@ -17,7 +17,8 @@ from typing import Protocol
 
 import msgspec
 
-from toolkit.core.errors import Infrastructure, LeaseHeld
+from toolkit import commands
+from toolkit.core.errors import Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, Watermark
 from toolkit.inbox import Underway
 from toolkit.loops.publishing import Publishing
@@ -84,7 +85,8 @@ class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
 class Relay:
     """Relays one legacy source to its topic. `lead` first; then `step`, or `run` until it is told to stop.
 
-    `complete` says whether the history from before capture is archived: until then, nothing is promised.
+    `complete` says whether the history from before capture is archived: until then, nothing is promised. `paused`
+    is asked before each pass: a paused leader keeps its lease and does nothing, so that nobody else does, either.
     """
 
     def __init__(
@@ -100,10 +102,11 @@ class Relay:
         owner: str,
         clock: Clock,
         complete: Callable[[], bool] = lambda: True,
+        paused: Callable[[], bool] = lambda: False,
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._complete = complete
+        self._complete, self._paused = complete, paused
         self._source, self._translate = source, translate
         self._archive, self._leases, self._publisher = archive, leases, publisher
         self._publishing = Publishing(archive, publisher, topic=topic, source=source.name)
@@ -136,7 +139,9 @@ class Relay:
         self._renew()
 
     def drain(self) -> RelayPass:
-        """Pass until everything that was committed when this began is published and promised."""
+        """Pass until everything that was committed when this began is published and promised. Raises Refused if paused."""
+        if self._paused():
+            raise Refused(f"the relay of {self._source.name} is paused", [f"{commands.RESUME} lets it go on"])
         self._promised = -float("inf")
         begun = self._source.clock()
         moved = self._monotonic()
@@ -172,6 +177,9 @@ class Relay:
     def step(self) -> RelayPass:
         """One pass. Raises Fenced when another one leads by now, Infrastructure when something is not there."""
         self._renew()
+        if self._paused():
+            self._horizon = None
+            return RelayPass()
         if self._horizon is None:
             self._horizon = self._source.capture.horizon()
         changes = events = parked = published = 0
@@ -180,8 +188,8 @@ class Relay:
             changes, events, parked = changes + done.changes, events + done.events, parked + done.parked
             published += self._publishing.give(done.records, self.epoch, self._pace.batch, self._renew)
             self._renew()
-            if not done.changes:
-                break
+            if done.changes <= self._pace.batch // 2:
+                break  # the rest, if there is one, is for the next pass
         published += self._publishing.rest(self._pace.batch, self._renew)
         watermark = self._promise(force=published > 0)
         return RelayPass(

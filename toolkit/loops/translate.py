@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from toolkit.core.changes import Change, Op
+from toolkit.core.cloudevents import size
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event
 from toolkit.core.outbox import Layout, facts
-from toolkit.core.records import Draft, Record, drafts
+from toolkit.core.records import Draft, Record, drafts, keepable
 from toolkit.core.translators import Scope, Translator, Translators
 from toolkit.core.unclassified import tally
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
 HELD = "held back behind an earlier change of the same subject"
 OUTBOX_TYPE = "TYPE"
+_ATTRIBUTES = 4000
+"""More bytes than the attributes of an event take beside its subject; what comes near is measured."""
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -86,8 +89,11 @@ def translate(
     catalogue: Catalogue,
     held: Mapping[str, int],
     now: dt.datetime,
+    largest: int | None = None,
 ) -> Outcome:
     """Translate unit by unit. A unit that cannot be translated is parked, and whatever follows of its subject with it.
+
+    So is one with an event of more than `largest` bytes: no sequence is drawn for what the log would refuse.
 
     `held` gives, for each subject with something parked, the number of the first such unit: what comes after it
     waits, what came before it (a step that is done again after a crash) does not.
@@ -101,6 +107,7 @@ def translate(
             continue
         try:
             given, silent = translate_unit(unit, rules, catalogue)
+            _fit(unit, given, largest)
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
         except _Failed as failed:
@@ -166,6 +173,22 @@ def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> tuple[list
     return made, [change for change, known in zip(unit.changes, fruitful, strict=True) if not known]
 
 
+def _fit(unit: Unit, given: Sequence[Draft], largest: int | None) -> None:
+    if largest is None:
+        return
+    for draft in given:
+        # The attributes take a few hundred bytes, and each character of a subject up to six.
+        if len(draft.data) + 6 * len(draft.envelope.subject) < largest - _ATTRIBUTES:
+            continue
+        if (found := size(draft)) > largest:
+            at = next(one for one in unit.changes if one.position == draft.envelope.position)
+            raise _Failed(
+                at,
+                f"{describe(at)}: {draft.envelope.type} takes {found:,} bytes, and the log takes {largest:,}: "
+                "raise the topic's max.message.bytes, or let the event say less",
+            )
+
+
 Given = tuple[list[list[Event]], list[bool]]
 """By change, its events, and whether any came of it (alone, or with others of its unit)."""
 
@@ -205,10 +228,12 @@ def _given_one(change: Change, rules: Rules) -> Given:
 
 
 def _readable(unit: Unit) -> None:
-    """Raise _Failed for a change that capture could not read."""
+    """Raise _Failed for a change that capture could not read, and for a subject that not every archive can keep."""
     for change in unit.changes:
         if change.fault:
             raise _Failed(change, f"{describe(change)}: {change.fault}")
+    if not keepable(unit.subject):
+        raise _Failed(unit.changes[0], f"the subject {unit.subject!r} is no text that every archive can keep")
 
 
 def _speaks(rule: Translator, change: Change) -> bool:
@@ -272,6 +297,7 @@ class Translation:
         partitions: int,
         clock: Clock,
         outboxes: Mapping[str, Layout] | None = None,
+        largest: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.source, self.archive = source, archive
         self._outboxes = outboxes or {}
@@ -280,6 +306,8 @@ class Translation:
         self._topic, self._partitions, self._clock = topic, partitions, clock
         self._held: tuple[int, dict[str, int]] | None = None
         self._epoch, self._doubtful = 0, True
+        self._largest = largest
+        self._limit: tuple[int, int | None] | None = None
 
     def cursors(self) -> list[Cursor]:
         """How far the backfill of each group is; a group that was never begun holds its changes back.
@@ -337,13 +365,20 @@ class Translation:
         """Translate these changes and archive what comes of them, in one transaction."""
         held = self.held(epoch)
         told = facts(changes, self._outboxes)
-        outcome = translate(told, self._translators, self._catalogue, held, self._clock())
+        outcome = self._translate(told, held, epoch)
         self._held = None  # a transaction that fails may have been committed all the same
         records = self._append(outcome, epoch, used=used, cursors=cursors)
         for subject, number in waiting_units(outcome.parked, self._translators).items():
             held[subject] = min(number, held.get(subject, number))
         self._held = (epoch, held)
         return _counted(changes, records, outcome)
+
+    def _translate(self, changes: Iterable[Change], held: Mapping[str, int], epoch: int) -> Outcome:
+        if self._limit is None or self._limit[0] != epoch:
+            self._limit = (epoch, self._largest())
+        return translate(
+            changes, self._translators, self._catalogue, held, self._clock(), largest=self._limit[1]
+        )
 
     def held(self, epoch: int) -> dict[str, int]:
         """Subjects with something parked, and where. Read once in an epoch: only the leader parks and releases."""
@@ -357,14 +392,14 @@ class Translation:
 
         Subjects with a chosen change are replayed whole: one change alone would overtake those before it.
         """
-        self._held = None
+        self._held = self._limit = None  # what was raised meanwhile counts
         self._doubtful = True
         self.settle()
         parked = self.archive.parked(self.source.name)
         subjects = {one.change.subject for one in parked if chosen(one)}
         waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
         changes = facts([one.change for one in waiting.values()], self._outboxes)
-        outcome = translate(changes, self._translators, self._catalogue, {}, self._clock())
+        outcome = self._translate(changes, {}, epoch)
         stays = [
             msgspec.structs.replace(one, parked_at=waiting[one.change.position].parked_at)
             for one in outcome.parked

@@ -236,8 +236,13 @@ def _capturing(
 ) -> Hop:
     capture = around.legacy[source].capture
     waiting = attempts.get(("capture",), lambda: capture.behind(capture.horizon()), None)
-    cause = silence(watermark, now, around.clock(), leases)
     name = f"committed in {source} -> archived"
+    pauses = around.pauses
+    pause = attempts.get(("capture",), lambda: pauses.of(source) if pauses is not None else None, None)
+    if pause is not None:
+        cause = f"paused by {pause.who} since {pause.since:%Y-%m-%d %H:%M}Z: {pause.why}"
+        return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.RESUME)
+    cause = silence(watermark, now, around.clock(), leases)
     return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.RELAY if cause else "")
 
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -27,11 +27,15 @@ class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka."""
+    """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka.
+
+    `content` is how Kafka's messages hold a CloudEvent: as one JSON document, or its attributes as headers.
+    """
 
     url: str = "sql:"
     partitions: int = 4
     replication: int = 1
+    content: Literal["structured", "binary"] = "structured"
     settings: dict[str, str] = {}
 
 
@@ -180,7 +184,8 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
         return _struct(kind, value, path, faults)
     if (
         get_origin(kind) is dict
-        and issubclass(section := get_args(kind)[1], Section)
+        and isinstance(section := get_args(kind)[1], type)
+        and issubclass(section, Section)
         and isinstance(value, dict)
     ):
         return {key: _struct(section, one, f"{path}.{key}", faults) for key, one in value.items()}

@@ -24,8 +24,9 @@ ANSWER = 10.0
 """Seconds that a request to Kafka may take: less than the relay's lease."""
 WAIT = 0.1
 """Seconds that one step waits for messages when none are there."""
-LONGEST = 1.0
-"""Seconds that one call looks for a change while there are messages to read: the relay renews its lease in between."""
+LONGEST, CONNECTING = 1.0, 6.0
+"""Seconds that one call looks for a change while there are messages to read, and until every partition has been heard of:
+the relay renews its lease in between, and takes an answer without changes for the end of what there is."""
 _READ = "-- read the topic of "
 _NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -196,9 +197,9 @@ class DebeziumCapture:
         try:
             if self._session is None:
                 self._session = self._open(tables)
-            deadline = time.monotonic() + LONGEST
+            begun = time.monotonic()
             while not self._session.step(limit, WAIT) and not self._session.ended:
-                if time.monotonic() > deadline:
+                if time.monotonic() - begun > (CONNECTING if self._session.connecting else LONGEST):
                     break
         except Changed:
             self._leave()

@@ -29,7 +29,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicReader:
-    """Reads what it is assigned. `reached` is the offset up to which a partition was read; `ended` those read to the end.
+    """Reads what it is assigned. `reached` is the offset up to which a partition was read; `ended` those read to the end,
+    `silent` those of which nothing was heard yet.
 
     `lost` is told of a partition whose next offset is not there any more, and raises what is to be said of it.
     """
@@ -39,6 +40,7 @@ class TopicReader:
         self._down = ""
         self.reached: dict[Partition, int] = {}
         self.ended: set[Partition] = set()
+        self.silent: set[Partition] = set()
         self._paused: set[Partition] = set()
         with driver_errors("the settings in [legacy.NAME.debezium.settings] are refused"):
             self._consumer = Consumer(
@@ -57,6 +59,7 @@ class TopicReader:
         """Read from these offsets."""
         self.reached = dict(offsets)
         self.ended = set()
+        self.silent = set(offsets)
         self._paused = set()
         with driver_errors("the assignment is refused"):
             self._consumer.assign([TopicPartition(*at, offset) for at, offset in offsets.items()])
@@ -105,6 +108,7 @@ class TopicReader:
             return None  # fetched before the assignment changed
         self.reached[at] = offset + 1
         self.ended.discard(at)
+        self.silent.discard(at)
         headers: Any = message.headers()
         kind, written_at = message.timestamp()
         return Read(
@@ -122,6 +126,7 @@ class TopicReader:
                 # Behind the last message there may be markers of transactions, which nobody is given.
                 self.reached[at] = max(self.reached[at], offset or 0)
                 self.ended.add(at)
+                self.silent.discard(at)
             return
         if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
             raise self._lost(at, self.reached.get(at, -1))

@@ -107,6 +107,11 @@ class Session:
         """Was every partition read to its end?"""
         return self._reader.ended.issuperset(self._reader.reached)
 
+    @property
+    def connecting(self) -> bool:
+        """Is there a partition of which nothing was heard yet?"""
+        return bool(self._reader.silent)
+
     def step(self, limit: int, timeout: float) -> int:
         """Fetch once: read some messages, store the changes that are next; returns how many.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -238,7 +238,8 @@ def _cancelling(
 
     def cut() -> None:
         late.set()
-        cancel()
+        with suppress(Exception):  # the read may have ended, and its connection closed, at this moment
+            cancel()
 
     timer = threading.Timer(limit.total_seconds(), cut)
     timer.daemon = True

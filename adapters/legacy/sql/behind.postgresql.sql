@@ -1,5 +1,4 @@
--- Unmarked changes of transactions that had committed when the snapshot :token was taken.
+-- Waiting changes of transactions that had committed when the snapshot :token was taken.
 SELECT count(*)
 FROM strangler.strangler_change c
-WHERE c.marked_at IS NULL
-  AND pg_visible_in_snapshot(c.transaction::xid8, CAST(:token AS pg_snapshot))
+WHERE pg_visible_in_snapshot(c.transaction::xid8, CAST(:token AS pg_snapshot))

@@ -2,4 +2,4 @@
 SELECT t.transaction
 FROM unnest(CAST(:transactions AS text[])) AS t(transaction)
 WHERE EXISTS (SELECT 1 FROM strangler.strangler_change c
-              WHERE c.transaction = t.transaction AND c.number > :last AND c.marked_at IS NULL)
+              WHERE c.transaction = t.transaction AND c.number > :last)

@@ -21,13 +21,8 @@ def rights(connection: Connection, source: str, slot: Slot) -> list[Fault]:
     """What the server or the role lacks for reading the log."""
     found = connection.execute(query("rights"), {"slot": slot.name}).one()
     published = None if found.in_recovery else slot.state_in(connection)
-    where = f"legacy source {source}"
     checks = [
-        (
-            found.in_recovery,
-            "the server is a standby",
-            "give the primary's URL: slots are made and read there",
-        ),
+        (found.in_recovery, "the server is a standby", "give the primary's URL: slots are read there"),
         (
             found.wal_level != "logical",
             f"wal_level is {found.wal_level}",
@@ -59,7 +54,11 @@ def rights(connection: Connection, source: str, slot: Slot) -> list[Fault]:
             "raise max_replication_slots, or drop one that nobody reads",
         ),
     ]
-    return [Fault(where=where, what=what, next=next_) for wrong, what, next_ in checks if wrong]
+    return [
+        Fault(where=f"legacy source {source}", what=what, next=next_)
+        for wrong, what, next_ in checks
+        if wrong
+    ]
 
 
 def refuse(faults: Sequence[Fault]) -> None:

@@ -38,20 +38,10 @@ def _change(dialect: str) -> None:
         sa.Column("before", LongText, nullable=True),
         sa.Column("after", LongText, nullable=True),
         sa.Column("captured_at", Instant, nullable=False),
-        sa.Column("marked_at", Instant, nullable=True),
         sa.PrimaryKeyConstraint("number"),
         schema=schema,
         sqlite_autoincrement=True,
         **MYSQL,
-    )
-    unmarked = sa.text("marked_at IS NULL")
-    op.create_index(
-        "ix_strangler_change_pending",
-        "strangler_change",
-        ["marked_at" if dialect == "mysql" else "number"],
-        schema=schema,
-        postgresql_where=unmarked,
-        sqlite_where=unmarked,
     )
     if dialect != "sqlite":
         op.create_index(
@@ -59,7 +49,6 @@ def _change(dialect: str) -> None:
             "strangler_change",
             ["transaction"],
             schema=schema,
-            postgresql_where=unmarked,
         )
 
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _parked_change()
     _unclassified()
     _unmarked()
+    _pause()
     _cursor()
     _inbox()
     _log_topic()
@@ -54,6 +55,7 @@ def downgrade() -> None:
         "inbox_position",
         "inbox",
         "cursor",
+        "pause",
         "unmarked",
         "unclassified",
         "parked_change",
@@ -152,9 +154,6 @@ def _parked_change() -> None:
         sa.Column("change", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("source", "position"),
     )
-    op.create_index(
-        "ix_strangler_parked_change_subject", "strangler_parked_change", ["source", "subject"], unique=False
-    )
 
 
 def _unclassified() -> None:
@@ -181,6 +180,17 @@ def _unmarked() -> None:
         "strangler_unmarked",
         sa.Column("source", sa.String(length=100), nullable=False),
         sa.Column("numbers", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("source"),
+    )
+
+
+def _pause() -> None:
+    op.create_table(
+        "strangler_pause",
+        sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("who", sa.String(length=200), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("since", Instant, nullable=False),
         sa.PrimaryKeyConstraint("source"),
     )
 

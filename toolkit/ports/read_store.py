@@ -1,0 +1,138 @@
+"""The read store: versions of projections, their rows and how far they are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from toolkit.core.projections import Definition
+from toolkit.core.records import Record
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one version of a projection has come in one partition."""
+
+    topic: str
+    partition: int
+    next_offset: int = 0
+    sequence: int = 0
+    as_of: dt.datetime | None = None
+
+
+class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that waits in one version of a projection: the one that failed, or one held back behind it.
+
+    `key` is the row's key as text; None when the event cannot be read so far, and holds back its whole subject.
+    """
+
+    record: Record
+    topic: str
+    key: str | None
+    reason: str
+    held: bool
+    parked_at: dt.datetime
+
+
+class VersionState(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a projection as the read store knows it."""
+
+    projection: str
+    version: int
+    serving: bool
+    epoch: int
+    state: str
+    """building | running | waiting (for events that the log has not given yet) | failed | retired"""
+    built_at: dt.datetime | None = None
+    updated_at: dt.datetime | None = None
+    detail: str = ""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one projector step changes, written in one transaction."""
+
+    upserts: list[dict[str, object]] = []
+    deletes: list[object] = []
+    checkpoints: list[Checkpoint] = []
+    parked: list[ParkedEvent] = []
+    unparked: list[str] = []
+    """ids of parked events that were applied after all"""
+
+
+class ViewAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A read of the view, its checkpoints and held keys, all seen in one transaction."""
+
+    rows: list[dict[str, object]]
+    checkpoints: dict[str, list[Checkpoint]]
+    """by projection name"""
+    versions: dict[str, int]
+    held: dict[str, list[str]]
+    """projection name to the keys that are held back by a parked event (its subject, where the key is not known)"""
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of one version in one text, with the checkpoints and parked events of the same instant."""
+
+    digest: str
+    """sha256 over the rows' canonical JSON in key order"""
+    rows: int
+    checkpoints: list[Checkpoint]
+    parked: list[str]
+    """ids of the events whose effect is not in the rows"""
+
+
+class ReadStore(Protocol):
+    """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
+
+    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+        """Create table and checkpoints of a version (topic to its number of partitions); serves if it is the first.
+
+        What is there already stays. Raises UsageError when the table has other columns than the definition.
+        """
+
+    def drop(self, projection: str, version: int) -> None:
+        """Remove a version with its table. Raises Refused while it serves."""
+
+    def versions(self, projection: str | None = None) -> list[VersionState]: ...
+
+    def seize(self, projection: str, version: int) -> int:
+        """Take over a version for writing: raises and returns its epoch. A zombie's next commit is refused."""
+
+    def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
+
+    def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
+        """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
+
+    def checkpoints(self, projection: str, version: int) -> list[Checkpoint]: ...
+
+    def parked(self, projection: str, version: int) -> list[ParkedEvent]:
+        """By (topic, partition, sequence)."""
+
+    def set_state(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how the version is doing. Leaving `building` sets when it was built. Raises Fenced."""
+
+    def switch(self, projection: str, version: int) -> None:
+        """Point the view at this version, in one transaction. The former one keeps running until it is dropped."""
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object],
+        *,
+        projections: Sequence[str],
+        versions: Mapping[str, int] | None = None,
+        timeout: dt.timedelta,
+    ) -> ViewAnswer:
+        """Read through the views; `versions` reads other versions than the serving ones (a new version before its switch)."""
+
+    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
+        """Rows of a version in key order (text by code point), for comparisons."""
+
+    def digest(self, definition: Definition) -> Digest:
+        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
+
+    def close(self) -> None: ...

@@ -5,24 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from adapters.legacy.capture import TriggerCapture
+from adapters.legacy.mariadb_capture import MariadbCapture
 from adapters.state.archive import SqlArchive
 from toolkit.cli.app import run
 
-PLACES: dict[str, tuple[Any, str]] = {
-    "chunk": (TriggerCapture, "chunk"),
-    "append": (SqlArchive, "append"),
-    "unmarked": (SqlArchive, "unmarked"),
-    "mark": (TriggerCapture, "mark"),
+PLACES: dict[str, tuple[Any, ...]] = {
+    "chunk": (TriggerCapture,),
+    "append": (SqlArchive,),
+    "mark": (TriggerCapture, MariadbCapture),
 }
+"""Functions by name, and who has them."""
 
 
 def arm(place: str, when: str, at: int) -> None:
     """Die at the `at`-th call of the place."""
-    owner, name = PLACES[place]
-    real, calls = getattr(owner, name), iter(range(1, 1_000_000))
+    calls = iter(range(1, 1_000_000))
+    for owner in PLACES[place]:
+        _make_deadly(owner, place, when, at, calls)
+
+
+def _make_deadly(owner: Any, name: str, when: str, at: int, calls: Iterator[int]) -> None:
+    real = getattr(owner, name)
 
     def deadly(*arguments: Any, **options: Any) -> Any:
         now = next(calls) == at

@@ -503,3 +503,16 @@ def test_the_plan_names_the_triggers_of_a_table(legacy: Legacy) -> None:
     plan = "\n".join(legacy.source.capture.plan([HOLD]).statements)
     assert all(f"`strangler_polhold_{event}`" in plan for event in ("insert", "update", "delete"))
     assert legacy.source.capture.plan([HOLD]).statements[0] == mariadb_triggers.SESSION
+
+
+def test_a_transaction_that_stays_open_does_not_hold_up_marking(captured: Legacy) -> None:
+    """A small table is read whole by choice of the engine, and a DELETE waits for each row that it reads."""
+    with captured.engine.connect() as open_:
+        open_.execute(text(policy(0)))
+        captured.run(*(policy(number) for number in range(1, 60)))
+        capture = captured.source.capture
+        capture.mark([one.number for one in capture.pending(100, [])])
+        assert capture.pending(100, []) == []
+        assert capture.behind(capture.horizon()) == 0
+        open_.commit()
+    assert [one.subject for one in capture.pending(100, [])] == ["P0000"]

@@ -503,3 +503,20 @@ def test_the_plan_names_the_triggers_of_a_table(legacy: Legacy) -> None:
     plan = "\n".join(legacy.source.capture.plan([HOLD]).statements)
     assert all(f"`strangler_polhold_{event}`" in plan for event in ("insert", "update", "delete"))
     assert legacy.source.capture.plan([HOLD]).statements[0] == mariadb_triggers.SESSION
+
+
+@pytest.mark.parametrize("changes", [1, 60])
+def test_marking_waits_for_no_open_transaction_however_small_the_table_is(
+    captured: Legacy, two: tuple[Connection, Connection], changes: int
+) -> None:
+    early, late = two
+    early.execute(text(policy(1)))
+    for number in range(changes):
+        late.execute(text(policy(10 + number)))
+    late.commit()
+    early.execute(text(policy(2)))
+    held = [one.number for one in pending(captured)]
+    marked_already = range(min(held) - 300, min(held) - changes)
+    captured.source.capture.mark([*marked_already, *held])
+    early.commit()
+    assert [one.subject for one in pending(captured)] == ["P0001", "P0002"]

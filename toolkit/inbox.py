@@ -91,6 +91,14 @@ class Underway(Protocol):
         """Has something been begun whose end only further calls of `pending` will reach?"""
 
 
+@runtime_checkable
+class Repeating(Protocol):
+    """A capture that may offer a change again under another number, long after the first time: only its position tells."""
+
+    def repeats(self) -> bool:
+        """May it?"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetching:
     """What the factory of a fetching capture is given (entry points `strangler.capture`, by the name in strangler.toml)."""

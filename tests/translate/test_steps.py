@@ -1,16 +1,19 @@
 """Translation step by step, with a real source and a real archive (R2, R4, R6), and with a crash at each step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
 from tests.support.legacy import hold, outbox, policy
 from tests.translate.domain import KINDS, rules
 from tests.translate.world import World
+from toolkit.core.changes import Change
 from toolkit.core.errors import Fenced
 from toolkit.loops.translate import Translated
+from toolkit.ports import Cursor
 
 
 class Crash(Exception):
@@ -56,6 +59,38 @@ def test_a_crash_before_marking_does_the_step_again_without_a_double(
     assert streaming.archive.parked("policy_admin") == before
     assert [(one.change.table, one.held) for one in before] == [("POLHOLD", False), ("POLHOLD", True)]
     assert streaming.types("P0001") == ["PolicyStated"]
+
+
+class Again:
+    """Captures at least once: what was marked comes again, under another number."""
+
+    def __init__(self, capture: Any) -> None:
+        self._capture = capture
+        self._given: list[Change] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._capture, name)
+
+    def repeats(self) -> bool:
+        return True
+
+    def pending(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
+        new = self._capture.pending(limit, cursors)
+        again = [msgspec.structs.replace(one, number=one.number + 10**9) for one in self._given]
+        self._given = new
+        return [*new, *again]
+
+
+def test_what_a_capture_sends_again_after_it_was_marked_is_no_second_event(
+    streaming: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming.legacy.source, "capture", Again(streaming.capture))
+    translation = streaming.translation()
+    streaming.legacy.run(policy(1))
+    assert translation.step(streaming.epoch, 100).events == 1
+    streaming.legacy.run(policy(2))
+    assert translation.step(streaming.epoch, 100).events == 1
+    assert len(streaming.events()) == 2
 
 
 def test_a_crash_before_archiving_loses_nothing(streaming: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,8 +214,17 @@ class Definition:
         return row[key[0]] if len(key) == 1 else tuple(row[name] for name in key)
 
     def key_text(self, key: object) -> str:
-        """A key as people and bookkeeping write it; the values of several columns are separated by slashes."""
-        return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        """A key as people and bookkeeping write it; the values of several columns are separated by slashes.
+
+        A slash inside such a value becomes %2F: two keys never have one text, or one would hold the other's row back.
+        """
+        return "/".join(map(_part, key)) if isinstance(key, tuple) else str(key)
+
+    def key_parts(self, text: str) -> tuple[str, ...]:
+        """The values in a key's text, as many as it has."""
+        if len(self.key) == 1:
+            return (text,)
+        return tuple(part.replace("%2F", "/").replace("%25", "%") for part in text.split("/"))
 
     @property
     def key_label(self) -> str:
@@ -475,3 +484,7 @@ def _snake(name: str) -> str:
 def row_json(row: Mapping[str, object]) -> bytes:
     """One canonical text per row (sorted keys, exact decimals): what digests are taken over."""
     return msgspec.json.encode(dict(row), order="deterministic")
+
+
+def _part(value: object) -> str:
+    return str(value).replace("%", "%25").replace("/", "%2F")

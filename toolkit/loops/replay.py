@@ -103,11 +103,11 @@ def _noted(archive: Archive, passed: Mapping[Place, Checkpoint]) -> None:
 def _key(definition: Definition, given: object) -> object:
     """The key as the rows have it; a command gives it as text, the values of several columns separated by slashes."""
     columns = definition.key_columns
-    values = given.split("/") if isinstance(given, str) and len(columns) > 1 else given
+    values = definition.key_parts(given) if isinstance(given, str) else given
     values = values if isinstance(values, (list, tuple)) else [values]
     if len(values) != len(columns):
         what = f"{given!r} has {len(values)} values, the key has {len(columns)}: {definition.key_label}"
-        raise UsageError(f"{definition.identity}: {what} (write them as A/B)")
+        raise UsageError(f"{definition.identity}: {what} (write them as A/B, a slash inside one as %2F)")
     try:
         found = tuple(_key_value(column, value) for column, value in zip(columns, values, strict=True))
     except ValueError as error:

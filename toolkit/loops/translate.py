@@ -19,6 +19,7 @@ from toolkit.core.outbox import Layout, facts
 from toolkit.core.records import Draft, Record, drafts, keepable
 from toolkit.core.translators import Scope, Translator, Translators
 from toolkit.core.unclassified import tally
+from toolkit.inbox import Repeating
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
 HELD = "held back behind an earlier change of the same subject"
@@ -428,7 +429,8 @@ class Translation:
             outcome.drafts,
             partitions=self._partitions,
             epoch=epoch,
-            doubtful=doubtful or bool(cursors),  # a backfill may find again what it had found
+            # A backfill may find again what it had found, too.
+            doubtful=doubtful or bool(cursors) or self._repeats(),
             used=used,
             parked=outcome.parked,
             unparked=unparked,
@@ -437,6 +439,10 @@ class Translation:
                 self.source.name, outcome.silent, self._translators.declared_meaningless, self._clock()
             ),
         )
+
+    def _repeats(self) -> bool:
+        capture = self.source.capture
+        return isinstance(capture, Repeating) and capture.repeats()
 
 
 def _counted(changes: Sequence[Change], records: Sequence[Record], outcome: Outcome) -> Translated:

@@ -164,19 +164,11 @@ class ReadPaths:
         held: list[str] = []
         perhaps: dict[str, int] = {}
         for projection, keys in answer.held.items():
-            definition = self._definition(projection, answer)
-            columns = definition.key if definition is not None else ()
-            if definition is not None and asked.key.keys() >= {*columns}:
-                mine = {definition.key_text(definition.key_in(asked.key)), asked.subject}
-                held.extend(key for key in keys if key in mine)
-            elif not answer.rows:
-                held.extend(keys)
-            elif definition is not None and {**answer.rows[0], **asked.key}.keys() >= {*columns}:
-                rows = ({**row, **asked.key} for row in answer.rows)
-                shown = {definition.key_text(definition.key_in(row)) for row in rows}
-                held.extend(key for key in keys if key in shown)
-            elif keys:
+            sure = doubted(self._definition(projection, answer), asked, answer.rows, keys)
+            if sure is None:
                 perhaps[projection] = len(keys)
+            else:
+                held.extend(sure)
         return tuple(dict.fromkeys(held)), perhaps
 
     def _definition(self, projection: str, answer: ViewAnswer) -> Definition | None:
@@ -235,3 +227,44 @@ def _text(project: Project, name: str, section: CapabilitySection, key: str) -> 
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ProjectError([Fault(where=f"capability.{name}.{key}", what=str(error))]) from error
+
+
+def doubted(
+    definition: Definition | None, asked: Asked, rows: Sequence[Mapping[str, object]], keys: Sequence[str]
+) -> list[str] | None:
+    """Those of the held keys that an answer depends on; None where nobody can say.
+
+    What was parked before it told its key holds back a subject, which is one of the key's values, if it is in the key.
+    """
+    if not keys:
+        return []
+    columns = definition.key if definition is not None else ()
+    if definition is not None and asked.key.keys() >= {*columns}:
+        mine = {*_names(definition, asked.key), asked.subject}
+        return [key for key in keys if key in mine]
+    if not rows:
+        return list(keys)
+    if definition is None:
+        return None
+    known = {column: str(asked.key[column]) for column in columns if column in asked.key}
+    mine = {key for key in keys if _under(definition, known, key)}
+    if {**rows[0], **asked.key}.keys() >= {*columns}:
+        for row in rows:
+            mine |= _names(definition, {**row, **asked.key})
+    elif not mine:
+        return None
+    return [key for key in keys if key in mine]
+
+
+def _names(definition: Definition, row: Mapping[str, object]) -> set[str]:
+    """What holds back a row: its key's text, and each of its key's values, since one of them may be the subject."""
+    key = definition.key_in(row)
+    return {definition.key_text(key), *(map(str, key) if isinstance(key, tuple) else ())}
+
+
+def _under(definition: Definition, known: Mapping[str, str], key: str) -> bool:
+    """Is it a key with these values in some of its columns, or one of the values: perhaps of a row that is missing?"""
+    if not known:
+        return False
+    told = dict(zip(definition.key, definition.key_parts(key), strict=False))
+    return key in known.values() or (len(told) == len(definition.key) and known.items() <= told.items())

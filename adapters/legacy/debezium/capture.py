@@ -247,6 +247,10 @@ class DebeziumCapture:
         """Never offer these changes again."""
         self._inbox.mark(numbers)
 
+    def repeats(self) -> bool:
+        """The connector sends at least once, and our memory of what it sent is a window."""
+        return True
+
     def close(self) -> None:
         """Leave Kafka."""
         self._leave()

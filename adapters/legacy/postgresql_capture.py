@@ -45,6 +45,8 @@ GUARANTEES = {
     "outbox": "inserts only; rows that backfill finds come in the order in which they are stored",
     "cost": "each row written to a captured table writes one more, in the same transaction; with `statement`, "
     "statements that write many rows pay less, those that write one row mostly more",
+    "sessions": "what a session writes to a captured table makes lastval() our number: an application that asks for it takes "
+    "RETURNING, or currval() of its own sequence, instead",
     "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT and "
     "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
     "installs must own the captured tables",

@@ -157,6 +157,19 @@ def test_a_change_behind_the_pass_under_way_is_not_promised_by_it(watched: Watch
     assert capture.behind(horizon) == 1
 
 
+def test_an_older_pass_promises_nothing_of_a_table_that_came_later(watched: Watched) -> None:
+    watched.run(policy(1), hold(1, of=1))
+    capture = install(watched.snapshot(), [POLICY])
+    horizon = capture.horizon()
+    watched.look(capture)
+    watched.look(capture)
+    assert capture.behind(horizon) == 0
+    install(capture, TABLES)
+    while not capture.pending(100, []):
+        pass
+    assert capture.behind(horizon) > 0
+
+
 def test_a_drain_knows_that_a_pass_is_under_way(watched: Watched) -> None:
     watched.run(policy(1))
     capture = install(watched.snapshot())

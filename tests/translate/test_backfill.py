@@ -214,6 +214,19 @@ def test_skipped_nothing_is_read_and_all_that_follows_flows(world: World) -> Non
     assert [data["policy_no"] for _, data in world.events()] == ["P0001"]
 
 
+def test_skipping_does_not_forget_what_a_killed_step_used_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy(1))
+    with monkeypatch.context() as patched:
+        break_at(world, "mark", patched)
+        with pytest.raises(Crash):
+            world.translation().step(world.epoch, 100)
+    world.skip_backfill()
+    assert world.capture.pending(10, []) == []
+
+
 def test_a_second_backfill_of_the_same_rows_gives_no_second_event(world: World) -> None:
     fill(world.legacy)
     while world.backfill(9).step(world.epoch):

@@ -97,6 +97,7 @@ class Backfill:
 
     def skip(self, epoch: int) -> None:
         """Declare every group done without reading it: events begin with the changes captured from now on."""
+        self._translation.settle()
         cursors = [msgspec.structs.replace(cursor, done=True) for _, cursor in self._open()]
         self._translation.keep([], epoch, cursors=cursors)
 

@@ -126,6 +126,8 @@ class FetchingCapture(ABC):
                 tables[table.name] = _noted(table, tables.get(table.name), at)
         self._passes = None
         progress = msgspec.structs.replace(progress, tables=tables, sweep=None, poll=None)
+        if not progress.whole:  # passes from before a table came saw nothing of it, and promise nothing
+            progress = msgspec.structs.replace(progress, swept=None, polled=None)
         self._inbox.put([], moved={POSITION: (position, told(progress))})
 
     def remove(self, plan: Plan) -> None:

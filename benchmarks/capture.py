@@ -8,12 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import options, relaying
+from benchmarks import capture_cost, capture_wal, options, relaying
 from benchmarks.figures import Figure
 from benchmarks.places import Places, places
 
 Part = Callable[[Places], Iterator[Figure]]
-PARTS: tuple[Part, ...] = (relaying.backlogs, relaying.lags)
+PARTS: tuple[Part, ...] = (
+    relaying.backlogs,
+    relaying.lags,
+    lambda where: capture_cost.figures(where.server),
+    lambda where: capture_wal.figures(where.server, WAL_ROWS),
+)
+WAL_ROWS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -39,7 +39,7 @@ INSERT INTO {0} SELECT i, 'P' || i, 'A', i * 1.5, 'note ' || i, '2024-01-01', no
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def alone(arguments: Sequence[str] | None = None) -> None:
     """The command line. Only PostgreSQL has both kinds of triggers; elsewhere there is nothing to choose."""
     chosen = options.read(".capture_cost", "What triggers cost the legacy writer.", arguments)
     with places(chosen) as where:
@@ -135,4 +135,4 @@ def _copy(cursor: Any, table: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    alone()

@@ -116,7 +116,7 @@ def _figure(name: str, value: float) -> Figure:
     return Figure(figure=name, value=value, unit="rows/s", peer="plain reader", peer_value=REFERENCE)
 
 
-def main(arguments: list[str]) -> None:
+def alone(arguments: list[str]) -> None:
     options = argparse.ArgumentParser(prog="python -m benchmarks.capture_wal", description=__doc__)
     options.add_argument("--json", action="store_true", help="one JSON object a line")
     options.add_argument("--servers", action="store_true", help="start a private PostgreSQL")
@@ -137,4 +137,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    alone(sys.argv[1:])

@@ -29,6 +29,13 @@ class Places:
     postgres: str | None
     kafka: str | None
 
+    @property
+    def server(self) -> str:
+        """The PostgreSQL server, for a benchmark that needs one."""
+        if self.postgres is None:
+            raise ValueError("this benchmark needs PostgreSQL")
+        return self.postgres
+
     @contextmanager
     def insurer(self) -> Iterator[Insurer]:
         """The insurer's mended project on a fresh estate."""

@@ -210,14 +210,13 @@ class MariadbCapture(TriggerCapture):
         """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
         held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
-            some = " UNION ALL ".join(
-                f"SELECT {int(one)} AS number" for one in held[at : at + _MARKED_AT_ONCE]
-            )
+            gone = " UNION ALL SELECT ".join(str(int(number)) for number in held[at : at + _MARKED_AT_ONCE])
             with self._judged(), writing(self._engine) as connection:
-                # Each by the primary key: IN (...) scans a table that is small, hints or not, and a scan waits for
-                # the rows of every transaction that is open.
+                # Joined, one look-up for each number: a list (IN) may be searched by reading the table whole, and a DELETE
+                # waits for every row that it reads, also for one of a transaction that is still open.
                 connection.exec_driver_sql(
-                    f"DELETE c FROM ({some}) marked STRAIGHT_JOIN strangler_change c ON c.number = marked.number"
+                    f"DELETE c FROM (SELECT 0 AS number UNION ALL SELECT {gone}) AS gone"
+                    " STRAIGHT_JOIN strangler_change AS c ON c.number = gone.number"
                 )
 
     # --- what the shared part asks for

@@ -104,6 +104,13 @@ def test_a_captured_table_without_a_translator_is_a_fault(tmp_path: Path) -> Non
     ]
 
 
+def test_a_subject_of_several_columns_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
+    translators = TRANSLATORS.replace('"POL_NO"})', '("CMP_CD", "POL_NO")})')
+    (fault,) = faults(write(tmp_path, translators=translators))
+    assert "table POLMAST: has the subject (CMP_CD, POL_NO): it must be one column" in fault
+    assert "GENERATED ALWAYS AS" in fault
+
+
 @pytest.mark.parametrize(
     "name",
     ["RowUpdated", "PolmastChanged", "TableChanged", "PolmastInserted", "Deleted", "PolicyRecordSaved"],

@@ -252,3 +252,28 @@ def test_no_chunk_grows_with_the_rows_of_a_table_beside_nor_with_those_that_have
     for at, chunk in enumerate(made):
         for change in chunk.changes:
             assert whole.setdefault(change.subject, at) == at
+
+
+def test_a_subject_of_several_columns_is_a_column_that_the_database_computes(legacy: Legacy) -> None:
+    """What `strangler check` advises where an aggregate has a composite id."""
+    joined = "concat(CMP, '/', NO)" if legacy.mariadb else "CMP || '/' || NO"
+    legacy.run(
+        "CREATE TABLE BOOK (CMP VARCHAR(2) NOT NULL, NO VARCHAR(6) NOT NULL, PREM INTEGER,"
+        f" REF VARCHAR(10) GENERATED ALWAYS AS ({joined}) STORED, PRIMARY KEY (CMP, NO))",
+        "CREATE INDEX BOOK_REF ON BOOK (REF)",
+        *(f"INSERT INTO BOOK (CMP, NO, PREM) VALUES ('{cmp}', '{no}', 1)" for cmp in "AB" for no in range(4)),
+    )
+    book = CapturedTable(table="BOOK", subject="REF")
+    legacy.install([book])
+    legacy.run(
+        "UPDATE BOOK SET PREM = 2 WHERE NO = '3'", "UPDATE BOOK SET CMP = 'C' WHERE NO = '0' AND CMP = 'A'"
+    )
+    changes = legacy.source.capture.pending(10, [])
+    assert [(one.op, one.subject) for one in changes] == [
+        (Op.UPDATE, "A/3"),
+        (Op.UPDATE, "B/3"),
+        (Op.DELETE, "A/0"),
+        (Op.INSERT, "C/0"),
+    ]
+    found = [[one.subject for one in chunk.changes] for chunk in chunks(legacy, [book], 3)]
+    assert found == [["A/1", "A/2", "A/3"], ["B/0", "B/1", "B/2"], ["B/3", "C/0"]]

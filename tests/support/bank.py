@@ -178,7 +178,11 @@ class Bank:
     @contextmanager
     def child(self, *arguments: str) -> Iterator[Child]:
         with python_child(*arguments) as child:
-            yield child
+            try:
+                yield child
+            except BaseException:
+                print(child.output)  # noqa: T201 - beside what failed, what the process said
+                raise
 
     def let_the_lease_run_out(self) -> None:
         """Spare the tests the wait for the lease of a process that is dead."""

@@ -54,7 +54,10 @@ def backfill(
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Read what the legacy source holds already, in chunks, beside the live stream. Can be stopped; goes on where it was."""
+    """Read what the legacy source holds already, in chunks, beside the live stream. Can be stopped; goes on where it was.
+
+    Rows a second, subjects left and the time left are shown on stderr; with --json as one JSON object a line, every few seconds.
+    """
     with open_project(project) as opened, stop_on_signals() as stop:
         done = {name: _backfill(opened, name, skip, stop, as_json) for name in _sources(opened, source)}
     emit(done, as_json, _show_backfill)

@@ -63,7 +63,7 @@ class Translators:
     def aggregate(self, name: str, tables: Mapping[str, str]) -> Aggregate:
         """Declare which tables hold an aggregate's rows, and in which column each keeps the aggregate's id."""
         made = Aggregate(
-            name=name, tables={table.upper(): column.upper() for table, column in tables.items()}
+            name=name, tables={table.upper(): _one_column(column) for table, column in tables.items()}
         )
         self._aggregates.append(made)
         return made
@@ -147,7 +147,11 @@ class Translators:
         owned: dict[str, str] = {}
         faults = []
         for aggregate in self._aggregates:
-            for table in aggregate.tables:
+            for table, column in aggregate.tables.items():
+                if _JOIN in column:
+                    faults.append(
+                        self._fault(table, f"has the subject ({column}): it must be one column", _JOINED)
+                    )
                 other = owned.setdefault(table, aggregate.name)
                 if other != aggregate.name:
                     faults.append(
@@ -169,6 +173,18 @@ class Translators:
 
     def _fault(self, table: str, what: str, next_step: str = "") -> Fault:
         return Fault(where=f"translators of {self.source}, table {table}", what=what, next=next_step)
+
+
+_JOIN = ", "
+_JOINED = (
+    "let the database join them in a column of its own (GENERATED ALWAYS AS (...) STORED, with an index) and name that one, "
+    "or name the part that is widest: order is then kept within it"
+)
+
+
+def _one_column(column: object) -> str:
+    """A subject of several columns is not possible yet; `faults` says so with what to do instead."""
+    return (_JOIN.join(map(str, column)) if isinstance(column, tuple | list) else str(column)).upper()
 
 
 def payload(change: Change, column: str = "PAYLOAD") -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Databases captured whole: every table that has a key, while a random but legal writer is at work."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from adapters.engines import reading, writing
-from adapters.legacy.images import Captured, ChangeRow, Chosen, Shape, changes_of, snapshot_of
+from adapters.legacy.images import Captured, ChangeRow, Chosen, Shape, changes_of, reading_of, snapshot_of
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
@@ -233,7 +233,7 @@ class TriggerCapture(ABC):
             changes = [
                 change
                 for table in group
-                for change in self._rows(connection, order, table, low, high, instant)
+                for change in self._rows(connection, order, table, low, high, (instant, reading_of(group)))
             ]
             absorbed = self._absorbed(connection, order, cursor.tables, low, high)
         return Chunk(
@@ -251,7 +251,7 @@ class TriggerCapture(ABC):
         table: Captured,
         low: str | None,
         high: str | None,
-        instant: dt.datetime,
+        read: tuple[dt.datetime, str],
     ) -> Iterator[Change]:
         image, subject = self._image(connection, table)
         below, above = low is not None, high is not None
@@ -262,7 +262,7 @@ class TriggerCapture(ABC):
         sql = f"SELECT {subject} AS subject, {image} AS image FROM {table.relation} t WHERE {where} ORDER BY {by}"
         position = ""
         for row in connection.execute(text(sql), _bound(low=low, high=high)):
-            change = snapshot_of(self._name, table, row.subject, row.image, instant)
+            change = snapshot_of(self._name, table, row.subject, row.image, *read)
             if change.position == position:
                 key = ", ".join(f"{column}={change.text(column)}" for column in change.key)
                 raise UsageError(

@@ -127,25 +127,37 @@ def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Ca
     ]
 
 
-def snapshot_of(source: str, table: Captured, subject: str, image: str, instant: dt.datetime) -> Change:
-    """A row found by backfill. Its position is the row's key: found again, it gives the same events."""
+def reading_of(group: Sequence[Captured]) -> str:
+    """What names the reading of these tables together: installed anew, or grouped anew, they are read anew.
+
+    A row that was read before may say something else by then, and the change that told it is absorbed.
+    """
+    since = max(one.installed_at for one in group if one.installed_at is not None)
+    names = hashlib.sha256(",".join(one.table for one in group).encode()).hexdigest()
+    return f"{since:%Y%m%dT%H%M%S%f}-{names[:8]}"
+
+
+def snapshot_of(
+    source: str, table: Captured, subject: str, image: str, instant: dt.datetime, reading: str
+) -> Change:
+    """A row found by backfill. Its position is the row's key: found again in the same reading, it gives the same events."""
     after, key = row_of(image) or {}, table.key_columns
     return Change(
         source=source,
         table=table.table,
         op=Op.SNAPSHOT,
         subject=subject,
-        position=_position(table, [after[name] for name in key], subject),
+        position=_position(table, [after[name] for name in key], subject, reading),
         captured_at=instant,
         after=after,
         key=key,
     )
 
 
-def _position(table: Captured, values: Sequence[object], subject: str) -> str:
-    """Installed anew, capture begins a new history: what it finds then are new facts, so the instant is part of it.
+def _position(table: Captured, values: Sequence[object], subject: str, reading: str) -> str:
+    """Installed anew, capture begins a new history: what it finds then are new facts, so the reading is part of it.
 
-    So is the subject: a row that moves to one whose turn has not come is found again there, and says something new.
+    A row of an outbox says for ever what it said, so that only its installation is. The subject is, too: a row that moves to one whose turn has not come is found again there, and says something new.
     """
     assert table.installed_at is not None
     key = "/".join(map(_spelt, values))
@@ -153,7 +165,8 @@ def _position(table: Captured, values: Sequence[object], subject: str) -> str:
         key += f"@{_spelt(subject)}"
     if len(key) > _LONGEST_KEY:
         key = hashlib.sha256(key.encode()).hexdigest()
-    return f"snapshot:{table.installed_at:%Y%m%dT%H%M%S%f}:{table.table}:{key}"
+    begun = f"{table.installed_at:%Y%m%dT%H%M%S%f}" if table.outbox else reading
+    return f"snapshot:{begun}:{table.table}:{key}"
 
 
 def _spelt(value: object) -> str:

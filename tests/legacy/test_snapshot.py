@@ -273,6 +273,15 @@ def test_installed_again_nothing_begins_anew(watched: Watched) -> None:
     assert brief(watched.look(capture)) == [("snapshot", "POLHOLD", "P0001")]
 
 
+def test_rows_that_get_another_subject_leave_the_former_one(watched: Watched) -> None:
+    watched.run(hold(1, of=1))
+    capture = install(watched.snapshot(), [HOLD])
+    watched.look(capture)
+    install(capture, [CapturedTable(table="POLHOLD", subject="HLD_ID")])
+    found = watched.look(capture)
+    assert sorted(brief(found)) == [("delete", "POLHOLD", "P0001"), ("snapshot", "POLHOLD", "1")]
+
+
 def test_a_table_without_a_key_is_refused_with_the_reason(watched: Watched) -> None:
     watched.run("CREATE TABLE NOKEY (POL_NO CHAR(8), X INTEGER)")
     with pytest.raises(UsageError, match="NOKEY: no primary key"):

@@ -282,6 +282,21 @@ def test_changes_come_in_the_order_of_the_commits(log: LogLegacy, other: Connect
     assert second.captured_at == third.captured_at >= first.captured_at
 
 
+def test_a_table_whose_rows_get_another_subject_or_key_is_read_anew(legacy: LogLegacy) -> None:
+    legacy.install([HOLD])
+    known = {legacy.capture.installation(["POLHOLD"])}
+    legacy.install([HOLD])
+    assert {legacy.capture.installation(["POLHOLD"])} == known
+    for other in (
+        CapturedTable(table="POLHOLD", subject="HLD_ID"),
+        CapturedTable(table="POLHOLD", subject="HLD_ID", key=("HLD_ID", "HLD_TYP")),
+    ):
+        legacy.install([other])
+        now = legacy.capture.installation(["POLHOLD"])
+        assert now not in known
+        known.add(now)
+
+
 def test_read_again_a_change_has_the_same_position(log: LogLegacy) -> None:
     log.run(policy(1), hold(1, of=1), "UPDATE POLHOLD SET POL_NO = 'P0002'")
     positions = [one.position for one in pending(log)]

@@ -480,6 +480,22 @@ def test_a_paused_relay_does_nothing_and_lets_nobody_else_until_it_is_resumed(wo
     world.assert_all_arrived_in_order()
 
 
+def test_a_relay_that_starts_paused_does_not_try_what_is_parked_before_it_is_resumed(world: World) -> None:
+    world.state.pauses.pause(world.ledger.name, "ops", "maintenance", START)
+    stop, tried = threading.Event(), list[int]()
+
+    def report(_: RelayPass) -> None:
+        if world.state.pauses.of(world.ledger.name) is None:
+            stop.set()
+        else:
+            assert tried == []
+            world.state.pauses.resume(world.ledger.name)
+
+    relay = world.relay()
+    relay.run(stop, first=tried.append, report=report)
+    assert tried == [relay.epoch]
+
+
 def test_a_horizon_from_before_a_pause_is_not_promised_after_it(world: World) -> None:
     """It would be true, and old: the next one says more."""
     world.ledger.waiting = {"P-1"}

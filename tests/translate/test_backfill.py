@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import select, text
 
 from migrations.schema.state import event
-from tests.support.legacy import Legacy, hold, outbox, policy
-from tests.translate.domain import TOPIC
-from tests.translate.world import PARTITIONS, World
+from tests.support.legacy import POLICY, Legacy, hold, outbox, policy
+from tests.translate.domain import CATALOGUE, TOPIC, rules
+from tests.translate.world import NOW, PARTITIONS, World
 from toolkit.core.errors import UsageError
+from toolkit.loops.backfill import Backfill
+from toolkit.loops.translate import Translation
 
 POLICIES = 40
 
@@ -225,6 +227,29 @@ def test_skipping_does_not_forget_what_a_killed_step_used_up(
             world.translation().step(world.epoch, 100)
     world.skip_backfill()
     assert world.capture.pending(10, []) == []
+
+
+def test_a_table_that_joins_an_aggregate_loses_no_change_of_the_others(world: World) -> None:
+    """The rows are read again, and what they say is not taken for what they said."""
+    world.legacy.run(policy(1))
+    alone = Translation(
+        world.legacy.source,
+        rules(),
+        CATALOGUE,
+        world.archive,
+        groups=[["POLMAST"]],
+        topic=TOPIC,
+        partitions=PARTITIONS,
+        clock=lambda: NOW,
+    )
+    while Backfill(alone, [[POLICY]]).step(world.epoch):
+        pass
+    world.drain(alone)
+    world.legacy.run("UPDATE POLMAST SET PREM = PREM + 1", hold(1, of=1))
+    while world.backfill(5).step(world.epoch):
+        pass
+    world.drain()
+    assert world.folded() == world.stored()
 
 
 def test_a_second_backfill_of_the_same_rows_gives_no_second_event(world: World) -> None:

@@ -221,7 +221,7 @@ class Relay:
         try:
             while not stop.is_set():
                 try:
-                    if not begun:
+                    if not begun and not self._paused():
                         first(self.epoch)
                         begun = True
                     done = self.step()

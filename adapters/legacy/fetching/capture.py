@@ -397,8 +397,11 @@ def _noted(table: Fetched, before: TableState | None, at: str) -> TableState:
         columns=table.columns,
         watermark=table.watermark,
     )
-    if before is None or (before.subject, before.keys) != (fresh.subject, fresh.keys):
+    if before is None:
         return fresh
+    if (before.subject, before.keys) != (fresh.subject, fresh.keys):
+        # The rows that are kept under their former names are counted, or nobody would look for them again.
+        return msgspec.structs.replace(fresh, rows=before.rows)
     kept = msgspec.structs.replace(before, columns=fresh.columns)
     if before.watermark == fresh.watermark:
         return kept

@@ -161,13 +161,15 @@ class WalCapture(PostgresCapture):
             return
         was = self._inbox.position(INSTALLATION)
         standing, now = standing_of(self._inbox), self._now()
-        since = standing.tables if standing else {}
+        watched = registry_of(state.registry)
+        since = {name: standing.since_when(one) if standing else None for name, one in watched.items()}
         becomes = Standing(
             slot=self._slot.name,
             system=state.system,
             timeline=state.timeline,
             since=standing.since if standing else now,
-            tables={name: since.get(name, now) for name in registry_of(state.registry)},
+            tables={name: since[name] or now for name in watched},
+            read={name: one.reading for name, one in watched.items()},
         )
         moved: dict[str, tuple[str | None, str]] = {INSTALLATION: (was, encoded(becomes))}
         if standing is None:

@@ -14,13 +14,19 @@ INSTALLATION, POSITION = "wal.installation", "wal.position"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """One installation: a slot of one server's one history. `tables` came to be captured at these instants."""
+    """One installation: a slot of one server's one history. `tables` came to be captured at these instants, `read` so."""
 
     slot: str
     system: str
     timeline: str
     since: dt.datetime
     tables: dict[str, dt.datetime]
+    read: dict[str, str] = {}
+
+    def since_when(self, watched: Watched) -> dt.datetime | None:
+        """Since when this very table has been captured so; None when its rows would now be found under other names."""
+        known = self.read.get(watched.table, watched.reading)
+        return self.tables.get(watched.table) if known == watched.reading else None
 
     @property
     def stamp(self) -> str:
@@ -70,6 +76,13 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     partitioned: bool = False
     chosen: Chosen = Chosen()
     identities: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def reading(self) -> str:
+        """Which table it is, and what its rows are called by."""
+        return encoded(
+            msgspec.structs.replace(self, columns=(), partitioned=False, chosen=Chosen(), identities=())
+        )
 
     def captured(self, standing: Standing | None) -> Captured:
         """The table as the rest of capture knows it."""

@@ -50,8 +50,8 @@ GUARANTEES = {
     "retyped, and another key, is a hole until capture is installed again; an added column is not captured before that, a "
     "dropped or renamed one is missing in the changes since; no write of the application fails by it",
     "not captured": "what fires no trigger: TRUNCATE (a hole shows it afterwards, with the privilege PROCESS surely, else "
-    "by the last row that changed); what a foreign key's ON DELETE or ON UPDATE does to the rows of a child (a hole names "
-    "it); what is done to a whole partition; what a replica applies by rows (a hole says that it is one: capture belongs on "
+    "while the last change of the table waits to be relayed); what a foreign key's ON DELETE or ON UPDATE does to the "
+    "rows of a child (a hole names it); what is done to a whole partition; what a replica applies by rows (a hole says that it is one: capture belongs on "
     "the primary); views and tables without transactions are refused",
     "outbox": "inserts only; rows that backfill finds come in the order of an AUTO_INCREMENT column, else of their key",
     "cost": "each row written to a captured table writes one more, in the same transaction; under binlog_format = "

@@ -76,7 +76,7 @@ def _engine(connection: Connection, table: Captured) -> Iterator[Hole]:
         what = (
             f"its engine is {engine} now, which has no transactions: a change may be recorded and not happen"
         )
-        yield Hole(where=table.table, what=what, next="ALTER TABLE ... ENGINE = InnoDB, then backfill")
+        yield Hole(where=table.table, what=what, next=f"ALTER TABLE ... ENGINE = InnoDB; then {AGAIN}")
 
 
 def _triggers(

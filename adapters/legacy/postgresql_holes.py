@@ -89,7 +89,7 @@ def _silent(table: Captured, state: Any) -> Iterator[Hole]:
         found += [(name, triggers.TRUNCATION, mode) for name, mode in known.items() if name in mine]
     for relation, name, mode in found:
         if what := _FIRES.get(mode, ""):
-            enable = f"ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {name}, then backfill"
+            enable = f"ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {name}; then {AGAIN}"
             where = "" if relation in (table.relation, *_plain(state, table)) else f" of {relation}"
             yield Hole(
                 where=table.table,

@@ -43,7 +43,7 @@ def _others(was: Shape, now: Shape) -> Iterator[tuple[str, str]]:
     for name in (name for name in now.partitions if name not in was.partitions):
         yield (
             f"the partition {name} is new: rows that it came with are in no change, nor is a TRUNCATE of it alone",
-            "install capture again; backfill if it came with rows",
+            f"install capture again; if it came with rows, {AGAIN}",
         )
     for name in (name for name in was.partitions if name not in now.partitions):
         yield (

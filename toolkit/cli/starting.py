@@ -197,11 +197,11 @@ def _status(opened: App, source: str) -> dict[str, object]:
 
 def _show_status(found: dict[str, dict[str, object]]) -> None:
     for name, one in found.items():
-        line(
-            f"{name}: capturing {one['installed'] or 'nothing'}; {one['waiting']} changes wait for the relay"
-        )
-        holes = one["holes"]
+        holes, installed = one["holes"], one["installed"]
         assert isinstance(holes, list)
+        assert isinstance(installed, tuple)
+        captured = ", ".join(installed) or "nothing"
+        line(f"{name}: capturing {captured}; {one['waiting']} changes wait for the relay")
         if holes:
             table(
                 "holes",

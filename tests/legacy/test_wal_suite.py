@@ -15,6 +15,7 @@ OTHERWISE = {
     "test_removal_leaves_no_trace": "other traces: see test_wal.py",
     "test_a_trigger_that_is_gone_is_a_hole": "no triggers",
     "test_a_column_that_came_later_is_captured_or_a_hole": "it is both",
+    "test_a_subject_of_several_columns_is_a_column_that_the_database_computes": "generated columns are not in the log",
     "test_an_installation_does_not_stand_in_a_lock_queue_for_long": "the same code, and it waits five seconds",
 }
 OF_POSTGRESQL = {

@@ -130,7 +130,7 @@ def _values(proposal: Proposal) -> Written:
         for one in entry.fields
         if _is_local(one)
     ]
-    text = resources("toolkit.starting").joinpath("values.py.txt").read_text(encoding="utf-8")
+    text = resources("toolkit.starting").joinpath("values.py.tmpl").read_text(encoding="utf-8")
     if not local:
         return Written(path=VALUES, text=text)
     more = f" and {len(local) - 3} more" if len(local) > 3 else ""

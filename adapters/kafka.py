@@ -24,6 +24,13 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 Partition = tuple[str, int]
+BY_POSITION: dict[str, Any] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "fetch.wait.max.ms": 100,
+}
+"""How a consumer reads that is told its positions and keeps none in Kafka; a position that is gone is an error."""
 
 
 class Cluster:

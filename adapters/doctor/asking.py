@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import StatementError
 
 from adapters.engines import reading
-from toolkit.core.ailments import Figure
+from toolkit.core.ailments import Ailment, Figure
 from toolkit.core.errors import UsageError
-from toolkit.diagnosis import Ask
+from toolkit.diagnosis import Ask, Check, Patient, SampleRead
 
 _FOLDER = Path(__file__).parent / "sql"
 Row = Mapping[str, Any]
@@ -26,6 +26,28 @@ Row = Mapping[str, Any]
 def sql_of(name: str, engine: str) -> str:
     """The statement in `sql/<name>.<engine>.sql`."""
     return (_FOLDER / f"{name}.{engine}.sql").read_text(encoding="utf-8").strip()
+
+
+def checks_of(
+    patient: Patient,
+    own: Iterable[tuple[str, Callable[[Patient], Iterable[Ailment]], str]],
+    explained: Callable[[Patient, SampleRead], Iterable[Ailment]],
+    needs: str,
+) -> list[Check]:
+    """An engine's own questions (name, question, the right that it needs), and the plan of each read."""
+    found = [
+        Check(where=patient.where, name=name, ask=partial(ask, patient), needs=right)
+        for name, ask, right in own
+    ]
+    return found + [
+        Check(
+            where=f"{patient.where}, {read.capability}",
+            name="plan of the read",
+            ask=partial(explained, patient, read),
+            needs=needs,
+        )
+        for read in patient.reads
+    ]
 
 
 def asking(engine: Engine, timeout: dt.timedelta) -> Ask:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 
-from adapters.doctor.asking import Row, figures, span, sql_of
+from adapters.doctor.asking import Row, checks_of, figures, span, sql_of
 from adapters.doctor.tables import Table, ungranted, waiting, without_index
 from toolkit.core.ailments import Ailment, Severity
 from toolkit.diagnosis import Ask, Check, Patient, SampleRead
@@ -45,20 +45,7 @@ class MariaDbDoctor:
             ("indexes", self._indexes, ""),
             ("backlog", self._backlog, "GRANT SELECT ON strangler_change TO the user"),
         ]
-        found = [
-            Check(where=patient.where, name=name, ask=partial(ask, patient), needs=needs)
-            for name, ask, needs in ours
-        ]
-        for read in patient.reads:
-            found.append(
-                Check(
-                    where=f"{patient.where}, {read.capability}",
-                    name="plan of the read",
-                    ask=partial(self._explained, patient, read),
-                    needs="GRANT SELECT on the tables of the read",
-                )
-            )
-        return found
+        return checks_of(patient, ours, self._explained, "GRANT SELECT on the tables of the read")
 
     def _rows(self, name: str, **parameters: object) -> list[Row]:
         return list(self._ask(sql_of(name, "mariadb"), parameters))

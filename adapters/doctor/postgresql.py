@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from adapters.doctor.asking import Row, figures, span, sql_of
+from adapters.doctor.asking import Row, checks_of, figures, span, sql_of
 from adapters.doctor.postgresql_plans import explained
 from adapters.doctor.postgresql_slots import capture_from_log, slots
 from adapters.doctor.tables import Table, bloated, ungranted, waiting, without_index
@@ -56,20 +56,9 @@ class PostgresDoctor:
         ]
         if patient.capture == "wal":
             ours.append(("capture from the log", self._log, ""))
-        found = [
-            Check(where=patient.where, name=name, ask=partial(ask, patient), needs=needs)
-            for name, ask, needs in ours
-        ]
-        for read in patient.reads:
-            found.append(
-                Check(
-                    where=f"{patient.where}, {read.capability}",
-                    name="plan of the read",
-                    ask=partial(explained, self._ask, patient, read),
-                    needs="GRANT SELECT on the tables of the read",
-                )
-            )
-        return found
+        return checks_of(
+            patient, ours, partial(explained, self._ask), "GRANT SELECT on the tables of the read"
+        )
 
     def _rows(self, name: str, **parameters: object) -> list[Row]:
         return list(self._ask(sql_of(name, "postgresql"), parameters))

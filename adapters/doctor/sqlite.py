@@ -6,12 +6,11 @@ import datetime as dt
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from adapters.doctor.asking import size, sql_of
+from adapters.doctor.asking import checks_of, size, sql_of
 from adapters.doctor.tables import Table, waiting, without_index
 from toolkit.core.ailments import Ailment, Severity
 from toolkit.diagnosis import Ask, Check, Patient, SampleRead
@@ -50,20 +49,14 @@ class SqliteDoctor:
     def checks(self, patient: Patient) -> Sequence[Check]:
         """Library, journal, locks, indexes and plans."""
         ours = [
-            ("server", self._server),
-            ("journal", self._journal),
-            ("long transactions", self._writer),
-            ("readers that hold the WAL", self._readers),
-            ("indexes", self._indexes),
-            ("backlog", self._backlog),
+            ("server", self._server, ""),
+            ("journal", self._journal, ""),
+            ("long transactions", self._writer, ""),
+            ("readers that hold the WAL", self._readers, ""),
+            ("indexes", self._indexes, ""),
+            ("backlog", self._backlog, ""),
         ]
-        found = [Check(where=patient.where, name=name, ask=partial(ask, patient)) for name, ask in ours]
-        for read in patient.reads:
-            where = f"{patient.where}, {read.capability}"
-            found.append(
-                Check(where=where, name="plan of the read", ask=partial(self._explained, patient, read))
-            )
-        return found
+        return checks_of(patient, ours, self._explained, "")
 
     def _one(self, sql: str) -> object:
         (row,) = self._ask(sql, {})

@@ -16,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     MetaData,
     bindparam,
+    func,
     inspect,
     select,
     text,
@@ -27,7 +28,7 @@ from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
-from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Plan
+from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 
 _MARKED_AT_ONCE = 10_000
 _COUNTED_UP_TO = 100_000
@@ -186,6 +187,12 @@ class TriggerCapture(ABC):
     ) -> Sequence[ChangeRow]:
         """Those of the first rows whose unit has no row beyond them. Without transaction ids each row is a unit."""
         return rows
+
+    def behind(self, horizon: Horizon) -> int:
+        """How many waiting changes have a number up to the horizon's? (Where its token is another, an engine counts itself.)"""
+        waiting = select(func.count()).where(self._change.c.number <= int(horizon.token))
+        with self._judged(), reading(self._engine) as connection:
+            return connection.scalar(waiting) or 0
 
     def mark(self, numbers: Iterable[int]) -> None:
         """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""

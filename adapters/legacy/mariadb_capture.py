@@ -199,13 +199,6 @@ class MariadbCapture(TriggerCapture):
             last = connection.scalar(select(func.max(self._change.c.number)))
         return Horizon(instant=instant, token=str(last or 0))
 
-    def behind(self, horizon: Horizon) -> int:
-        """How many unmarked changes have a number up to the horizon's?"""
-        change = self._change
-        waiting = select(func.count()).where(change.c.number <= int(horizon.token))
-        with self._judged(), reading(self._engine) as connection:
-            return connection.scalar(waiting) or 0
-
     def mark(self, numbers: Iterable[int]) -> None:
         """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
         held = sorted(numbers)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from adapters.legacy.images import Captured
 from adapters.legacy.mariadb_tables import Table
 from adapters.legacy.mariadb_values import Column, quoted, text_of
-from adapters.legacy.subjects import SubjectOrder, condition
+from adapters.legacy.subjects import SubjectOrder, TypedSubjects, condition
 
 _EXACT = ("utf8mb4", "utf8mb4_bin")
 
@@ -16,51 +16,9 @@ def mariadb_order(tables: Sequence[Table]) -> SubjectOrder:
     """As numbers when every table keeps its subject as one, else as text in the order of the first table's collation."""
     known = {table.captured.table: table.subject for table in tables}
     if all(column.whole for column in known.values()):
-        return _Numbers(tables[0].captured, max(column.scale for column in known.values()))
+        number = f"DECIMAL(65,{max(column.scale for column in known.values())})"
+        return TypedSubjects(tables[0].captured, number, _column, "convert({} USING utf8mb4)".format)
     return _Texts(tables[0].captured, known)
-
-
-class _Numbers:
-    """Subjects are numbers, compared as such and found by their index."""
-
-    def __init__(self, first: Captured, scale: int) -> None:
-        self._first, self._type = first, f"DECIMAL(65,{scale})"
-
-    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
-        column = _column(table)
-        above = f"{column} > {self._cast(':low')}" if low else ""
-        upto = f"{column} <= {self._cast(':high')}" if high else ""
-        where = condition(f"{column} IS NOT NULL", above, upto)
-        return (
-            f"SELECT convert({column} USING utf8mb4) FROM {table.relation} t"
-            f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
-        )
-
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
-
-    def rows(self, table: Captured, *, low: bool, high: bool) -> str:
-        return self._range(_column(table), low, high)
-
-    def near(self, table: Captured, *, low: bool, high: bool) -> str:  # noqa: ARG002 - `rows` is the index's own
-        return ""
-
-    def changes(self, *, low: bool, high: bool) -> str:
-        return self._range(self._cast("nullif(c.subject, '')"), low, high)
-
-    def established(self, low: str) -> str:
-        subject = self._cast("nullif(c.subject, '')")
-        return f"coalesce({subject} <= {self._cast(low)}, false)"
-
-    def _range(self, value: str, low: bool, high: bool) -> str:
-        above = f"{value} > {self._cast(':low')}" if low else ""
-        if high:
-            return condition(above, f"{value} <= {self._cast(':high')}")
-        return f"({above} OR {value} IS NULL)" if low else "true"
-
-    def _cast(self, value: str) -> str:
-        return f"CAST({value} AS {self._type})"
 
 
 class _Texts:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.legacy.images import Captured, Shape
 from adapters.legacy.mariadb_values import Column, quoted
-from adapters.legacy.wanted import spelt
+from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
@@ -68,7 +68,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
         wanted, where, f"{quoted(schema)}.{quoted(found[0])}", _shape(connection, schema, found[0], columns)
     )
     if not captured.enforced:
-        _look_at_key(connection, where, captured)
+        check_key(connection, where, captured, quoted)
     return Table(captured=captured, columns=tuple(one for one in columns if one.name in captured.columns))
 
 
@@ -89,20 +89,6 @@ def _shape(connection: Connection, schema: str, name: str, columns: tuple[Column
         key=_keys(connection, schema, name),
         partitions=tuple(dict.fromkeys(partitions)),
     )
-
-
-def _look_at_key(connection: Connection, where: str, table: Captured) -> None:
-    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
-    columns = ", ".join(quoted(name) for name in table.keys)
-    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
-    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
-    if connection.exec_driver_sql(twice).scalar() is not None:
-        raise UsageError(
-            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
-        )
-    null = f"SELECT 1 FROM {table.relation} WHERE {empty or '0'} LIMIT 1"
-    if connection.exec_driver_sql(null).scalar() is not None:
-        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
 
 
 def columns_of(connection: Connection, captured: Captured) -> tuple[Column, ...]:

@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Row, TextClause, text
 
 from adapters.legacy.images import Captured, Shape
-from adapters.legacy.subjects import SubjectOrder, condition
-from adapters.legacy.wanted import spelt
+from adapters.legacy.subjects import SubjectOrder, TypedSubjects, condition
+from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
@@ -58,7 +58,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ca
         wanted, where, f"{quoted(rows[0].schema)}.{quoted(rows[0].name)}", shape_of(connection, oid)
     )
     if not table.enforced:
-        _look_at_key(connection, where, table)
+        check_key(connection, where, table, quoted)
     return table
 
 
@@ -105,24 +105,6 @@ _BY_ROW = {
 }
 
 
-def _look_at_key(connection: Connection, where: str, table: Captured) -> None:
-    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
-    columns = ", ".join(quoted(name) for name in table.keys)
-    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
-    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
-    if connection.scalar(text(_bindless(twice))) is not None:
-        raise UsageError(
-            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
-        )
-    null = f"SELECT 1 FROM {table.relation} WHERE {empty} LIMIT 1" if empty else ""
-    if null and connection.scalar(text(_bindless(null))) is not None:
-        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
-
-
-def _bindless(sql: str) -> str:
-    return sql.replace(":", "\\:")
-
-
 def type_of(connection: Connection, table: Captured) -> SubjectType:
     """The type of a captured table's subject column."""
     name = ".".join(part.replace('""', '"') for part in table.relation[1:-1].split('"."')).lower()
@@ -150,53 +132,10 @@ def postgres_order(tables: Sequence[Captured], types: Sequence[SubjectType]) -> 
     if kinds <= _TEXTS:
         return _Texts(tables[0], known, types[0].collation or '"C"')
     if kinds <= _WHOLE:
-        return _Values(tables[0], "bigint")
+        return TypedSubjects(tables[0], "bigint", _column, _shown)
     if len(kinds) == 1:
-        return _Values(tables[0], types[0].type)
+        return TypedSubjects(tables[0], types[0].type, _column, _shown)
     return _Texts(tables[0], known, '"C"')
-
-
-class _Values:
-    """Subjects of one type that is not text: compared as that type, found by its index."""
-
-    def __init__(self, first: Captured, type_: str) -> None:
-        self._first, self._type = first, type_
-
-    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
-        column = _column(table)
-        above = f"{column} > {self._cast(':low')}" if low else ""
-        upto = f"{column} <= {self._cast(':high')}" if high else ""
-        where = condition(f"{column} IS NOT NULL", above, upto)
-        return (
-            f"SELECT rtrim(to_jsonb({column}) #>> '{{}}') FROM {table.relation} t"
-            f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
-        )
-
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
-
-    def rows(self, table: Captured, *, low: bool, high: bool) -> str:
-        return self._range(_column(table), low, high)
-
-    def near(self, table: Captured, *, low: bool, high: bool) -> str:  # noqa: ARG002 - `rows` is the index's own
-        return ""
-
-    def changes(self, *, low: bool, high: bool) -> str:
-        return self._range(self._cast("nullif(c.subject, '')"), low, high)
-
-    def established(self, low: str) -> str:
-        subject = self._cast("nullif(c.subject, '')")
-        return f"coalesce({subject} <= {self._cast(low)}, false)"
-
-    def _range(self, value: str, low: bool, high: bool) -> str:
-        above = f"{value} > {self._cast(':low')}" if low else ""
-        if high:
-            return condition(above, f"{value} <= {self._cast(':high')}")
-        return f"({above} OR {value} IS NULL)" if low else "true"
-
-    def _cast(self, value: str) -> str:
-        return f"CAST({value} AS {self._type})"
 
 
 class _Texts:
@@ -263,3 +202,7 @@ class _Texts:
 
 def _column(table: Captured) -> str:
     return f"t.{quoted(table.subject)}"
+
+
+def _shown(column: str) -> str:
+    return f"rtrim(to_jsonb({column}) #>> '{{}}')"

@@ -97,13 +97,6 @@ class SqliteCapture(TriggerCapture):
             last = connection.scalar(select(func.max(self._change.c.number)))
         return Horizon(instant=instant, token=str(last or 0))
 
-    def behind(self, horizon: Horizon) -> int:
-        """How many unmarked changes have a number up to the horizon's?"""
-        change = self._change
-        waiting = select(func.count()).where(change.c.number <= int(horizon.token))
-        with self._judged(), reading(self._engine) as connection:
-            return connection.scalar(waiting) or 0
-
     # --- what the shared part asks for
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from adapters.legacy.images import Captured, Shape
-from adapters.legacy.wanted import spelt
+from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
@@ -34,7 +34,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ca
         )
     table = spelt(wanted, where, quoted(row.name), shape_of(connection, row.name))
     if not table.enforced:
-        _look_at_key(connection, where, table)
+        check_key(connection, where, table, quoted)
     return table
 
 
@@ -44,20 +44,6 @@ def shape_of(connection: Connection, name: str) -> Shape:
         text("SELECT name, type FROM pragma_table_xinfo(:name) WHERE hidden <> 1"), {"name": name}
     )
     return Shape(columns={row.name: row.type for row in rows}, key=_key(connection, name))
-
-
-def _look_at_key(connection: Connection, where: str, table: Captured) -> None:
-    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
-    columns = ", ".join(quoted(name) for name in table.keys)
-    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
-    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
-    if connection.exec_driver_sql(twice).scalar() is not None:
-        raise UsageError(
-            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
-        )
-    null = f"SELECT 1 FROM {table.relation} WHERE {empty or '0'} LIMIT 1"
-    if connection.exec_driver_sql(null).scalar() is not None:
-        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
 
 
 def _key(connection: Connection, name: str) -> tuple[str, ...]:

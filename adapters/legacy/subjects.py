@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from adapters.legacy.images import Captured
@@ -33,6 +34,59 @@ class SubjectOrder(Protocol):
 
     def established(self, low: str) -> str:
         """Condition on captured changes (alias `c`) whose subject is at most the parameter `low`."""
+
+
+class TypedSubjects:
+    """Subjects of one type that is not text: compared as that type, found by its index. A `SubjectOrder`.
+
+    `column` spells a row's subject column, `shown` gives its value as the text that changes have.
+    """
+
+    def __init__(
+        self,
+        first: Captured,
+        type_: str,
+        column: Callable[[Captured], str],
+        shown: Callable[[str], str],
+    ) -> None:
+        self._first, self._type = first, type_
+        self._column, self._shown = column, shown
+
+    def edge(self, table: Captured, *, low: bool, high: bool) -> str:
+        column = self._column(table)
+        above = f"{column} > {self._cast(':low')}" if low else ""
+        upto = f"{column} <= {self._cast(':high')}" if high else ""
+        where = condition(f"{column} IS NOT NULL", above, upto)
+        return (
+            f"SELECT {self._shown(column)} FROM {table.relation} t"
+            f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
+        )
+
+    def left(self, *, low: bool) -> str:
+        where = self.rows(self._first, low=low, high=False)
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
+
+    def rows(self, table: Captured, *, low: bool, high: bool) -> str:
+        return self._range(self._column(table), low, high)
+
+    def near(self, table: Captured, *, low: bool, high: bool) -> str:  # noqa: ARG002 - `rows` is the index's own
+        return ""
+
+    def changes(self, *, low: bool, high: bool) -> str:
+        return self._range(self._cast("nullif(c.subject, '')"), low, high)
+
+    def established(self, low: str) -> str:
+        subject = self._cast("nullif(c.subject, '')")
+        return f"coalesce({subject} <= {self._cast(low)}, false)"
+
+    def _range(self, value: str, low: bool, high: bool) -> str:
+        above = f"{value} > {self._cast(':low')}" if low else ""
+        if high:
+            return condition(above, f"{value} <= {self._cast(':high')}")
+        return f"({above} OR {value} IS NULL)" if low else "true"
+
+    def _cast(self, value: str) -> str:
+        return f"CAST({value} AS {self._type})"
 
 
 def beyond(order: SubjectOrder, at: int, cursor: Cursor) -> tuple[str, dict[str, object]]:

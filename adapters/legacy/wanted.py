@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
 
 from adapters.legacy.images import Captured, Chosen, Shape
 from toolkit.core.errors import UsageError
@@ -53,6 +55,23 @@ def spelt(wanted: CapturedTable, where: str, relation: str, shape: Shape) -> Cap
         chosen=chosen,
         shape=shape,
     )
+
+
+def check_key(connection: Connection, where: str, table: Captured, quoted: Callable[[str], str]) -> None:
+    """A key that the database does not enforce has to be one in the rows that are there. Reads the whole table."""
+    asked = connection.execution_options(
+        no_parameters=True
+    )  # a name may hold a sign that the driver looks for
+    columns = ", ".join(quoted(name) for name in table.keys)
+    twice = f"SELECT 1 FROM {table.relation} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1"
+    if asked.exec_driver_sql(twice).scalar() is not None:
+        raise UsageError(
+            f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
+        )
+    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
+    null = f"SELECT 1 FROM {table.relation} WHERE {empty} LIMIT 1"
+    if empty and asked.exec_driver_sql(null).scalar() is not None:
+        raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
 
 
 def _keys(named: Sequence[str], enforced: Sequence[str], subject: str) -> tuple[str, ...]:

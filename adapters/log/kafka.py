@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
-from adapters.kafka import Cluster, Partition, driver_errors, quiet, result
+from adapters.kafka import BY_POSITION, Cluster, Partition, driver_errors, quiet, result
 from adapters.log.kafka_doctor import KafkaDoctor
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
@@ -307,13 +307,8 @@ class KafkaConsumer:
         with driver_errors("the settings in [log.settings] are refused"):
             self._consumer = Consumer(
                 quiet(settings, self._note)
-                | {
-                    "group.id": "strangler-positions-are-in-the-read-store",  # asked for, never used
-                    "enable.auto.commit": False,
-                    "enable.auto.offset.store": False,
-                    "auto.offset.reset": "error",
-                    "fetch.wait.max.ms": 100,
-                }
+                | BY_POSITION
+                | {"group.id": "strangler-positions-are-in-the-read-store"}  # asked for, never used
             )
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from tests.legacy.data.loading import statements
 from tests.support.flowing import following, prepare, reach_now
 from tests.support.folds import differences_from_fold
+from tests.support.scripts import statements
 from toolkit.app import App, open_project
 from toolkit.cli.shadows import run_one
 
@@ -24,7 +24,7 @@ MADE = ("CREATE TABLE", "ALTER TABLE", "INSERT")
 def shop(mariadb_url: str) -> Iterator[Engine]:
     engine = create_engine(mariadb_url)
     with engine.begin() as connection:
-        for statement in statements("mariadb_inventory"):
+        for statement in statements("debezium-inventory/mariadb_inventory"):
             if statement.startswith(MADE):
                 connection.exec_driver_sql(statement.replace("%", "%%"))
     yield engine

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from tests.legacy.data.loading import statements
 from tests.support.legacy import Legacy
+from tests.support.scripts import statements
 from toolkit.core.changes import Change
 from toolkit.ports import CapturedTable, Cursor
 
@@ -43,7 +43,7 @@ def backfilled(legacy: Legacy, table: CapturedTable) -> list[dict[str, object]]:
 
 
 def test_every_type_is_what_it_is(legacy: Legacy) -> None:
-    create, insert = statements("mysql_column_type_test")[:2]
+    create, insert = statements("flink-cdc/mysql_column_type_test")[:2]
     legacy.run(create)
     legacy.install([FULL])
     legacy.run(insert)
@@ -84,7 +84,7 @@ EXPECTED: dict[str, object] = {
 
 
 def test_the_session_that_writes_makes_no_difference(legacy: Legacy) -> None:
-    create, insert = statements("mysql_column_type_test")[:2]
+    create, insert = statements("flink-cdc/mysql_column_type_test")[:2]
     legacy.run(create)
     legacy.install([FULL])
     legacy.run(insert)
@@ -96,7 +96,9 @@ def test_the_session_that_writes_makes_no_difference(legacy: Legacy) -> None:
 
 def test_a_database_that_others_made_is_captured_as_backfill_reads_it(legacy: Legacy) -> None:
     made = [
-        one for one in statements("mariadb_inventory") if one.startswith(("CREATE TABLE", "ALTER", "INSERT"))
+        one
+        for one in statements("debezium-inventory/mariadb_inventory")
+        if one.startswith(("CREATE TABLE", "ALTER", "INSERT"))
     ]
     legacy.run(*(one for one in made if not one.startswith("INSERT")))
     tables = [CapturedTable(table=name, subject=SUBJECTS.get(name, "id")) for name in INVENTORY]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
-Scalar = str | int | float | bool | Decimal | None
 Row = Mapping[str, object]
 """Column name (upper case, whatever the engine folds it to) to value, in JSON types: strings as
 stored (padding kept), whole numbers as int, other numbers as Decimal, dates and instants as ISO text."""

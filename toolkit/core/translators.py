@@ -135,13 +135,6 @@ class Translators:
         """The aggregates declared so far, in order of declaration."""
         return tuple(self._aggregates)
 
-    def subject_column(self, table: str) -> str:
-        """The column of `table` that holds its aggregate's id. KeyError when no aggregate has the table."""
-        for aggregate in self._aggregates:
-            if table.upper() in aggregate.tables:
-                return aggregate.tables[table.upper()]
-        raise KeyError(f"no aggregate of {self.source} has the table {table}")
-
     def faults(self, captured: Sequence[str]) -> list[Fault]:
         """What is wrong between the rules, the aggregates and the tables that the settings capture."""
         owned: dict[str, str] = {}

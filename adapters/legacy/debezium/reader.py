@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from adapters.kafka import Partition, driver_errors, quiet
+from adapters.kafka import BY_POSITION, Partition, driver_errors, quiet
 from toolkit.core.errors import Infrastructure
 
 SLICE = 0.1
@@ -45,13 +45,10 @@ class TopicReader:
         with driver_errors("the settings in [legacy.NAME.debezium.settings] are refused"):
             self._consumer = Consumer(
                 quiet(settings, self._note)
+                | BY_POSITION
                 | {
                     "group.id": "strangler-positions-are-in-the-inbox",  # asked for, never used
-                    "enable.auto.commit": False,
-                    "enable.auto.offset.store": False,
-                    "auto.offset.reset": "error",
                     "enable.partition.eof": True,
-                    "fetch.wait.max.ms": 100,
                 }
             )
 

@@ -52,8 +52,6 @@ class Schedule:
 class FetchingCapture(ABC):
     """Implements `toolkit.ports.Capture` and `toolkit.inbox.Underway`. A subclass knows how it looks, and what that promises."""
 
-    polls: bool
-
     def __init__(
         self,
         fetching: Fetching,

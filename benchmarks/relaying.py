@@ -38,6 +38,7 @@ from toolkit.core.changes import Change
 from toolkit.core.events import Catalogue, Context, Event
 from toolkit.core.translators import Translators, payload
 from toolkit.loops.backfill import Backfill
+from toolkit.loops.batches import batches_of
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
 from toolkit.ports import CapturedTable
@@ -165,7 +166,7 @@ class Estate:
         """The relay as `strangler relay` runs it."""
         return Relay(
             self.source,
-            self.translation.step,
+            batches_of(self.translation),
             self.state.archive,
             self.state.leases,
             self.log.publisher(self.topic),

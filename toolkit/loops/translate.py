@@ -333,17 +333,34 @@ class Translation:
 
         The archive notes the numbers in the same transaction, so that after a crash in between they are marked first.
         """
+        return self.take(self.read(epoch, limit), epoch)
+
+    def read(self, epoch: int, limit: int) -> list[Change]:
+        """The next changes, once those before are marked."""
         if epoch != self._epoch:
             self._epoch, self._doubtful = epoch, True
         self.settle()
-        changes = self.source.capture.pending(limit, self.cursors())
-        if not changes:
-            return Translated()
+        return self.source.capture.pending(limit, self.cursors())
+
+    def take(self, changes: Sequence[Change], epoch: int) -> Translated:
+        """Translate, archive and mark."""
+        return self.store(changes, self.decide(changes, epoch), epoch) if changes else Translated()
+
+    def decide(self, changes: Sequence[Change], epoch: int) -> Outcome:
+        """What the changes come to. From here on, what is parked holds back what follows of its subject."""
+        held = self.held(epoch)
+        outcome = self._translate(facts(changes, self._outboxes), held, epoch)
+        for subject, number in waiting_units(outcome.parked, self._translators).items():
+            held[subject] = min(number, held.get(subject, number))
+        return outcome
+
+    def store(self, changes: Sequence[Change], outcome: Outcome, epoch: int) -> Translated:
+        """Archive, then mark."""
         numbers = [change.number for change in changes]
-        done = self.keep(changes, epoch, used=numbers)
+        records = self._append(outcome, epoch, used=numbers)
         self.source.capture.mark(numbers)
         self._doubtful = False
-        return done
+        return _counted(changes, records, outcome)
 
     def settle(self) -> None:
         """Mark in the legacy source what the last step used up, if that may not have come to its end.
@@ -364,15 +381,8 @@ class Translation:
         cursors: Sequence[Cursor] = (),
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
-        held = self.held(epoch)
-        told = facts(changes, self._outboxes)
-        outcome = self._translate(told, held, epoch)
-        self._held = None  # a transaction that fails may have been committed all the same
-        records = self._append(outcome, epoch, used=used, cursors=cursors)
-        for subject, number in waiting_units(outcome.parked, self._translators).items():
-            held[subject] = min(number, held.get(subject, number))
-        self._held = (epoch, held)
-        return _counted(changes, records, outcome)
+        outcome = self.decide(changes, epoch)
+        return _counted(changes, self._append(outcome, epoch, used=used, cursors=cursors), outcome)
 
     def _translate(self, changes: Iterable[Change], held: Mapping[str, int], epoch: int) -> Outcome:
         if self._limit is None or self._limit[0] != epoch:
@@ -423,6 +433,21 @@ class Translation:
         cursors: Sequence[Cursor] = (),
     ) -> list[Record]:
         doubtful, self._doubtful = self._doubtful, True  # until what this step uses up is marked
+        try:
+            return self._store_all(outcome, epoch, doubtful, used, unparked, cursors)
+        except BaseException:
+            self._held = None  # a transaction that fails may have been committed all the same
+            raise
+
+    def _store_all(
+        self,
+        outcome: Outcome,
+        epoch: int,
+        doubtful: bool,
+        used: Sequence[int],
+        unparked: Sequence[ParkedChange],
+        cursors: Sequence[Cursor],
+    ) -> list[Record]:
         return self.archive.append(
             self.source.name,
             self._topic,

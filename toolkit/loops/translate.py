@@ -152,6 +152,13 @@ class Rules:
     def __init__(self, translators: Translators) -> None:
         self._all, self.mute = translators.rules, frozenset(translators.mute)
         self._of: dict[frozenset[str], list[Translator]] = {}
+        self._alone: dict[str, Sequence[Translator]] = {}
+
+    def alone(self, table: str) -> Sequence[Translator]:
+        """The rules for this table."""
+        if table not in self._alone:
+            self._alone[table] = self.of((table,))
+        return self._alone[table]
 
     def of(self, tables: Iterable[str]) -> Sequence[Translator]:
         """The rules for any of these tables."""
@@ -164,8 +171,9 @@ class Rules:
 def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
     _readable(unit)
-    one = len(unit.changes) == 1
-    given, fruitful = _given_one(unit.changes[0], rules) if one else _given(unit.changes, rules)
+    if len(unit.changes) == 1:
+        return _translate_one(unit.changes[0], rules, catalogue)
+    given, fruitful = _given(unit.changes, rules)
     made = [
         draft
         for change, events in zip(unit.changes, given, strict=True)
@@ -215,17 +223,18 @@ def _given(changes: Sequence[Change], rules: Rules) -> Given:
     return given, fruitful
 
 
-def _given_one(change: Change, rules: Rules) -> Given:
+def _translate_one(change: Change, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
     """The same for a change that stands alone, as most do."""
     events: list[Event] = []
     spoken = change.table in rules.mute
-    for rule in rules.of((change.table,)):
-        if _speaks(rule, change):
-            spoken = True
-            events += _apply(rule, [change])
+    for rule in rules.alone(change.table):
+        if rule.scope is Scope.OUTBOX and _kind(change) not in rule.types:
+            continue
+        spoken = True
+        events += _apply(rule, [change])
     if not spoken:
         raise _Failed(change, _unspoken(change))
-    return [events], [bool(events)]
+    return _drafts(catalogue, change, events), [] if events else [change]
 
 
 def _readable(unit: Unit) -> None:

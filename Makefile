@@ -4,6 +4,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTHON  ?=
 PYTEST  ?= $(BIN)/python -m pytest
+# Processes that run the tests side by side, each with servers of its own.
+WORKERS ?= 2
 SOURCES  = $(wildcard toolkit adapters shadow migrations tests examples benchmarks)
 SERVERLESS := not postgres and not kafka and not mariadb and not slow and not soak
 
@@ -29,7 +31,7 @@ demo: $(VENV)/.installed ## run the insurer example from legacy database to cuto
 	$(BIN)/python -m examples.insurer.demo
 
 test: lint types imports $(VENV)/.installed-dev ## all checks and all tests (a missing server skips its tests, with the reason)
-	$(PYTEST)
+	$(PYTEST) -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -81,6 +81,11 @@ class _Reflection:
         if self._schema is not None and self._schema not in self._inspector.get_schema_names():
             known = ", ".join(self._inspector.get_schema_names())
             raise UsageError(f"--schema: there is no schema {self._schema}; there are {known}")
+        if not self._named and self._dialect in ("mysql", "mariadb"):
+            known = ", ".join(self._inspector.get_schema_names())
+            raise UsageError(
+                f"the URL names no database: write it behind the last slash, or give --schema; there are {known}"
+            )
         parts = self._partitions()
         names = [
             name

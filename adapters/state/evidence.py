@@ -154,7 +154,7 @@ class EvidenceStore:
         if capability is not None:
             wanted = wanted.where(waiver.c.capability == capability)
         wanted = wanted.order_by(waiver.c.capability, waiver.c.gate)
-        return [Waiver(**row._mapping) for row in self._all(wanted)]
+        return [Waiver(**{**row._mapping, "covers": tuple(row.covers)}) for row in self._all(wanted)]
 
     def active_waivers(self, capability: str, now: dt.datetime) -> list[Waiver]:
         """Those that are in force at `now`."""

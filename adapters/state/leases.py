@@ -52,7 +52,10 @@ class SqlLeases:
             row = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
         if row is None:
             return LeaseHeld(f"{name} was held a moment ago: try again")
-        return LeaseHeld(f"{name} is held by {row.owner} until {row.expires_at.isoformat()}")
+        return LeaseHeld(
+            f"{name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z: if that process lives, stop it first; "
+            "if it died, try again then"
+        )
 
 
 def fence(connection: Connection, name: str, epoch: int) -> None:

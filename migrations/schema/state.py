@@ -302,5 +302,6 @@ waiver = Table(
     Column("owner", String(200), nullable=False),
     Column("reason", Text, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("covers", JSON, nullable=False),
     Column("granted_at", Instant, nullable=False),
 )

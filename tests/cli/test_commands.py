@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,3 +213,23 @@ def test_no_password_is_ever_printed(flowing: Insurer, strangler: Any, tmp_path:
     for command in (("status",), ("setup",), ("doctor",), ("read", "portal-policy", "P000000001")):
         said = strangler(*command, project=project)
         assert "hunter2" not in said.out + said.err
+
+
+def test_a_way_of_capture_that_is_not_installed_is_a_fault_of_the_project(
+    strangler: Any, flowing: Insurer, tmp_path: Path
+) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(flowing.folder, copy, ignore=shutil.ignore_patterns("*.db*"))
+    settings = copy / "strangler.toml"
+    text = settings.read_text()
+    assert "[legacy.policy_admin]" in text
+    settings.write_text(
+        text.replace("[legacy.policy_admin]", '[legacy.policy_admin]\ncapture = "triger"').replace(
+            'capture = "trigger"', ""
+        )
+    )
+
+    said = strangler("check", project=copy)
+
+    assert said.code == 2
+    assert "legacy.policy_admin.capture: 'triger' is none of trigger, outbox, debezium" in said.err

@@ -3,14 +3,17 @@
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.routes.facts import DAY, HOUR, facts, finding, fresh, rehearsal, route_at, run, verification
 from tests.routes.now import NOW
+from toolkit.core.changes import Op
 from toolkit.core.evidence import Waiver, upper_bound
 from toolkit.core.freshness import Freshness, ReadClass, WhenStale
 from toolkit.core.routes import Stage, default_route
-from toolkit.cutover.gates import JUDGES, NEEDED, Gate, Outcome, Parked, evaluate
+from toolkit.core.unclassified import Shape, Unclassified
+from toolkit.cutover.gates import JUDGES, NEEDED, Gate, Outcome, Parked, evaluate, faults_of
 from toolkit.ports import Hole
 
 
@@ -114,6 +117,37 @@ def test_a_waiver_opens_its_gate_and_is_shown_with_its_owner() -> None:
 @pytest.mark.parametrize("granted", [waiver("authority", days=-1), waiver("parked")])
 def test_a_waiver_that_expired_or_is_for_another_gate_opens_nothing(granted: Waiver) -> None:
     assert not gate("authority", read_class=ReadClass.AUTHORITATIVE, waivers=(granted,)).open
+
+
+def test_a_waiver_of_holes_covers_those_that_were_there_and_no_later_one() -> None:
+    cascade, gone = (
+        Hole(where="DEPT", what=what, next="mend it") for what in ("cascades", "trigger is gone")
+    )
+    granted = msgspec.structs.replace(waiver("capture"), covers=faults_of(facts(holes=(cascade,)), "capture"))
+
+    assert gate("capture", holes=(cascade,), waivers=(granted,)).outcome is Outcome.WAIVED
+    later = gate("capture", holes=(cascade, gone), waivers=(granted,))
+    assert later.outcome is Outcome.FAILED
+    assert "does not cover: DEPT: trigger is gone" in later.evidence
+
+
+def test_a_waiver_of_unclassified_changes_covers_the_kinds_that_were_there() -> None:
+    granted = msgspec.structs.replace(waiver("unclassified"), covers=("POLMAST delete",))
+    known, other = (
+        Unclassified(
+            source="s",
+            shape=Shape(table="POLMAST", op=op),
+            count=1,
+            subject="P-1",
+            position="change:1",
+            first_at=NOW,
+            last_at=NOW,
+        )
+        for op in (Op.DELETE, Op.INSERT)
+    )
+
+    assert gate("unclassified", unclassified=(known,), waivers=(granted,)).outcome is Outcome.WAIVED
+    assert not gate("unclassified", unclassified=(known, other), waivers=(granted,)).open
 
 
 def test_the_order_of_the_stages_cannot_be_waived() -> None:

@@ -62,12 +62,20 @@ def test_each_hop_counts_what_waits_before_it(make_world: Make) -> None:
 
 
 def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_run(make_world: Make) -> None:
-    seen = lagging(make_world().around, "portal")
+    world = make_world()
+    world.capture()
+    world.backfilled()
+    seen = lagging(world.around, "portal")
     assert (seen.as_of, seen.confidence) == (None, Confidence.UNKNOWN)
-    assert seen.causes == (
-        "no watermark was ever sent: the relay has not run, or not come to an end (nobody leads)",
-    )
+    (cause,) = seen.causes
+    assert cause.startswith("no watermark was ever sent: the relay has not run, or not come to an end")
     assert seen.hops[0].next == "strangler relay"
+
+
+def test_before_the_history_is_read_it_says_that_watermarks_wait_for_it(make_world: Make) -> None:
+    seen = lagging(make_world().around, "portal")
+    assert "the history of POLICY is not read to its end" in seen.causes[0]
+    assert seen.hops[0].next == "strangler backfill"
 
 
 def test_a_projection_that_failed_says_so_with_its_detail(make_world: Make) -> None:

@@ -1,6 +1,7 @@
 """A real Apache Kafka: one KRaft node, broker and controller in one process, fetched once by Maven."""
 
 import base64
+import fcntl
 import os
 import re
 import shutil
@@ -69,10 +70,17 @@ def kafka_version() -> str:
 
 
 def fetch_kafka() -> Path:
-    """The directory of Kafka's jars; downloaded when it is not there yet."""
+    """The directory of Kafka's jars; downloaded, by one process at a time, when it is not there yet."""
     target = CACHE / kafka_version()
     if target.is_dir():
         return target
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return target if target.is_dir() else _downloaded(target)
+
+
+def _downloaded(target: Path) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise ServerUnavailable(

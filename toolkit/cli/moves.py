@@ -22,7 +22,7 @@ from toolkit.core.evidence import Rehearsal, Waiver
 from toolkit.core.routes import ANY_CONSUMER, BUCKETS, Moved, Route, Stage, forward
 from toolkit.cutover import moves as cutover
 from toolkit.cutover.facts import gather
-from toolkit.cutover.gates import Checklist, evaluate
+from toolkit.cutover.gates import Checklist, evaluate, faults_of
 from toolkit.cutover.guard import Watch, guard
 
 route = typer.Typer(
@@ -265,9 +265,9 @@ def waive(
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Answer for a gate that does not hold, by name and for a while. It stays visible."""
+    """Answer for a gate that does not hold, by name and for a while. It stays visible, and covers what is wrong now alone."""
     with open_project(project) as opened:
-        opened.project.capability(capability)
+        facts = gather(opened.around, capability)
         now = opened.clock()
         granted = Waiver(
             capability=capability,
@@ -275,6 +275,7 @@ def waive(
             owner=owner,
             reason=reason,
             expires_at=now + dt.timedelta(days=days),
+            covers=faults_of(facts, gate),
         )
         opened.evidence.grant(granted, now)
     emit(

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
+from toolkit import commands, registry
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
-from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.errors import ExitCode, Fault, ProjectError, StranglerError, UsageError
 from toolkit.core.events import EventType
+from toolkit.cutover.facts import backfilled
 from toolkit.loader import Project, load
 from toolkit.loops.purity import impurities
 from toolkit.ports import Plan
+from toolkit.settings import ENGINES_OWN
 
 capture = typer.Typer(
     help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True
@@ -32,6 +35,7 @@ def register(app: typer.Typer) -> None:
 def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     """Load the project and report every fault, without touching a database."""
     loaded = load(Path(project))
+    _known_captures(loaded)
     found = [
         {"projection": definition.identity, "finding": str(one)}
         for versions in loaded.projections.values()
@@ -49,6 +53,18 @@ def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     }
     emit(summary, as_json, lambda _: _show_check(loaded, found))
     raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
+
+
+def _known_captures(loaded: Project) -> None:
+    """Raise ProjectError for ways of capture that this installation does not have."""
+    known = [*ENGINES_OWN, *registry.names(registry.CAPTURE)]
+    faults = [
+        Fault(where=f"legacy.{name}.capture", what=f"{section.capture!r} is none of {', '.join(known)}")
+        for name, section in loaded.settings.legacy.items()
+        if section.capture not in known
+    ]
+    if faults:
+        raise ProjectError(faults)
 
 
 def _show_check(loaded: Project, found: list[dict[str, str]]) -> None:
@@ -115,12 +131,29 @@ def install(
                 confirm(f"Execute {count} statements in {name} (see: strangler capture plan)?")
             opened.legacy(name).capture.install(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
-    emit(done, as_json, _show_installed)
+        unread = {name: _unread(opened, name) for name in names}
+    emit(done, as_json, lambda _: _show_installed(done, unread))
 
 
-def _show_installed(done: dict[str, list[str]]) -> None:
+def _unread(opened: App, source: str) -> list[str]:
+    """Groups of tables whose history is still to be read; none are told before our own tables are there."""
+    try:
+        return [tables for tables, read in backfilled(opened.around, source).items() if not read]
+    except StranglerError:
+        return []
+
+
+def _show_captured(done: dict[str, list[str]]) -> None:
     for name, tables in done.items():
         line(f"{name}: capturing {', '.join(tables) or 'nothing'}")
+
+
+def _show_installed(done: dict[str, list[str]], unread: dict[str, list[str]]) -> None:
+    _show_captured(done)
+    for name in done:
+        if unread[name]:
+            line(f"{name}: the history is to be read: {'; '.join(unread[name])}")
+            line(f"  next  {commands.BACKFILL} (with no relay running: both lead the source)")
 
 
 @capture.command()
@@ -139,7 +172,7 @@ def remove(
                 confirm(f"Execute {len(planned.removal)} statements in {name}?")
             opened.legacy(name).capture.remove(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
-    emit(done, as_json, _show_installed)
+    emit(done, as_json, _show_captured)
 
 
 @capture.command()
@@ -164,11 +197,11 @@ def _status(opened: App, source: str) -> dict[str, object]:
 
 def _show_status(found: dict[str, dict[str, object]]) -> None:
     for name, one in found.items():
-        line(
-            f"{name}: capturing {one['installed'] or 'nothing'}; {one['waiting']} changes wait for the relay"
-        )
-        holes = one["holes"]
+        holes, installed = one["holes"], one["installed"]
         assert isinstance(holes, list)
+        assert isinstance(installed, tuple)
+        captured = ", ".join(installed) or "nothing"
+        line(f"{name}: capturing {captured}; {one['waiting']} changes wait for the relay")
         if holes:
             table(
                 "holes",

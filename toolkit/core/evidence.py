@@ -128,13 +128,17 @@ class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody answers for a gate that does not hold, for a while."""
+    """Somebody answers for a gate that does not hold, for a while.
+
+    `covers` are the single things that were wrong then, where a gate names such: another one is not answered for.
+    """
 
     capability: str
     gate: str
     owner: str
     reason: str
     expires_at: dt.datetime
+    covers: tuple[str, ...] = ()
 
     def active(self, now: dt.datetime) -> bool:
         """Is it still in force?"""

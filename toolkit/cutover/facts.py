@@ -95,7 +95,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         limits=section.gates,
         uncaptured=uncaptured,
         holes=holes,
-        backfill=attempts.get(("backfill",), lambda: _backfill(around, source), {}),
+        backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
@@ -220,7 +220,8 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
     return tuple(table for table in wanted if table.upper() not in installed), tuple(capture.holes())
 
 
-def _backfill(around: Around, source: str) -> dict[str, bool]:
+def backfilled(around: Around, source: str) -> dict[str, bool]:
+    """By group of tables: was its history read beside the capture that is installed now?"""
     capture = around.legacy[source].capture
     done = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source) if cursor.done}
     groups = [tuple(table.table for table in group) for group in around.project.groups(source)]

@@ -47,6 +47,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
     age: dt.timedelta | None = None
     next: str = ""
+    faults: tuple[str, ...] = ()
+    """the single things that are wrong, where a waiver has to name what it answers for"""
 
     @property
     def open(self) -> bool:
@@ -145,9 +147,17 @@ def _judge(name: str, facts: Facts, target: Target) -> Gate:
         return gate
     for waiver in facts.waivers:
         if waiver.gate == name and waiver.active(facts.now):
+            if beyond := [fault for fault in gate.faults if fault not in waiver.covers]:
+                said = f"{gate.evidence}; the waiver of {waiver.owner} does not cover: {'; '.join(beyond)}"
+                return msgspec.structs.replace(gate, evidence=said)
             said = f"{gate.evidence}; {waiver.owner} answers for it until {waiver.expires_at:%Y-%m-%d}: {waiver.reason}"
             return msgspec.structs.replace(gate, outcome=Outcome.WAIVED, evidence=said, next="")
     return gate
+
+
+def faults_of(facts: Facts, name: str) -> tuple[str, ...]:
+    """What a waiver of this gate would answer for, by name, as things are now."""
+    return JUDGES[name](facts, (Stage.SHADOW, 1)).faults if name in JUDGES else ()
 
 
 def _gate(
@@ -177,10 +187,14 @@ def _authority(facts: Facts, _target: Target) -> Gate:
 def _capture(facts: Facts, _target: Target) -> Gate:
     if facts.uncaptured:
         missing = f"not captured: {', '.join(facts.uncaptured)}"
-        return _gate("capture", Outcome.FAILED, missing, commands.INSTALL_CAPTURE)
+        gate = _gate("capture", Outcome.FAILED, missing, commands.INSTALL_CAPTURE)
+        return msgspec.structs.replace(gate, faults=(missing,))
     if facts.holes:
-        said = "; ".join(f"{hole.where}: {hole.what}" for hole in facts.holes)
-        return _gate("capture", Outcome.FAILED, said, facts.holes[0].next or commands.CAPTURE_STATUS)
+        faults = tuple(f"{hole.where}: {hole.what}" for hole in facts.holes)
+        gate = _gate(
+            "capture", Outcome.FAILED, "; ".join(faults), facts.holes[0].next or commands.CAPTURE_STATUS
+        )
+        return msgspec.structs.replace(gate, faults=faults)
     return _gate("capture", Outcome.PASSED, "every table is captured, without a hole", age=dt.timedelta())
 
 
@@ -209,7 +223,8 @@ def _unclassified(facts: Facts, _target: Target) -> Gate:
             f"{len(facts.unclassified)} kinds of change gave no event, allowed {allowed}: {first.shape}"
             f" ({first.count} times, last of {first.subject})"
         )
-        return _gate("unclassified", Outcome.FAILED, said, commands.unclassified(first.source))
+        gate = _gate("unclassified", Outcome.FAILED, said, commands.unclassified(first.source))
+        return msgspec.structs.replace(gate, faults=tuple(str(one.shape) for one in facts.unclassified))
     said = f"{len(facts.unclassified)} kinds of change gave no event, allowed {allowed}"
     return _gate("unclassified", Outcome.PASSED, said, age=dt.timedelta())
 

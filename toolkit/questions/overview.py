@@ -10,7 +10,7 @@ import msgspec
 from toolkit import commands
 from toolkit.core.freshness import Confidence, ReadClass, WhenStale
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Route, Stage, pick
-from toolkit.cutover.facts import Around, Attempts, freshness, gather, serving_versions
+from toolkit.cutover.facts import Around, Attempts, backfilled, freshness, gather, serving_versions
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.ports import Checkpoint, LeaseState, VersionState
 from toolkit.router.read import AUTHORITY_GATE
@@ -242,6 +242,12 @@ def _capturing(
     if pause is not None:
         cause = f"paused by {pause.who} since {pause.since:%Y-%m-%d %H:%M}Z: {pause.why}"
         return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.RESUME)
+    nothing: dict[str, bool] = {}
+    read = attempts.get(("backfill",), lambda: backfilled(around, source), nothing)
+    unread = [tables for tables, done in read.items() if not done]
+    if unread:
+        cause = f"the history of {'; '.join(unread)} is not read to its end: no watermark promises anything before (a backfill leads the source: stop its relay first)"
+        return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.BACKFILL)
     cause = silence(watermark, now, around.clock(), leases)
     return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.RELAY if cause else "")
 

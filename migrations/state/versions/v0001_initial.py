@@ -389,6 +389,7 @@ def _waiver() -> None:
         sa.Column("owner", sa.String(length=200), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("expires_at", Instant, nullable=False),
+        sa.Column("covers", sa.JSON(), nullable=False),
         sa.Column("granted_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("capability", "gate"),
     )

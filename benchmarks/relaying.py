@@ -32,12 +32,13 @@ from adapters.state.store import open_state
 from benchmarks.figures import Figure, percentile
 from benchmarks.places import Places, database
 from migrations.upgrade import upgrade
-from tests.support import python_child
+from tests.support import python_child, wait_until
 from toolkit.app import utc_now
 from toolkit.core.changes import Change
 from toolkit.core.events import Catalogue, Context, Event
 from toolkit.core.translators import Translators, payload
 from toolkit.loops.backfill import Backfill
+from toolkit.loops.batches import batches_of
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
 from toolkit.ports import CapturedTable
@@ -165,7 +166,7 @@ class Estate:
         """The relay as `strangler relay` runs it."""
         return Relay(
             self.source,
-            self.translation.step,
+            batches_of(self.translation),
             self.state.archive,
             self.state.leases,
             self.log.publisher(self.topic),
@@ -273,6 +274,7 @@ def lags(where: Places) -> Iterator[Figure]:
     with estates(where) as estate, python_child("-m", __name__, *estate.urls):
         arrivals = _Arrivals(estate.urls[2], estate.topic)
         arrivals.start()
+        wait_until(lambda: estate.state.archive.last_watermark(estate.topic) is not None, timeout=60)
         committed = _write_steadily(estate.legacy, RATE, SECONDS)
         waited = [(at - committed[subject]) * 1000 for subject, at in arrivals.end(len(committed)).items()]
     for share in (0.5, 0.99):

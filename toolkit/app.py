@@ -32,6 +32,7 @@ from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
+from toolkit.loops.batches import batches_of
 from toolkit.loops.project import Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
@@ -146,7 +147,7 @@ class App:
         topic = self.project.topic(source)
         return Relay(
             self.legacy(source),
-            translation.step,
+            batches_of(translation),
             self.state.archive,
             self.state.leases,
             self.log.publisher(topic),

@@ -145,12 +145,22 @@ class TriggerCapture(ABC):
 
     def pending(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
         """Visible, unmarked changes by number; what one legacy transaction did to one subject is never cut in two."""
+        return self._pending(limit, cursors)
+
+    def _pending(
+        self,
+        limit: int,
+        cursors: Sequence[Cursor],
+        beside: str = "",
+        given: Mapping[str, object] | None = None,
+    ) -> list[Change]:
         with self._judged(), reading(self._engine) as connection:
             self._limit(connection)
             registry = self._registry(connection)
             if not registry:
                 return []
             where, parameters = self._established(connection, cursors)
+            where, parameters = f"{where}{beside}", {**parameters, **(given or {})}
             rows = self._head(connection, where, parameters, limit)
             while len(rows) == limit:
                 whole = self._whole(connection, where, parameters, rows)

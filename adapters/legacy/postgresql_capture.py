@@ -20,7 +20,8 @@ from adapters.legacy.postgresql_holes import holes_of
 from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, statement, type_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
-from toolkit.ports import CapturedTable, Hole, Horizon, Plan
+from toolkit.core.changes import Change
+from toolkit.ports import CapturedTable, Cursor, Hole, Horizon, Plan
 
 GUARANTEES = {
     "loss": "none: a change is recorded in the transaction that makes it, or neither is; it is offered until it "
@@ -51,6 +52,8 @@ GUARANTEES = {
     "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
     "installs must own the captured tables",
 }
+# A subquery is hashed by every version of PostgreSQL, a list by the newer ones only.
+_NOT_TAKEN = " AND c.number NOT IN (SELECT unnest(CAST(:taken AS bigint[])))"
 SAME_TEXT = (
     "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"
     " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"
@@ -122,6 +125,10 @@ class PostgresCapture(TriggerCapture):
         asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
         return connection.execute(asked, {**parameters, "limit": limit}).all()
 
+    def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
+        """What `pending` would give if the numbers in `taken` were marked."""
+        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": list(taken)})
+
     def _whole(
         self,
         connection: Connection,
@@ -134,6 +141,8 @@ class PostgresCapture(TriggerCapture):
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. Extending the batch instead might overtake a unit between.
         """
+        where = where.removesuffix(_NOT_TAKEN)  # what is taken is whole: it has no row here
+        parameters = {name: value for name, value in parameters.items() if name != "taken"}
         asked = {"transactions": list({row[1] for row in rows}), "last": rows[-1][0]}
         open_ones = list(connection.scalars(query("beyond"), asked))
         known, self._ends = self._ends, {}

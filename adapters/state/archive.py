@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
 
 from adapters.engines import reading, writing
 from adapters.state import events
@@ -131,20 +131,19 @@ class SqlArchive:
         """Note where the log keeps what it acknowledged. Coordinates never change afterwards. Raises Fenced."""
         if not runs:
             return
-        table = state.sequence
         with writing(self._engine) as connection:
             fence(connection, lease_name(source), epoch)
             ends = {number: one.published for number, one in _sequences(connection, topic).items()}
+            new: list[Run] = []
             for run in runs:
                 end = ends[run.partition]
                 if run.sequence > end + 1:
                     raise ValueError(f"{topic}[{run.partition}]: {run} leaves out what follows {end}")
                 if run.last > end:
-                    events.note(connection, topic, run, end)
+                    new.append(run.beyond(end))
                     ends[run.partition] = run.last
-            for partition in {run.partition for run in runs}:
-                here = (table.c.topic == topic) & (table.c.partition == partition)
-                connection.execute(update(table).where(here).values(published=ends[partition]))
+            events.note(connection, topic, new)
+            _move(connection, topic, "published", {run.partition: ends[run.partition] for run in new})
 
     def backlog(self, topic: str) -> int:
         """How many events wait to be published?"""
@@ -230,14 +229,28 @@ def _numbered(connection: Connection, topic: str, drafts: Sequence[Draft], parti
         records.append(
             Record(envelope=draft.envelope, data=draft.data, partition=partition, sequence=sequence)
         )
-    for partition, archived in last.items():
-        if partition not in known:
-            row = {"topic": topic, "partition": partition, "archived": archived, "published": 0}
-            connection.execute(table.insert(), row)
-        elif archived > known[partition].archived:
-            here = (table.c.topic == topic) & (table.c.partition == partition)
-            connection.execute(update(table).where(here).values(archived=archived))
+    fresh = [
+        {"topic": topic, "partition": at, "archived": last[at], "published": 0}
+        for at in last
+        if at not in known
+    ]
+    if fresh:
+        connection.execute(table.insert(), fresh)
+    _move(
+        connection, topic, "archived", {at: last[at] for at, one in known.items() if last[at] > one.archived}
+    )
     return records
+
+
+def _move(connection: Connection, topic: str, column: str, ends: Mapping[int, int]) -> None:
+    """Note how far some partitions are archived, or published."""
+    table = state.sequence
+    here = (table.c.topic == bindparam("of_topic")) & (table.c.partition == bindparam("at_partition"))
+    if ends:
+        connection.execute(
+            update(table).where(here).values({column: bindparam("to")}),
+            [{"of_topic": topic, "at_partition": at, "to": end} for at, end in ends.items()],
+        )
 
 
 def _only_topic(connection: Connection, source: str, topic: str) -> None:

@@ -7,10 +7,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 from sqlalchemy import insert as insert_into
 
-from adapters.state.queries import chunks
+from adapters.state.queries import chunks, query
 from migrations.schema import state
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, Run
 
@@ -110,27 +111,53 @@ def unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list
     return list(by_id.values())
 
 
-def note(connection: Connection, topic: str, run: Run, end: int) -> None:
-    """Note the part of a run that is beyond `end`; what goes on where the last run ended makes that one longer."""
-    known = run.sequence <= end
-    sequence = end + 1 if known else run.sequence
-    offset, count = run.offset + sequence - run.sequence, run.last - end
-    here = _in(topic, run.partition)
-    last = connection.execute(
-        select(_coordinates).where(*here).order_by(_coordinates.c.sequence.desc()).limit(1)
-    ).one_or_none()
-    if last is not None and last.offset + last.events == offset and last.sequence + last.events == sequence:
-        longer = update(_coordinates).where(*here, _coordinates.c.sequence == last.sequence)
-        connection.execute(longer.values(events=last.events + count))
+def note(connection: Connection, topic: str, new: Sequence[Run]) -> None:
+    """Note runs in their order; what goes on where the last one of its partition ended makes that one longer."""
+    if not new:
         return
-    row = {
+    table = _coordinates
+    begun = _last_runs(connection, topic)
+    longer: dict[int, Run] = {}
+    fresh: list[dict[str, object]] = []
+    for run in new:
+        last = begun.get(run.partition)
+        if last is not None and run.follows(last):
+            begun[run.partition] = longer[run.partition] = msgspec.structs.replace(
+                last, count=last.count + run.count
+            )
+        else:
+            begun.pop(run.partition, None)
+            fresh.append(_run_row(topic, run))
+    if longer:
+        here = (
+            (table.c.topic == topic)
+            & (table.c.partition == bindparam("at"))
+            & (table.c.sequence == bindparam("since"))
+        )
+        connection.execute(
+            update(table).where(here).values(events=bindparam("together")),
+            [{"at": one.partition, "since": one.sequence, "together": one.count} for one in longer.values()],
+        )
+    if fresh:
+        connection.execute(insert_into(table), fresh)
+
+
+def _last_runs(connection: Connection, topic: str) -> dict[int, Run]:
+    """The last run of each partition."""
+    return {
+        row[0]: Run(partition=row[0], sequence=row[1], offset=row[2], count=row[3])
+        for row in connection.execute(query("last_runs"), {"topic": topic})
+    }
+
+
+def _run_row(topic: str, run: Run) -> dict[str, object]:
+    return {
         "topic": topic,
         "partition": run.partition,
-        "sequence": sequence,
-        "offset": offset,
-        "events": count,
+        "sequence": run.sequence,
+        "offset": run.offset,
+        "events": run.count,
     }
-    connection.execute(insert_into(_coordinates), row)
 
 
 # --- reading

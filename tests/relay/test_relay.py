@@ -19,6 +19,7 @@ from tests.support.relaying import Fuse, Killed, Ledger, Stutter, Witness, trans
 from tests.support.state import SECOND, START
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, partition_of
+from toolkit.loops.batches import one_by_one
 from toolkit.loops.relay import Pace, Relay, RelayPass, Translate
 from toolkit.ports import Log, Publisher
 
@@ -56,7 +57,7 @@ class World:
         archive = fuse.guard(self.state.archive, "append", "published", "watermarked")
         return Relay(
             ledger,
-            translate or translating(ledger, archive, self.topic, PARTITIONS),
+            translate or one_by_one(translating(ledger, archive, self.topic, PARTITIONS)),
             archive,
             self.state.leases,
             fuse.guard(publisher or self.witness, "publish", "watermark"),
@@ -282,7 +283,7 @@ def test_what_was_archived_when_the_connection_went_comes_before_what_follows(
 ) -> None:
     archive = _Outage(world.state.archive, method)
     ledger = _Outage(world.ledger, method)
-    relay = world.relay(translate=translating(ledger, archive, world.topic, PARTITIONS))
+    relay = world.relay(translate=one_by_one(translating(ledger, archive, world.topic, PARTITIONS)))
     relay.lead()
     world.busy(3)
     relay.step()

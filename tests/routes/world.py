@@ -21,6 +21,7 @@ from tests.routes.estate import TOPIC, make_project
 from toolkit.core.records import Record, Watermark, drafts
 from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.cutover.facts import Around
+from toolkit.loops.batches import one_by_one
 from toolkit.loops.relay import Pace, Relay
 from toolkit.loops.translate import Translated
 from toolkit.ports import Batch, Checkpoint, Cursor, LegacySource, ParkedChange, ParkedEvent
@@ -95,7 +96,7 @@ class World:
         if self._relay is None:
             self._relay = Relay(
                 self.legacy,
-                self._translate,
+                one_by_one(self._translate),
                 self.state.archive,
                 self.state.leases,
                 self.log.publisher(TOPIC),

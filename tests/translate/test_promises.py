@@ -8,6 +8,7 @@ from tests.support.legacy import TABLES, policy
 from tests.translate.domain import TOPIC
 from tests.translate.world import NOW, PARTITIONS, World
 from toolkit.core.records import Record, Run, Watermark
+from toolkit.loops.batches import batches_of
 from toolkit.loops.relay import Pace, Relay
 
 
@@ -31,7 +32,7 @@ def relay(world: World) -> Relay:
     translation = world.translation()
     made = Relay(
         world.legacy.source,
-        translation.step,
+        batches_of(translation),
         world.archive,
         world.state.leases,
         Printed(),

@@ -81,6 +81,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The sequence of its last record."""
         return self.sequence + self.count - 1
 
+    def beyond(self, sequence: int) -> Run:
+        """The part of it that comes after a sequence within it, or just before it."""
+        past = max(0, sequence + 1 - self.sequence)
+        return Run(
+            partition=self.partition,
+            sequence=self.sequence + past,
+            offset=self.offset + past,
+            count=self.count - past,
+        )
+
+    def follows(self, other: Run) -> bool:
+        """Does it go on just where the other one ends?"""
+        return self.sequence == other.last + 1 and self.offset == other.offset + other.count
+
 
 def runs(partition: int, sequence: int, offsets: Iterable[int]) -> list[Run]:
     """The runs of consecutive records of a partition, from the one with this sequence."""

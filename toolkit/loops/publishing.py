@@ -24,6 +24,7 @@ class Publishing:
         self._archive, self._publisher = archive, publisher
         self._topic, self._source = topic, source
         self._epoch, self._known = 0, False
+        self._found: dict[int, int] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._sent: tuple[Future[list[Run]], int] | None = None
 
@@ -37,13 +38,17 @@ class Publishing:
         if not self._known:
             return self.rest(batch, between)
         count = self._end(between)
-        self._send(records)
+        # What is archived beside publishing may have been found in the archive before it is given.
+        self._send([one for one in records if one.sequence > self._found.get(one.partition, 0)])
         return count
 
     def rest(self, batch: int, between: Callable[[], object]) -> int:
         """Publish whatever the archive holds and the log does not."""
         count = self._end(between)
+        if not self._known:
+            self._found = {}
         while page := self._archive.unpublished(self._topic, batch):
+            self._found |= {one.partition: one.sequence for one in page}
             self._send(page)
             count += self._end(between)
             between()

@@ -11,7 +11,8 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,8 +45,8 @@ class Worked(Protocol):
         """The events that were archived, in order."""
 
 
-Translate = Callable[[int, int], Worked]
-"""(epoch, limit) -> what was done; no changes: nothing waits."""
+Translate = Callable[[int, int, int], Generator[Worked]]
+"""(epoch, limit, rounds) -> what was done, batch by batch, until little waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Pace:
     `patience` is how long `drain` waits for a promise that does not move any more.
     """
 
-    batch: int = 5000
+    batch: int = 10_000
     rounds: int = 20
     gather: float = 0.03
     interval: float = 0.2
@@ -183,22 +184,21 @@ class Relay:
         if self._horizon is None:
             self._horizon = self._source.capture.horizon()
         changes = events = parked = published = 0
-        for _ in range(self._pace.rounds):
-            done = self._translated()
+        batch = self._pace.batch
+        for done in self._translated():
             changes, events, parked = changes + done.changes, events + done.events, parked + done.parked
-            published += self._publishing.give(done.records, self.epoch, self._pace.batch, self._renew)
+            published += self._publishing.give(done.records, self.epoch, batch, self._renew)
             self._renew()
-            if done.changes <= self._pace.batch // 2:
-                break  # the rest, if there is one, is for the next pass
         published += self._publishing.rest(self._pace.batch, self._renew)
         watermark = self._promise(force=published > 0)
         return RelayPass(
             changes=changes, events=events, parked=parked, published=published, watermark=watermark
         )
 
-    def _translated(self) -> Worked:
+    def _translated(self) -> Iterator[Worked]:
         try:
-            return self._translate(self.epoch, self._pace.batch)
+            with closing(self._translate(self.epoch, self._pace.batch, self._pace.rounds)) as batches:
+                yield from batches
         except BaseException:
             self._publishing.doubt()  # it may have come as far as the archive
             raise

@@ -152,6 +152,13 @@ class Rules:
     def __init__(self, translators: Translators) -> None:
         self._all, self.mute = translators.rules, frozenset(translators.mute)
         self._of: dict[frozenset[str], list[Translator]] = {}
+        self._alone: dict[str, Sequence[Translator]] = {}
+
+    def alone(self, table: str) -> Sequence[Translator]:
+        """The rules for this table."""
+        if table not in self._alone:
+            self._alone[table] = self.of((table,))
+        return self._alone[table]
 
     def of(self, tables: Iterable[str]) -> Sequence[Translator]:
         """The rules for any of these tables."""
@@ -164,8 +171,9 @@ class Rules:
 def translate_unit(unit: Unit, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
     """All events of a unit, by the change they come from; and the changes that no event came from."""
     _readable(unit)
-    one = len(unit.changes) == 1
-    given, fruitful = _given_one(unit.changes[0], rules) if one else _given(unit.changes, rules)
+    if len(unit.changes) == 1:
+        return _translate_one(unit.changes[0], rules, catalogue)
+    given, fruitful = _given(unit.changes, rules)
     made = [
         draft
         for change, events in zip(unit.changes, given, strict=True)
@@ -215,17 +223,18 @@ def _given(changes: Sequence[Change], rules: Rules) -> Given:
     return given, fruitful
 
 
-def _given_one(change: Change, rules: Rules) -> Given:
+def _translate_one(change: Change, rules: Rules, catalogue: Catalogue) -> tuple[list[Draft], list[Change]]:
     """The same for a change that stands alone, as most do."""
     events: list[Event] = []
     spoken = change.table in rules.mute
-    for rule in rules.of((change.table,)):
-        if _speaks(rule, change):
-            spoken = True
-            events += _apply(rule, [change])
+    for rule in rules.alone(change.table):
+        if rule.scope is Scope.OUTBOX and _kind(change) not in rule.types:
+            continue
+        spoken = True
+        events += _apply(rule, [change])
     if not spoken:
         raise _Failed(change, _unspoken(change))
-    return [events], [bool(events)]
+    return _drafts(catalogue, change, events), [] if events else [change]
 
 
 def _readable(unit: Unit) -> None:
@@ -333,17 +342,34 @@ class Translation:
 
         The archive notes the numbers in the same transaction, so that after a crash in between they are marked first.
         """
+        return self.take(self.read(epoch, limit), epoch)
+
+    def read(self, epoch: int, limit: int) -> list[Change]:
+        """The next changes, once those before are marked."""
         if epoch != self._epoch:
             self._epoch, self._doubtful = epoch, True
         self.settle()
-        changes = self.source.capture.pending(limit, self.cursors())
-        if not changes:
-            return Translated()
+        return self.source.capture.pending(limit, self.cursors())
+
+    def take(self, changes: Sequence[Change], epoch: int) -> Translated:
+        """Translate, archive and mark."""
+        return self.store(changes, self.decide(changes, epoch), epoch) if changes else Translated()
+
+    def decide(self, changes: Sequence[Change], epoch: int) -> Outcome:
+        """What the changes come to. From here on, what is parked holds back what follows of its subject."""
+        held = self.held(epoch)
+        outcome = self._translate(facts(changes, self._outboxes), held, epoch)
+        for subject, number in waiting_units(outcome.parked, self._translators).items():
+            held[subject] = min(number, held.get(subject, number))
+        return outcome
+
+    def store(self, changes: Sequence[Change], outcome: Outcome, epoch: int) -> Translated:
+        """Archive, then mark."""
         numbers = [change.number for change in changes]
-        done = self.keep(changes, epoch, used=numbers)
+        records = self._append(outcome, epoch, used=numbers)
         self.source.capture.mark(numbers)
         self._doubtful = False
-        return done
+        return _counted(changes, records, outcome)
 
     def settle(self) -> None:
         """Mark in the legacy source what the last step used up, if that may not have come to its end.
@@ -364,15 +390,8 @@ class Translation:
         cursors: Sequence[Cursor] = (),
     ) -> Translated:
         """Translate these changes and archive what comes of them, in one transaction."""
-        held = self.held(epoch)
-        told = facts(changes, self._outboxes)
-        outcome = self._translate(told, held, epoch)
-        self._held = None  # a transaction that fails may have been committed all the same
-        records = self._append(outcome, epoch, used=used, cursors=cursors)
-        for subject, number in waiting_units(outcome.parked, self._translators).items():
-            held[subject] = min(number, held.get(subject, number))
-        self._held = (epoch, held)
-        return _counted(changes, records, outcome)
+        outcome = self.decide(changes, epoch)
+        return _counted(changes, self._append(outcome, epoch, used=used, cursors=cursors), outcome)
 
     def _translate(self, changes: Iterable[Change], held: Mapping[str, int], epoch: int) -> Outcome:
         if self._limit is None or self._limit[0] != epoch:
@@ -423,6 +442,21 @@ class Translation:
         cursors: Sequence[Cursor] = (),
     ) -> list[Record]:
         doubtful, self._doubtful = self._doubtful, True  # until what this step uses up is marked
+        try:
+            return self._store_all(outcome, epoch, doubtful, used, unparked, cursors)
+        except BaseException:
+            self._held = None  # a transaction that fails may have been committed all the same
+            raise
+
+    def _store_all(
+        self,
+        outcome: Outcome,
+        epoch: int,
+        doubtful: bool,
+        used: Sequence[int],
+        unparked: Sequence[ParkedChange],
+        cursors: Sequence[Cursor],
+    ) -> list[Record]:
         return self.archive.append(
             self.source.name,
             self._topic,

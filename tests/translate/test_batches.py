@@ -1,0 +1,153 @@
+"""A backlog is worked off with batches under way beside each other: to the archive it is as if one came after the other."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import closing
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.legacy import hold, policy
+from tests.translate.test_backfill import Writer
+from tests.translate.world import NOW, World
+from toolkit.core.errors import Fenced
+from toolkit.loops.batches import Ahead, batches_of
+from toolkit.loops.translate import Translated, Translation
+
+ROUNDS = 50
+
+
+_NOW = NOW + dt.timedelta(minutes=1)
+_HOUR = dt.timedelta(hours=1)
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.fixture
+def streaming(world: World) -> World:
+    world.skip_backfill()
+    return world
+
+
+def work(world: World, limit: int, translation: Translation | None = None) -> list[Translated]:
+    """One pass."""
+    with closing(batches_of(translation or world.translation())(world.epoch, limit, ROUNDS)) as batches:
+        return list(batches)
+
+
+def a_backlog(world: World) -> None:
+    """Transactions that touch a subject once, and one that comes back to each of them."""
+    for number in range(1, 13):
+        world.legacy.run(policy(number), hold(number, of=number))
+    world.legacy.run(
+        *(f"UPDATE POLMAST SET PREM = {number}" for number in range(3)),
+        *(hold(100 + number, of=number) for number in range(1, 13)),
+    )
+
+
+@pytest.mark.parametrize("limit", [2, 5, 1000])
+def test_all_comes_once_and_in_order_whatever_the_size_of_a_batch(streaming: World, limit: int) -> None:
+    a_backlog(streaming)
+    done = work(streaming, limit)
+    while work(streaming, limit)[-1].changes:
+        pass
+    assert streaming.capture.pending(10, []) == []
+    assert streaming.folded() == streaming.stored()
+    for number in range(1, 13):
+        told = streaming.types(f"P{number:04}")
+        assert told == ["PolicyStated", "HoldPlaced"] + ["PolicyStated"] * 3 + ["HoldPlaced"]
+    assert [record.sequence for one in done for record in one.records if record.partition == 0] == sorted(
+        record.sequence for one in done for record in one.records if record.partition == 0
+    )
+
+
+def test_what_is_parked_holds_back_what_was_read_ahead(streaming: World) -> None:
+    streaming.legacy.run(policy(1), policy(2))
+    streaming.legacy.run(hold(1, of=1, kind="X"))
+    for number in range(2, 9):
+        streaming.legacy.run(hold(number, of=1 + number % 2))
+    while work(streaming, 2)[-1].changes:
+        pass
+    assert streaming.types("P0001") == ["PolicyStated"]
+    assert streaming.types("P0002") == ["PolicyStated"] + ["HoldPlaced"] * 3
+    assert [one.held for one in streaming.archive.parked("policy_admin")] == [False] + [True] * 4
+
+
+@pytest.mark.parametrize("where", ["append", "after append", "mark"])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_killed_beside_batches_under_way_it_goes_on_where_it_was(
+    streaming: World, monkeypatch: pytest.MonkeyPatch, where: str, at: int
+) -> None:
+    a_backlog(streaming)
+    name, calls = where.removeprefix("after "), 0
+    owner = streaming.capture if name == "mark" else streaming.archive
+    whole = getattr(owner, name)
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < at:
+            return whole(*arguments, **named)
+        if where.startswith("after"):
+            whole(*arguments, **named)
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, broken)
+        with pytest.raises(Crash):
+            work(streaming, 4)
+    while work(streaming, 4)[-1].changes:
+        pass
+    assert streaming.folded() == streaming.stored()
+    with streaming.state.engine.connect() as connection:
+        ids = list(connection.scalars(text("SELECT id FROM strangler_event")))
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_former_leader_archives_nothing_more(streaming: World) -> None:
+    a_backlog(streaming)
+    translation = streaming.translation()
+    batches = batches_of(translation)(streaming.epoch, 4, ROUNDS)
+    next(batches)
+    streaming.legacy.run(policy(77))
+    streaming.state.leases.release("relay:policy_admin", streaming.epoch, _NOW)
+    streaming.state.leases.acquire("relay:policy_admin", "successor", _HOUR, _NOW)
+    with pytest.raises(Fenced), closing(batches):
+        list(batches)
+    streaming.epoch += 1
+    while work(streaming, 4)[-1].changes:
+        pass
+    assert streaming.folded() == streaming.stored()
+
+
+def test_beside_live_writers_all_comes_in_order(streaming: World) -> None:
+    streaming.legacy.run(*(policy(number) for number in range(1, 50)))
+    writer = Writer(streaming.legacy, 1 if streaming.legacy.sqlite else 3)
+    translation = streaming.translation()
+    with writer:
+        for _ in range(15):
+            work(streaming, 6, translation)
+    assert writer.errors == []
+    while work(streaming, 6, translation)[-1].changes:
+        pass
+    assert streaming.folded() == streaming.stored()
+
+
+@pytest.mark.postgres
+def test_postgresql_can_be_read_ahead_and_what_is_taken_is_left_out(
+    streaming: World, request: pytest.FixtureRequest
+) -> None:
+    if "postgres" not in request.node.callspec.id:
+        pytest.skip("the other engines go one by one")
+    capture = streaming.capture
+    assert isinstance(capture, Ahead)
+    a_backlog(streaming)
+    cursors = streaming.translation().cursors()
+    first = [change.number for change in capture.pending(4, cursors)]
+    following = [change.number for change in capture.pending_beyond(4, cursors, first)]
+    capture.mark(first)
+    assert following == [change.number for change in capture.pending(4, cursors)]

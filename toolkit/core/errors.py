@@ -4,6 +4,7 @@ StranglerError                     exit code
 ├── ProjectError                   2  the project folder is at fault (all faults at once)
 ├── UsageError                     2  the command or call asks for what does not exist
 ├── Refused                        1  a gate or a guard says no, with its reasons
+│   └── HistoryGone                1  events that are asked for were pruned from the archive
 ├── Fenced                         3  somebody else leads now; stop
 ├── LeaseHeld                      3  somebody else leads; try later
 ├── Infrastructure                 3  a server, a driver or a network is not there
@@ -75,6 +76,10 @@ class Refused(StranglerError):
     def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
         self.reasons = tuple(reasons)
         super().__init__("\n".join([message, *(f"  - {reason}" for reason in self.reasons)]))
+
+
+class HistoryGone(Refused):
+    """The archive was pruned: it no longer has the events that an answer would have to begin with."""
 
 
 class Fenced(StranglerError):

@@ -116,8 +116,11 @@ class OffsetLost(StranglerError):
         partition: int,
         offset: int,
         bounds: tuple[int, int],
-        advice: str = "The archive still has every event: build a new version from it with `strangler rebuild`",
+        advice: str = "If the archive still has what is missing (`strangler archive status`), build a new version from it "
+        "with `strangler rebuild`",
+        who: str = "",
     ) -> None:
+        self.place = (topic, partition, offset, bounds)
         first, end = bounds
         why = (
             "the log's retention has removed it"
@@ -125,8 +128,8 @@ class OffsetLost(StranglerError):
             else "the log ends before it: was the topic deleted and made anew, or restored from a backup?"
         )
         super().__init__(
-            f"{topic}[{partition}]: offset {offset} is asked for, but the log holds {first} to {end} (exclusive): "
-            f"{why}. {advice}"
+            f"{who and who + ' stands still: '}{topic}[{partition}]: offset {offset} is asked for, but the log holds "
+            f"{first} to {end} (exclusive): {why}. {advice}"
         )
 
 

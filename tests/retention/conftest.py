@@ -20,6 +20,8 @@ def world(state_url: str) -> Iterator[World]:
     state, store = open_state(state_url), open_read_store(state_url)
     state_tables.create_all(state.engine)
     store_tables.create_all(store.engine)
-    yield World(state, SqlLog(state.engine), store)
+    world = World(state, SqlLog(state.engine), store)
+    world.lead()
+    yield world
     store.close()
     state.close()

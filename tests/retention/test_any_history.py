@@ -99,6 +99,7 @@ def test_no_live_version_misses_an_event_and_no_duplicate_gets_in(
     state_tables.create_all(state.engine)
     store_tables.create_all(store.engine)
     world = World(state, SqlLog(state.engine), store)
+    world.lead()
     story = Story(world)
     try:
         for definition in (POLICY, BOOK):

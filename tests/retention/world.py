@@ -63,13 +63,15 @@ class World:
     chunk: int = 2
     story: Story = field(default_factory=Story)
     seconds: int = 0
+    epoch: int = 0
     running: dict[str, Projector] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.log.create(TOPIC, TOPICS[TOPIC])
-        self.epoch = self.state.leases.acquire(
-            lease_name(SOURCE), "test", dt.timedelta(days=2), dt.datetime.now(dt.UTC)
-        )
+
+    def lead(self) -> None:
+        now = dt.datetime.now(dt.UTC)
+        self.epoch = self.state.leases.acquire(lease_name(SOURCE), "test", dt.timedelta(days=2), now)
 
     def happen(self, *events: Event) -> list[Record]:
         return self.archive_again(self.story.tell(*events))

@@ -55,7 +55,9 @@ def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
 
 
 def _show_archived(found: Archived) -> None:
-    since = "since the beginning" if found.whole else f"since {text_of(found.since)}, not from the beginning"
+    since = "since the beginning" if found.whole else f"since {found.since and text_of(found.since)}"
+    since = since if found.whole or found.since else "no more"
+    since += "" if found.whole else ", not from the beginning"
     size = "" if found.size is None else f", {found.size / _MEGABYTE:,.1f} MB"
     line(
         f"events are kept {since}{size}; archive.keep = {found.keep}, log.keep = {found.log_keep}",

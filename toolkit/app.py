@@ -180,7 +180,7 @@ class App:
             self.project.topics,
             self.clock,
             origin=origin,
-            clocks={self.project.topic(name): source.clock for name, source in self.sources.items()},
+            sources={self.project.topic(name): source for name, source in self.sources.items()},
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:
@@ -223,6 +223,7 @@ class App:
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,
+            retention=self.state.retention,
         )
 
     @property

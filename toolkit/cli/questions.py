@@ -171,5 +171,6 @@ def _show_status(found: list[Status]) -> None:
     table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
     told = [f"{one.capability}, {part}: {problem}" for one in found for part, problem in one.problems.items()]
     told += [f"{one.capability}: {cause}" for one in found for cause in one.lag.causes]
+    told += [one.history for one in found if one.history]
     for warning in dict.fromkeys(told):
         line(f"! {warning}", style="yellow")

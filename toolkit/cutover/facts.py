@@ -27,6 +27,7 @@ from toolkit.ports import (
     Log,
     Pauses,
     ReadStore,
+    Retention,
     RouteStore,
     UnclassifiedLedger,
 )
@@ -53,6 +54,7 @@ class Around:
     log: Log | None = None
     leases: LeaseList | None = None
     pauses: Pauses | None = None
+    retention: Retention | None = None
 
 
 class Attempts:

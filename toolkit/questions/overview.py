@@ -13,6 +13,7 @@ from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Route, Stage, 
 from toolkit.cutover.facts import Around, Attempts, backfilled, freshness, gather, serving_versions
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.ports import Checkpoint, LeaseState, VersionState
+from toolkit.questions.retention import shortened
 from toolkit.router.read import AUTHORITY_GATE
 from toolkit.settings import duration
 
@@ -112,6 +113,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     mismatched: int | None
     compared_at: dt.datetime | None
     problems: dict[str, str]
+    history: str = ""
+    """since when its events are kept, if not from their beginning"""
 
 
 def authority(around: Around, capability: str) -> Authority:
@@ -347,7 +350,8 @@ def status_of_all(around: Around) -> list[Status]:
 
 
 def _status(around: Around, capability: str, facts: Facts) -> Status:
-    section, run = around.project.capability(capability), facts.run
+    section, run, attempts = around.project.capability(capability), facts.run, Attempts()
+    history = attempts.get(("history",), lambda: shortened(around, around.project.topics), "")
     return Status(
         capability=capability,
         means=section.means,
@@ -359,5 +363,6 @@ def _status(around: Around, capability: str, facts: Facts) -> Status:
         judged=run.judged if run else None,
         mismatched=run.mismatched if run else None,
         compared_at=run.ended_at if run else None,
-        problems=facts.problems,
+        problems={**facts.problems, **attempts.problems},
+        history=history,
     )

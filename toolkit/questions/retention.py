@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 import msgspec
 
@@ -96,6 +97,18 @@ def _next(around: Around, reaches: tuple[Reach, ...]) -> str:
     return (
         "the log still has every event: a version is built from it with `strangler rebuild NAME --from log`"
     )
+
+
+def shortened(around: Around, topics: Iterable[str]) -> str:
+    """Since when events of these topics are kept, if that is not from the beginning; empty when it is."""
+    if around.retention is None:
+        return ""
+    kept = [one for topic in topics for one in around.retention.kept(topic)]
+    if not any(one.pruned for one in kept):
+        return ""
+    since = min((one.since for one in kept if one.since is not None), default=None)
+    told = f"events are kept since {since:%Y-%m-%d %H:%M}Z" if since is not None else "no event is kept"
+    return f"{told}, not from the beginning: nothing is rebuilt, verified or folded anew from the archive"
 
 
 def losses(around: Around) -> list[Loss]:

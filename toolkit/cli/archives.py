@@ -76,6 +76,8 @@ def _show_archived(found: Archived) -> None:
 
 
 def _show_plan(plan: PrunePlan) -> None:
+    if plan.before is None and plan.log_before is None:
+        line("a prune removes nothing: archive.keep and log.keep say forever")
     for what, limit, parts in (
         ("events archived", plan.before, plan.events),
         ("records", plan.log_before, plan.records),

@@ -57,6 +57,7 @@ class SqlReadStore:
         self.engine = engine
         self._rows = rows
         self._layouts: dict[str, Layout] = {}
+        self._selects: dict[str, str] = {}
 
     def close(self) -> None:
         """Give back the connections."""
@@ -131,6 +132,12 @@ class SqlReadStore:
             raise UsageError(f"the read store has no table {table}: run `strangler rebuild` first")
         shown = ", ".join(self._rows.shown(name, declared) for name, declared in columns)
         return f"SELECT {shown} FROM {quoted(table)}"
+
+    def _known_select(self, connection: Connection, table: str) -> str:
+        """The same, asked once: a version's columns stay what they are, until a read fails on them."""
+        if table not in self._selects:
+            self._selects[table] = self._select(connection, table)
+        return self._selects[table]
 
     # --- what a projector does
 
@@ -233,7 +240,7 @@ class SqlReadStore:
             raise UsageError(_not_there(", ".join(missing)))
         tables = {name: f"{name}__v{standing[name][0]}" for name in projections}
         asked = self._rows.meaning(
-            connection, sql, tables, set(versions), lambda table: self._select(connection, table)
+            connection, sql, tables, set(versions), lambda table: self._known_select(connection, table)
         )
         return {name: standing[name] for name in projections}, asked
 
@@ -243,6 +250,7 @@ class SqlReadStore:
         try:
             yield
         except DBAPIError as error:
+            self._selects.clear()
             if self._rows.timed_out(error):
                 raise ReadTimeout(
                     f"the read took longer than {timeout.total_seconds():g} s and was cancelled: {first}"

@@ -33,6 +33,7 @@ from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
+from toolkit.loops.history import Origin
 from toolkit.loops.project import Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
@@ -165,8 +166,8 @@ class App:
             definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
         )
 
-    def rebuild(self, definition: Definition) -> Rebuild:
-        """What builds a version from the archive."""
+    def rebuild(self, definition: Definition, origin: Origin = Origin.ARCHIVE) -> Rebuild:
+        """What builds a version from the archive, or from the log."""
         return Rebuild(
             definition,
             self.project.catalogue,
@@ -175,6 +176,8 @@ class App:
             self.log,
             self.project.topics,
             self.clock,
+            origin=origin,
+            clocks={self.project.topic(name): source.clock for name, source in self.sources.items()},
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:

@@ -11,6 +11,7 @@ from adapters.state.archive import SqlArchive
 from adapters.state.inbox import SqlInbox
 from adapters.state.leases import SqlLeases
 from adapters.state.pauses import SqlPauses
+from adapters.state.retention import SqlRetention
 from adapters.state.unclassified import SqlUnclassified
 
 
@@ -20,6 +21,7 @@ class State:
 
     engine: Engine
     archive: SqlArchive
+    retention: SqlRetention
     leases: SqlLeases
     pauses: SqlPauses
     unclassified: SqlUnclassified
@@ -39,6 +41,7 @@ def open_state(url: str) -> State:
     return State(
         engine=engine,
         archive=SqlArchive(engine),
+        retention=SqlRetention(engine),
         leases=SqlLeases(engine),
         pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.event import listen
 from sqlalchemy.schema import ExecutableDDLElement
 
@@ -70,6 +71,14 @@ sequence = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("archived", BigNumber, nullable=False),
     Column("published", BigNumber, nullable=False),
+    Column("pruned", BigNumber, nullable=False, server_default="0"),
+    Column("swept", BigNumber, nullable=False, server_default="0"),
+)
+
+pruned_id = Table(
+    "strangler_pruned_id",
+    metadata,
+    Column("id", String(36).with_variant(UUID(as_uuid=False), "postgresql"), primary_key=True),
 )
 
 coordinates = Table(

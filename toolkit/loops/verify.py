@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from toolkit.core.projections import Definition, row_json
 from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place
+from toolkit.loops.history import whole
 from toolkit.loops.purity import code_of, data_of, impurities, source_of
 from toolkit.loops.watching import Watch
 from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
@@ -55,9 +57,12 @@ def verify(
 ) -> Verified:
     """Replay twice up to where the live table stands, and compare. Changes nothing.
 
-    Events that are parked live are left out: their effect is not in the table either.
+    Events that are parked live are left out: their effect is not in the table either. Raises Refused when the archive
+    was pruned: what the table began with cannot be replayed.
     """
     live = store.digest(definition)
+    topics = Counter(one.topic for one in live.checkpoints)
+    whole(archive, topics, f"{definition.identity} cannot be verified")
     positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
     history = _History(archive, positions, frozenset(live.parked))
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)

@@ -23,6 +23,7 @@ from toolkit.ports.read_store import (
     VersionState,
     ViewAnswer,
 )
+from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
 from toolkit.ports.state import (
     Archive,
@@ -50,6 +51,7 @@ __all__ = [
     "Evidence",
     "Hole",
     "Horizon",
+    "Kept",
     "LeaseList",
     "LeaseState",
     "Leases",
@@ -61,9 +63,12 @@ __all__ = [
     "Pause",
     "Pauses",
     "Plan",
+    "PrunableLog",
     "Publisher",
     "ReadStore",
+    "Retention",
     "RouteStore",
+    "Swept",
     "UnclassifiedLedger",
     "VersionState",
     "ViewAnswer",

@@ -78,13 +78,21 @@ class Archive(Protocol):
     def last_watermark(self, topic: str) -> dt.datetime | None: ...
 
     def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
-        """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads."""
+        """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads.
+        Raises HistoryGone when the next one of a partition was pruned.
+        """
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:
-        """All published records of one subject, by (partition, sequence): what the repair of one row reads."""
+        """The published records of one subject that are kept, by (partition, sequence): what the repair of one row reads."""
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
+
+    def pruned(self, topic: str) -> dict[int, int]:
+        """Partition to the sequence up to which its events are gone; 0 where it is kept from its beginning."""
+
+    def offsets(self, topic: str, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Partition to where the log got the event with this sequence; silent where it was not published yet."""
 
 
 class UnclassifiedLedger(Protocol):

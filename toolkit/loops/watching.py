@@ -15,8 +15,8 @@ from toolkit.loops.purity import BUILTINS, METHODS, MODULES, reason_against, sho
 
 _EXCUSED = frozenset(("_strptime",))
 """Modules of the standard library that ask the machine, but whose answer does not depend on it as they are used."""
-_CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events"))
-"""Where the toolkit calls handlers and upcasters; what else runs meanwhile (a clock, a driver) is not theirs."""
+_CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events", "toolkit.core.meanings"))
+"""Where the toolkit calls handlers, upcasters and mappings; what else runs meanwhile (a clock, a driver) is not theirs."""
 
 
 class Watch:

@@ -11,7 +11,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from toolkit.core.projections import Definition
-from toolkit.loops.purity import BUILTINS, METHODS, MODULES, reason_against, short
+from toolkit.loops.code import short
+from toolkit.loops.forbidden import BUILTINS, METHODS, MODULES, reason_against
 
 _EXCUSED = frozenset(("_strptime",))
 """Modules of the standard library that ask the machine, but whose answer does not depend on it as they are used."""

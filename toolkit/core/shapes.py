@@ -63,10 +63,9 @@ def _edges(kind: inspect.Type) -> list[object]:
     if isinstance(kind, inspect.TupleType):
         return [[_edges(one)[0] for one in kind.item_types]]
     if isinstance(kind, inspect.DictType):
-        return [{"a": value} for value in _edges(kind.value_type)[:1]] + [{}]
+        return [*({"a": value} for value in _edges(kind.value_type)[:1]), {}]
     if isinstance(kind, inspect.StructType):
-        made: list[object] = [*data_of_shape(kind.cls)]
-        return made
+        return [*data_of_shape(kind.cls)]
     return list(_PLAIN.get(type(kind), ["x"]))
 
 

@@ -26,12 +26,14 @@ from toolkit.ports.read_store import (
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
 from toolkit.ports.state import (
     Archive,
+    Kinds,
     LeaseList,
     Leases,
     LeaseState,
     ParkedChange,
     Pause,
     Pauses,
+    SeenKind,
     UnclassifiedLedger,
 )
 
@@ -50,6 +52,7 @@ __all__ = [
     "Evidence",
     "Hole",
     "Horizon",
+    "Kinds",
     "LeaseList",
     "LeaseState",
     "Leases",
@@ -64,6 +67,7 @@ __all__ = [
     "Publisher",
     "ReadStore",
     "RouteStore",
+    "SeenKind",
     "UnclassifiedLedger",
     "VersionState",
     "ViewAnswer",

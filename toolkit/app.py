@@ -38,7 +38,7 @@ from toolkit.loops.project import Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
-from toolkit.loops.verify import code_hash
+from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import Observe, Reader, Reading
@@ -217,6 +217,7 @@ class App:
             clock=self.clock,
             unclassified=self.state.unclassified,
             code_hash=code_hash,
+            upcaster_hash=upcaster_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,

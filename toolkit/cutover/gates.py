@@ -114,6 +114,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     run: RunSummary | None = None
     verifications: dict[str, Verification] = {}
     code_hashes: dict[str, str] = {}
+    upcaster_hashes: dict[str, str] = {}
     rehearsal: Rehearsal | None = None
     waivers: tuple[Waiver, ...] = ()
     since: dt.datetime | None = None
@@ -313,6 +314,9 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
             return _gate("determinism", Outcome.FAILED, f"{name}: {found.detail}", again, age)
         if found.code_hash != facts.code_hashes.get(projection):
             said = f"the code of {name} has changed since it was verified"
+            return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
+        if found.upcaster_hash != facts.upcaster_hashes.get(projection, found.upcaster_hash):
+            said = f"how the events of {name} are read has changed since it was verified"
             return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
         if age > duration(facts.limits.verification_age):
             said = f"{name} was verified longer ago than {facts.limits.verification_age}"

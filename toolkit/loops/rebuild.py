@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, OffsetLost, Refused, Unprojectable
+from toolkit.core.errors import Fenced, OffsetLost, Refused
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Record
@@ -172,7 +172,6 @@ class Rebuild:
     def _apply(
         self, arranged: folding.Arranged, at: Mapping[Place, Checkpoint], held: Held, epoch: int
     ) -> Held:
-        self._known_types(arranged.due)
         steps = folding.read(self._definition, self._catalogue, arranged.due)
         self._readable(steps)
         rows = self._store.load(self._definition, folding.keys(steps))
@@ -181,13 +180,6 @@ class Rebuild:
         batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
         self._store.commit(self._definition, batch, epoch=epoch, now=self._clock())
         return Held.by(folded.parked)
-
-    def _known_types(self, due: list[tuple[str, Record]]) -> None:
-        for topic, record in due:
-            try:
-                self._catalogue.by_name(record.envelope.type)
-            except Unprojectable as error:
-                raise self._stop_at(topic, record, str(error)) from error
 
     def _readable(self, steps: list[folding.Step]) -> None:
         for step in steps:

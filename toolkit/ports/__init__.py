@@ -27,12 +27,14 @@ from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
 from toolkit.ports.state import (
     Archive,
+    Kinds,
     LeaseList,
     Leases,
     LeaseState,
     ParkedChange,
     Pause,
     Pauses,
+    SeenKind,
     UnclassifiedLedger,
 )
 
@@ -52,6 +54,7 @@ __all__ = [
     "Hole",
     "Horizon",
     "Kept",
+    "Kinds",
     "LeaseList",
     "LeaseState",
     "Leases",
@@ -68,6 +71,7 @@ __all__ = [
     "ReadStore",
     "Retention",
     "RouteStore",
+    "SeenKind",
     "Swept",
     "UnclassifiedLedger",
     "VersionState",

@@ -103,6 +103,28 @@ class UnclassifiedLedger(Protocol):
     def answer(self, source: str, shape: Shape, owner: str, reason: str, now: dt.datetime) -> None: ...
 
 
+class SeenKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of event (type, version, meaning) that was archived: how often, and when first and last."""
+
+    topic: str
+    type: str
+    version: int
+    meaning: int
+    events: int
+    first_at: dt.datetime
+    last_at: dt.datetime
+
+
+class Kinds(Protocol):
+    """The kinds of events that were ever archived."""
+
+    def seen(self, topic: str) -> list[SeenKind]:
+        """Every kind of a topic, by type, version and meaning."""
+
+    def example(self, kind: SeenKind) -> Record | None:
+        """One of its newer events; None when the archive does not hold it any more."""
+
+
 class Leases(Protocol):
     """One leader per piece of work; the epoch fences the former one."""
 

@@ -354,16 +354,18 @@ class KafkaConsumer:
     def _take(self, messages: Sequence[Message]) -> list[Delivery]:
         """What the messages say, up to the first error, which the next poll raises."""
         found: list[Delivery] = []
+        positions = self._positions
         for message in messages:
             error = message.error()
             if error is not None:
                 self._failed = self._failed or self._explain(message, error)
                 continue
             delivery = _delivery(message)
-            at = (delivery.at.topic, delivery.at.partition)
-            if at not in self._positions:
+            stands = delivery.at
+            at = (stands.topic, stands.partition)
+            if at not in positions:
                 continue  # fetched before the assignment changed
-            self._positions[at] = delivery.at.offset + 1
+            positions[at] = stands.offset + 1
             found.append(delivery)
         if found:
             self._down = ""

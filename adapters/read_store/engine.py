@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any, Protocol
@@ -37,7 +37,14 @@ class EngineOfRows(Protocol):
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None: ...
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows whose keys the table does not have."""
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows, in the place of those with their keys."""
+
+    def doubled(self, error: Exception) -> bool:
+        """Did `add` find a key that was there after all?"""
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None: ...
 

@@ -11,7 +11,7 @@ import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -20,7 +20,7 @@ from toolkit.core.records import Draft, Envelope, Malformed, Record, Watermark
 
 WATERMARK_TYPE = "strangler.watermark"
 WATERMARK_SOURCE = "/strangler/relay"
-JSON = "application/json"
+JSON: Final = "application/json"
 STRUCTURED = "application/cloudevents"
 _STRUCTURED_JSON = STRUCTURED + "+json"
 _VERSIONS = ("1.0", "0.3")

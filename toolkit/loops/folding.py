@@ -14,7 +14,7 @@ import msgspec
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
 from toolkit.core.projections import Definition
-from toolkit.core.records import Delivery, Malformed, Record, Watermark
+from toolkit.core.records import Delivery, Record, Watermark
 from toolkit.ports import Checkpoint, ParkedEvent
 
 Place = tuple[str, int]

@@ -230,4 +230,4 @@ def test_an_event_without_its_row_is_unprojectable() -> None:
 def test_a_value_outside_the_vocabulary_is_unprojectable() -> None:
     row: dict[str, object] = {"policy_no": "P1", "premium": Decimal(1), "status": "on_fire", "reason": None}
     with pytest.raises(Unprojectable, match="status = 'on_fire' is not in its vocabulary"):
-        CustomerPolicy.definition._keep_contract(row, {})
+        CustomerPolicy.definition.keep(row, {})

@@ -20,6 +20,7 @@ from toolkit.core.contract import Clause, Keep, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
 from toolkit.core.records import Envelope
+from toolkit.core.subjects import joined, parted
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = str | tuple[str, ...]
@@ -213,13 +214,13 @@ class Definition:
 
         A slash inside such a value becomes %2F: two keys never have one text, or one would hold the other's row back.
         """
-        return "/".join(map(_part, key)) if isinstance(key, tuple) else str(key)
+        return joined(key) if isinstance(key, tuple) else str(key)
 
     def key_parts(self, text: str) -> tuple[str, ...]:
         """The values in a key's text, as many as it has."""
         if len(self.key) == 1:
             return (text,)
-        return tuple(part.replace("%2F", "/").replace("%25", "%") for part in text.split("/"))
+        return parted(text)
 
     @property
     def key_label(self) -> str:
@@ -497,7 +498,3 @@ def _snake(name: str) -> str:
 def row_json(row: Mapping[str, object]) -> bytes:
     """One canonical text per row (sorted keys, exact decimals): what digests are taken over."""
     return msgspec.json.encode(dict(row), order="deterministic")
-
-
-def _part(value: object) -> str:
-    return str(value).replace("%", "%25").replace("/", "%2F")

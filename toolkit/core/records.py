@@ -180,7 +180,7 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
             event_type, meaning, event = _former(catalogue, event)
         if event_type is None:
             raise Untranslatable(f"a translator gave {type(event).__name__}, which is not in the catalogue")
-        name, subject = event_type.name, str(getattr(event, event_type.subject))
+        name, subject = event_type.name, event_type.subject_of(event)
         if subject != origin.subject:
             raise Untranslatable(
                 f"{name} speaks of subject {subject!r}, but the rows belong to {origin.subject!r}: "

@@ -21,6 +21,7 @@ import msgspec
 from toolkit import commands
 from toolkit.core.errors import Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, Watermark
+from toolkit.core.shards import WHOLE, Shard
 from toolkit.inbox import Underway
 from toolkit.loops.publishing import Publishing
 from toolkit.ports import Archive, Clock, Horizon, Leases, LegacySource, Publisher
@@ -309,6 +310,6 @@ class Relay:
         return horizon.instant
 
 
-def lease_name(source: str) -> str:
-    """The lease that the leader of a source holds."""
-    return f"relay:{source}"
+def lease_name(source: str, shard: Shard = WHOLE) -> str:
+    """The lease that the leader of a source holds, or the one of a shard of it: `relay:SOURCE:0/2`."""
+    return f"relay:{source}" if shard.whole else f"relay:{source}:{shard}"

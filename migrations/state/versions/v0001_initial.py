@@ -19,6 +19,7 @@ def upgrade() -> None:
     _sequence()
     _coordinates()
     _topic()
+    _shard_watermark()
     _parked_change()
     _unclassified()
     _unmarked()
@@ -59,6 +60,7 @@ def downgrade() -> None:
         "unmarked",
         "unclassified",
         "parked_change",
+        "shard_watermark",
         "topic",
         "coordinates",
         "sequence",
@@ -141,6 +143,17 @@ def _topic() -> None:
     )
 
 
+def _shard_watermark() -> None:
+    op.create_table(
+        "strangler_shard_watermark",
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("shards", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("watermark", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "shards", "shard"),
+    )
+
+
 def _parked_change() -> None:
     op.create_table(
         "strangler_parked_change",
@@ -179,8 +192,10 @@ def _unmarked() -> None:
     op.create_table(
         "strangler_unmarked",
         sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("shards", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("numbers", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("source"),
+        sa.PrimaryKeyConstraint("source", "shards", "shard"),
     )
 
 

@@ -15,6 +15,7 @@ from adapters.state.leases import fence
 from adapters.state.queries import query, remove, replace
 from adapters.state.unclassified import note
 from migrations.schema import state
+from migrations.schema.types import Instant
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.records import Delivery, Draft, Record, Run, partition_of
 from toolkit.core.shards import WHOLE, Shard
@@ -22,6 +23,7 @@ from toolkit.core.unclassified import Unclassified
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
+_promise = query("promise").bindparams(bindparam("watermark", type_=Instant()))
 _encode_names = msgspec.json.Encoder().encode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -163,8 +165,7 @@ class SqlArchive:
             fence(connection, lease_name(source, self._shard), epoch)
             promised = shards.promised(connection, self._shard, topic, as_of)
             if promised is not None:
-                row = {"topic": topic, "source": source, "watermark": promised}
-                replace(connection, state.topic, [row])
+                connection.execute(_promise, {"topic": topic, "source": source, "watermark": promised})
 
     def last_watermark(self, topic: str) -> dt.datetime | None:
         """The instant of the last watermark sent: of several shards, the oldest."""

@@ -119,7 +119,8 @@ class PostgresCapture(TriggerCapture):
     def behind(self, horizon: Horizon) -> int:
         """How many unmarked changes are of transactions that the horizon's snapshot sees?"""
         with self._judged(), reading(self._engine) as connection:
-            return int(connection.scalar(query("behind"), {"token": horizon.token}) or 0)
+            asked = text(f"{statement('behind')} AND {self._mine}")
+            return int(connection.scalar(asked, {"token": horizon.token}) or 0)
 
     # --- what the shared part asks for
 

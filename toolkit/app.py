@@ -33,7 +33,7 @@ from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
-from toolkit.loops.project import Projector
+from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
@@ -162,8 +162,18 @@ class App:
     def projector(self, definition: Definition) -> Projector:
         """What keeps one version of a projection up to date. Start before you advance."""
         return Projector(
-            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+            definition,
+            self.project.catalogue,
+            self.store,
+            self.log,
+            self.project.topics,
+            self.clock,
+            self._pace,
         )
+
+    @property
+    def _pace(self) -> Pace:
+        return Pace(park_limit=self.project.settings.read_store.park_limit)
 
     def rebuild(self, definition: Definition) -> Rebuild:
         """What builds a version from the archive."""
@@ -175,6 +185,7 @@ class App:
             self.log,
             self.project.topics,
             self.clock,
+            pace=self._pace,
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:

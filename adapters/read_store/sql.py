@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from adapters.engines import reading, writing
-from adapters.read_store import bookkeeping
+from adapters.read_store import bookkeeping, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, quoted
 from adapters.read_store.postgresql import PostgresRows
@@ -20,7 +20,7 @@ from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, VersionState, ViewAnswer
+from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState, ViewAnswer
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
@@ -160,6 +160,11 @@ class SqlReadStore:
         with self._reading() as connection:
             return bookkeeping.parked(connection, projection, version)
 
+    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
+        """The ledger of a version by (topic, partition, sequence)."""
+        with self._reading() as connection:
+            return ledger.skipped(connection, projection, version)
+
     def set_state(
         self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
     ) -> None:
@@ -260,6 +265,7 @@ class SqlReadStore:
         with self._reading() as connection:
             positions = bookkeeping.checkpoints(connection, name, version)
             parked = bookkeeping.parked(connection, name, version)
+            skipped = ledger.skipped(connection, name, version)
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
@@ -269,6 +275,7 @@ class SqlReadStore:
             rows=count,
             checkpoints=positions,
             parked=[one.record.envelope.id for one in parked],
+            skipped=sorted(one.event_id for one in skipped),
         )
 
     # --- transactions

@@ -152,6 +152,12 @@ def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     emit(found, as_json, _show_status)
 
 
+def _waiting(one: Status) -> str:
+    """How many are parked, and how many are never to be applied."""
+    skipped = sum(map(len, one.skipped.values()))
+    return f"{sum(parked.count for parked in one.parked)}" + (f" ({skipped} skipped)" if skipped else "")
+
+
 def _show_status(found: list[Status]) -> None:
     rows = [
         (
@@ -163,7 +169,7 @@ def _show_status(found: list[Status]) -> None:
             ),
             one.lag.confidence,
             one.lag.lag,
-            sum(parked.count for parked in one.parked),
+            _waiting(one),
             None if one.judged is None else f"{one.mismatched} of {one.judged}",
         )
         for one in found

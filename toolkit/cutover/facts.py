@@ -98,6 +98,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
+        skipped=attempts.get(("skipped", "determinism"), lambda: skipped(around, versions), {}),
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
         run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
@@ -179,6 +180,12 @@ def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Pa
             )
         )
     return tuple(found)
+
+
+def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """By projection, the ids of the events that its serving version never applies."""
+    found = {name: around.read_store.skipped(name, version) for name, version in versions.items()}
+    return {name: tuple(sorted(one.event_id for one in some)) for name, some in found.items() if some}
 
 
 def open_shapes(around: Around, source: str) -> tuple[Unclassified, ...]:

@@ -55,11 +55,11 @@ def verify(
 ) -> Verified:
     """Replay twice up to where the live table stands, and compare. Changes nothing.
 
-    Events that are parked live are left out: their effect is not in the table either.
+    Events that are parked live, or were skipped, are left out: their effect is not in the table either.
     """
     live = store.digest(definition)
     positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
-    history = _History(archive, positions, frozenset(live.parked))
+    history = _History(archive, positions, frozenset((*live.parked, *live.skipped)))
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
     with Watch(definition) as watch:
         second = _replay(definition, catalogue, history.interleaved(batches[1]), clock)
@@ -79,7 +79,8 @@ def verify(
         upcaster_hash=upcaster_hash(definition, catalogue),
         positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
         digest=first.digest(),
-        detail=_summary(first, findings),
+        skipped=live.skipped,
+        detail=_summary(first, findings, len(live.skipped)),
     )
     return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
 
@@ -213,9 +214,10 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
 
 
-def _summary(replay: _Replay, findings: list[str]) -> str:
+def _summary(replay: _Replay, findings: list[str], skipped: int) -> str:
     if not findings:
-        return f"{replay.events} events replayed twice: the same {len(replay.rows)} rows, and the live table has them"
+        without = f" ({skipped} skipped events left out)" if skipped else ""
+        return f"{replay.events} events replayed twice{without}: the same {len(replay.rows)} rows, and the live table has them"
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more
 

@@ -20,6 +20,7 @@ from toolkit.ports.read_store import (
     Digest,
     ParkedEvent,
     ReadStore,
+    SkippedEvent,
     VersionState,
     ViewAnswer,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "Publisher",
     "ReadStore",
     "RouteStore",
+    "SkippedEvent",
     "UnclassifiedLedger",
     "VersionState",
     "ViewAnswer",

@@ -108,6 +108,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, int]
     lag: Lag
     parked: tuple[Parked, ...]
+    skipped: dict[str, tuple[str, ...]]
     judged: int | None
     mismatched: int | None
     compared_at: dt.datetime | None
@@ -356,6 +357,7 @@ def _status(around: Around, capability: str, facts: Facts) -> Status:
         versions=facts.versions,
         lag=lagging(around, capability),
         parked=tuple(one for one in facts.parked if one.count),
+        skipped=facts.skipped,
         judged=run.judged if run else None,
         mismatched=run.mismatched if run else None,
         compared_at=run.ended_at if run else None,

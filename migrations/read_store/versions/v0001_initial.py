@@ -17,10 +17,12 @@ def upgrade() -> None:
     _projection()
     _checkpoint()
     _parked_event()
+    _skipped_event()
 
 
 def downgrade() -> None:
     for name in (
+        "skipped_event",
         "parked_event",
         "checkpoint",
         "projection",
@@ -78,4 +80,26 @@ def _parked_event() -> None:
         "strangler_parked_event",
         ["projection", "version", "key"],
         unique=False,
+    )
+
+
+def _skipped_event() -> None:
+    op.create_table(
+        "strangler_skipped_event",
+        sa.Column("projection", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("event_id", sa.String(length=36), nullable=False),
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("parked_for", sa.Text(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.Column("parked_at", Instant, nullable=False),
+        sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("skipped_at", Instant, nullable=False),
+        sa.Column("code_hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("projection", "version", "event_id"),
     )

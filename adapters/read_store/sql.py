@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
-from adapters.engines import reading, writing
+from adapters.engines import ours_is_missing, reading, writing
 from adapters.read_store import bookkeeping, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, quoted
@@ -142,7 +142,7 @@ class SqlReadStore:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
-            bookkeeping.fence(connection, name, version, epoch, updated_at=now)
+            bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
@@ -238,6 +238,8 @@ class SqlReadStore:
                 raise ReadTimeout(
                     f"the read took longer than {timeout.total_seconds():g} s and was cancelled: {first}"
                 ) from error
+            if ours_is_missing(error):
+                raise
             if self._rows.missing_table(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             if self._rows.faulty_sql(error):
@@ -292,10 +294,11 @@ class SqlReadStore:
 
     @contextmanager
     def _own_tables(self) -> Iterator[None]:
+        """A table of a version that is not there; `adapters.engines` knows what is to be done where ours are missing."""
         try:
             yield
         except DBAPIError as error:
-            if self._rows.missing_table(error):
+            if self._rows.missing_table(error) and not ours_is_missing(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             raise
 

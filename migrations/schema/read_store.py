@@ -19,6 +19,7 @@ projection = Table(
     Column("detail", Text, nullable=False),
     Column("built_at", Instant),
     Column("updated_at", Instant),
+    Column("projected_at", Instant),
 )
 
 checkpoint = Table(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from toolkit import commands
-from toolkit.core.errors import StranglerError
+from toolkit.core.errors import Infrastructure, NotSetUp, StranglerError
 from toolkit.core.evidence import Verification
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
@@ -60,15 +60,25 @@ class Attempts:
 
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
+        self.unreachable: set[str] = set()
 
     def get(self, gates: Sequence[str], ask: Callable[[], T], default: T) -> T:
-        """What `ask` gives, or `default` with the reason noted."""
+        """What `ask` gives, or `default` with the reason noted. Raises NotSetUp: nothing can be told before."""
         try:
             return ask()
+        except NotSetUp:
+            raise
         except StranglerError as error:
             for gate in gates:
                 self.problems.setdefault(gate, str(error))
+            if isinstance(error, Infrastructure):
+                self.unreachable.update(gates)
             return default
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Each problem as a line: which fact, and why it could not be had."""
+        return tuple(f"{part}: {problem}" for part, problem in self.problems.items())
 
 
 def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Facts:
@@ -113,6 +123,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         others=_others(around.routes.all(), route, consumer),
         legacy_answers=attempts.get((), lambda: _answers(around.legacy[source]), False),
         problems=attempts.problems,
+        unreachable=bool(attempts.unreachable),
     )
 
 

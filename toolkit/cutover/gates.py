@@ -124,6 +124,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Route, ...] = ()
     legacy_answers: bool = True
     problems: dict[str, str] = {}
+    unreachable: bool = False
+    """does one of them come of a server that does not answer?"""
 
 
 Target = tuple[Stage, int]

@@ -66,6 +66,8 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     """building | running | waiting (for events that the log has not given yet) | failed | retired"""
     built_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
+    projected_at: dt.datetime | None = None
+    """when rows and positions were last written"""
     detail: str = ""
 
 

@@ -41,6 +41,7 @@ def _projection() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("built_at", Instant, nullable=True),
         sa.Column("updated_at", Instant, nullable=True),
+        sa.Column("projected_at", Instant, nullable=True),
         sa.PrimaryKeyConstraint("projection", "version"),
     )
 

@@ -36,7 +36,7 @@ from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
 from toolkit.loops.history import Origin
-from toolkit.loops.project import Projector
+from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.sharing import ALONE, Part, Sharing
@@ -200,8 +200,18 @@ class App:
     def projector(self, definition: Definition) -> Projector:
         """What keeps one version of a projection up to date. Start before you advance."""
         return Projector(
-            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+            definition,
+            self.project.catalogue,
+            self.store,
+            self.log,
+            self.project.topics,
+            self.clock,
+            self._pace,
         )
+
+    @property
+    def _pace(self) -> Pace:
+        return Pace(park_limit=self.project.settings.read_store.park_limit)
 
     def rebuild(self, definition: Definition, origin: Origin = Origin.ARCHIVE) -> Rebuild:
         """What builds a version from the archive, or from the log."""
@@ -215,6 +225,7 @@ class App:
             self.clock,
             origin=origin,
             clocks={self.project.topic(name): source.clock for name, source in self.sources.items()},
+            pace=self._pace,
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:

@@ -322,6 +322,7 @@ verification = Table(
     Column("upcaster_hash", String(64), nullable=False),
     Column("positions", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+    Column("skipped", JSON, nullable=False),
     Column("detail", Text, nullable=False),
 )
 

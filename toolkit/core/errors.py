@@ -3,6 +3,7 @@
 StranglerError                     exit code
 ├── ProjectError                   2  the project folder is at fault (all faults at once)
 ├── UsageError                     2  the command or call asks for what does not exist
+│   └── NotSetUp                   2  the toolkit's own tables are not there
 ├── Refused                        1  a gate or a guard says no, with its reasons
 │   └── HistoryGone                1  events that are asked for were pruned from the archive
 ├── Fenced                         3  somebody else leads now; stop
@@ -66,6 +67,10 @@ class UsageError(StranglerError):
     """The command, or the call, asks for something that does not exist or does not fit."""
 
     exit_code = ExitCode.USAGE
+
+
+class NotSetUp(UsageError):
+    """The toolkit's own tables are not in the database: `strangler setup` makes them."""
 
 
 class Refused(StranglerError):

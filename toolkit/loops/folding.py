@@ -16,7 +16,7 @@ from toolkit.core.events import Catalogue, Event
 from toolkit.core.meanings import Read, Ways
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record, Watermark
-from toolkit.ports import Checkpoint, ParkedEvent
+from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -178,23 +178,28 @@ def _reason(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held back: row keys with a parked event, and subjects whose parked event told no key."""
+    """What is held back: row keys with a parked event, and subjects whose parked event told no key.
+
+    `skipped` are the ids of events that are passed by, because somebody said so: they hold nothing back.
+    """
 
     keys: frozenset[str] = frozenset()
     subjects: frozenset[tuple[str, str]] = frozenset()
+    skipped: frozenset[str] = frozenset()
 
     @staticmethod
-    def by(parked: Iterable[ParkedEvent]) -> Held:
-        """What these parked events hold back."""
+    def by(parked: Iterable[ParkedEvent], skipped: Iterable[SkippedEvent] = ()) -> Held:
+        """What these parked events hold back, and what is passed by."""
         events = list(parked)
         return Held(
+            skipped=frozenset(one.event_id for one in skipped),
             keys=frozenset(one.key for one in events if one.key is not None),
             subjects=frozenset((one.topic, one.record.envelope.subject) for one in events if one.key is None),
         )
 
     def __or__(self, other: Held) -> Held:
         """Both."""
-        return Held(self.keys | other.keys, self.subjects | other.subjects)
+        return Held(self.keys | other.keys, self.subjects | other.subjects, self.skipped | other.skipped)
 
 
 @dataclass(slots=True)
@@ -236,6 +241,8 @@ def fold(
     folded = Folded()
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
+        if held.skipped and step.record.envelope.id in held.skipped:
+            continue
         if held_keys or held_subjects:
             behind = _behind(definition, step, held_keys, held_subjects)
             reason = _BEHIND if behind else _apply(definition, step, rows, folded)

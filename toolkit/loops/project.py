@@ -98,7 +98,8 @@ class Projector:
         self._built = states[version].built_at is not None
         checkpoints = folding.places(self._store.checkpoints(name, version))
         parked = self._store.parked(name, version)
-        self._at = _Standing(checkpoints=checkpoints, held=Held.by(parked), parked=len(parked))
+        held = Held.by(parked, self._store.skipped(name, version))
+        self._at = _Standing(checkpoints=checkpoints, held=held, parked=len(parked))
         try:
             self._assign()
         except OffsetLost as error:
@@ -176,7 +177,7 @@ class Projector:
 
     def _too_much(self, parked: int) -> str:
         return (
-            f"{self.definition.identity}: {parked} events are parked, more than {self._pace.park_limit}: "
+            f"{self.definition.identity}: {parked} events are parked, more than {self._pace.park_limit} (read_store.park_limit): "
             f"mend the rule, then run `{commands.replay_events(self.definition.name)}`"
         )
 

@@ -53,6 +53,8 @@ class Rebuilt:
     took: dt.timedelta
     complete: bool
     detail: str = ""
+    skipped: int = 0
+    """events that the ledger tells to pass by"""
 
 
 Report = Callable[[Progress], None]
@@ -77,11 +79,13 @@ class Rebuild:
         patience: dt.timedelta = PATIENCE,
         origin: Origin = Origin.ARCHIVE,
         clocks: Mapping[str, Clock] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._definition, self._catalogue = definition, catalogue
         self._store, self._archive, self._log = store, archive, log
         self._topics, self._clock = topics, clock
-        self._batch, self._patience = batch, patience
+        self._batch, self._patience, self._pace = batch, patience, pace or Pace()
+        self._parked = 0
         self._began = clock()
         self._first = self._total = 0
         self._report: Report = lambda _: None
@@ -156,7 +160,9 @@ class Rebuild:
         if moved := self._histories[self._origin].begin(at):
             self._store.commit(self._definition, Batch(checkpoints=moved), epoch=epoch, now=self._clock())
             at |= folding.places(moved)
-        held = Held.by(self._store.parked(name, version))
+        parked = self._store.parked(name, version)
+        self._parked = len(parked)
+        held = Held.by(parked, self._store.skipped(name, version))
         for topic in self._topics:
             while deliveries := self._histories[self._origin].page(topic, at):
                 if stop.is_set():
@@ -173,15 +179,22 @@ class Rebuild:
         self, arranged: folding.Arranged, at: Mapping[Place, Checkpoint], held: Held, epoch: int
     ) -> Held:
         steps = folding.read(self._definition, self._catalogue, arranged.due)
-        self._readable(steps)
+        self._readable(step for step in steps if step.record.envelope.id not in held.skipped)
         rows = self._store.load(self._definition, folding.keys(steps))
         folded = folding.fold(self._definition, steps, rows, held, self._clock())
+        self._parked += len(folded.parked)
+        if folded.parked and self._parked > self._pace.park_limit:
+            raise Refused(
+                f"{self._definition.identity}: {self._parked} events cannot be applied, more than "
+                f"{self._pace.park_limit} (read_store.park_limit): mend the rule",
+                [folded.parked[-1].reason],
+            )
         moved = [one for place, one in arranged.checkpoints.items() if one != at[place]]
         batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
         self._store.commit(self._definition, batch, epoch=epoch, now=self._clock())
         return Held.by(folded.parked)
 
-    def _readable(self, steps: list[folding.Step]) -> None:
+    def _readable(self, steps: Iterable[folding.Step]) -> None:
         for step in steps:
             if step.fault:
                 raise self._stop_at(step.topic, step.record, step.fault)
@@ -199,7 +212,7 @@ class Rebuild:
     def _from_log(self, promised: Mapping[str, dt.datetime | None], stop: threading.Event) -> str:
         """Follow the log until every topic has a watermark newer than the rebuild. Returns why not, or nothing."""
         projector = Projector(
-            self._definition, self._catalogue, self._store, self._log, self._topics, self._clock, Pace()
+            self._definition, self._catalogue, self._store, self._log, self._topics, self._clock, self._pace
         )
         try:
             projector.start()
@@ -255,6 +268,7 @@ class Rebuild:
             took=self._clock() - self._began,
             complete=not detail,
             detail=detail,
+            skipped=len(self._store.skipped(name, version)),
         )
 
 

@@ -58,14 +58,14 @@ def verify(
 ) -> Verified:
     """Replay twice up to where the live table stands, and compare. Changes nothing.
 
-    Events that are parked live are left out: their effect is not in the table either. Raises Refused when the archive
+    Events that are parked live, or were skipped, are left out: their effect is not in the table either. Raises Refused when the archive
     was pruned: what the table began with cannot be replayed.
     """
     live = store.digest(definition)
     topics = Counter(one.topic for one in live.checkpoints)
     whole(archive, topics, f"{definition.identity} cannot be verified")
     positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
-    history = _History(archive, positions, frozenset(live.parked))
+    history = _History(archive, positions, frozenset((*live.parked, *live.skipped)))
     known = _looked_into(definition)
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
     with Watch(definition) as watch:
@@ -88,7 +88,8 @@ def verify(
         upcaster_hash=upcaster_hash(definition, catalogue),
         positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
         digest=first.digest(),
-        detail=_summary(first, findings, batches, max(1, len(positions))),
+        skipped=live.skipped,
+        detail=_summary(first, findings, batches, max(1, len(positions)), len(live.skipped)),
     )
     return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
 
@@ -232,11 +233,14 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
 
 
-def _summary(replay: _Replay, findings: list[str], batches: tuple[int, int], workers: int) -> str:
+def _summary(
+    replay: _Replay, findings: list[str], batches: tuple[int, int], workers: int, skipped: int
+) -> str:
     if not findings:
+        without = f" without {skipped} that were skipped" if skipped else ""
         return (
-            f"{replay.events} events replayed twice (1 worker, batches of {batches[0]}; {workers} workers, batches of "
-            f"{batches[1]}): the same {len(replay.rows)} rows, and the live table has them"
+            f"{replay.events} events replayed twice{without} (1 worker, batches of {batches[0]}; {workers} workers, batches "
+            f"of {batches[1]}): the same {len(replay.rows)} rows, and the live table has them"
         )
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more

@@ -21,6 +21,7 @@ from toolkit.ports.read_store import (
     Digest,
     ParkedEvent,
     ReadStore,
+    SkippedEvent,
     VersionState,
     ViewAnswer,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Retention",
     "RouteStore",
     "SeenKind",
+    "SkippedEvent",
     "Swept",
     "UnclassifiedLedger",
     "VersionState",

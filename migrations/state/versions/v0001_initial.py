@@ -404,6 +404,7 @@ def _verification() -> None:
         sa.Column("upcaster_hash", sa.String(length=64), nullable=False),
         sa.Column("positions", sa.JSON(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("skipped", sa.JSON(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

@@ -229,10 +229,9 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
 
 def _summary(replay: _Replay, findings: list[str], batches: tuple[int, int], workers: int) -> str:
     if not findings:
-        return (
-            f"{replay.events} events replayed twice (1 worker, batches of {batches[0]}; {workers} workers, batches of "
-            f"{batches[1]}): the same {len(replay.rows)} rows, and the live table has them"
-        )
+        how = f"1 worker with batches of {batches[0]}, {workers} with batches of {batches[1]}"
+        told = f"the same {len(replay.rows)} rows, and the live table has them ({how})"
+        return f"{replay.events} events replayed twice: {told}"
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more
 

@@ -12,6 +12,7 @@ from adapters.state.inbox import SqlInbox
 from adapters.state.kinds import SqlKinds
 from adapters.state.leases import SqlLeases
 from adapters.state.pauses import SqlPauses
+from adapters.state.retention import SqlRetention
 from adapters.state.unclassified import SqlUnclassified
 
 
@@ -21,6 +22,7 @@ class State:
 
     engine: Engine
     archive: SqlArchive
+    retention: SqlRetention
     leases: SqlLeases
     pauses: SqlPauses
     unclassified: SqlUnclassified
@@ -41,6 +43,7 @@ def open_state(url: str) -> State:
     return State(
         engine=engine,
         archive=SqlArchive(engine),
+        retention=SqlRetention(engine),
         leases=SqlLeases(engine),
         pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),

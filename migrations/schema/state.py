@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.event import listen
 from sqlalchemy.schema import ExecutableDDLElement
 
@@ -70,6 +71,14 @@ sequence = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("archived", BigNumber, nullable=False),
     Column("published", BigNumber, nullable=False),
+    Column("pruned", BigNumber, nullable=False, server_default="0"),
+    Column("swept", BigNumber, nullable=False, server_default="0"),
+)
+
+pruned_id = Table(
+    "strangler_pruned_id",
+    metadata,
+    Column("id", String(36).with_variant(UUID(as_uuid=False), "postgresql"), primary_key=True),
 )
 
 kind = Table(
@@ -112,6 +121,15 @@ topic = Table(
     Column("watermark", Instant),
 )
 
+shard_watermark = Table(
+    "strangler_shard_watermark",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("shards", Integer, primary_key=True, autoincrement=False),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("watermark", Instant, nullable=False),
+)
+
 parked_change = Table(
     "strangler_parked_change",
     metadata,
@@ -146,6 +164,8 @@ unmarked = Table(
     "strangler_unmarked",
     metadata,
     Column("source", String(100), primary_key=True),
+    Column("shards", Integer, primary_key=True, autoincrement=False),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("numbers", LargeBinary, nullable=False),
 )
 
@@ -302,6 +322,7 @@ verification = Table(
     Column("upcaster_hash", String(64), nullable=False),
     Column("positions", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+    Column("skipped", JSON, nullable=False),
     Column("detail", Text, nullable=False),
 )
 

@@ -119,21 +119,17 @@ class _Event:
         for name in [*self._old.fields, *(one for one in self._new.fields if one not in self._old.fields)]:
             yield from self._field(name, self._old.fields.get(name), self._new.fields.get(name))
         yield from self._meanings()
-        for what in ("subject", "context"):
-            before, after = getattr(self._old, what), getattr(self._new, what)
-            if before != after:
-                yield self._other(what, before, after)
-
-    def _other(self, what: str, before: str, after: str) -> Change:
-        if what == "context":
-            return self._meaning("context", f"belongs to {after}, not to {before}")
-        return Change(
-            where=self._where,
-            what=f"its subject is {after}, not {before}: another partition, and no order with the events from before",
-            grade=Grade.BREAKING,
-            compatible=NONE,
-            next="declare another event type",
-        )
+        if self._old.context != self._new.context:
+            yield self._meaning("context", f"belongs to {self._new.context}, not to {self._old.context}")
+        if self._old.subject != self._new.subject:
+            old, new = ", ".join(self._old.subject), ", ".join(self._new.subject)
+            yield Change(
+                where=self._where,
+                what=f"its subject is {new}, not {old}: another partition, and no order with the events from before",
+                grade=Grade.BREAKING,
+                compatible=NONE,
+                next="declare another event type",
+            )
 
     def _numbers(self) -> Iterator[Change]:
         for what, before, after in (

@@ -38,7 +38,7 @@ class EventContract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """One event type. `meanings` are all that are described, the current one among them."""
 
     context: str
-    subject: str
+    subject: list[str]
     version: int
     meaning: int
     meanings: dict[str, MeaningContract]
@@ -116,7 +116,7 @@ def decoded(text: bytes, where: str) -> Contracts:
 def _event(kind: EventType) -> EventContract:
     return EventContract(
         context=kind.context,
-        subject=kind.subject,
+        subject=[kind.subject] if isinstance(kind.subject, str) else list(kind.subject),
         version=kind.version,
         meaning=kind.meaning,
         meanings={str(number): _meaning(one) for number, one in kind.meanings.items()},

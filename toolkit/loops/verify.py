@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,7 @@ from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.code import code_behind, code_of, data_of, source_of
 from toolkit.loops.folding import Held, Place
+from toolkit.loops.history import whole
 from toolkit.loops.purity import impure_steps, impurities
 from toolkit.loops.watching import Watch
 from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
@@ -82,14 +84,18 @@ def verify(
 ) -> Verified:
     """Replay twice up to where the live table stands (and once more elsewhere), and compare. Changes nothing.
 
-    Events that are parked live are left out: their effect is not in the table either.
+    Events that are parked live, or were skipped, are left out: their effect is not in the table either. Raises Refused when the archive
+    was pruned: what the table began with cannot be replayed.
     """
     live = store.digest(definition)
+    topics = Counter(one.topic for one in live.checkpoints)
+    whole(archive, topics, f"{definition.identity} cannot be verified")
     positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
-    history = _History(archive, positions, frozenset(live.parked))
+    left_out = frozenset((*live.parked, *live.skipped))
+    history = _History(archive, positions, left_out)
     if elsewhere is not None:
         there = [(topic, partition, sequence) for (topic, partition), sequence in positions.items()]
-        elsewhere.ask(Asked(positions=there, left_out=sorted(live.parked)))
+        elsewhere.ask(Asked(positions=there, left_out=sorted(left_out)))
     known = _looked_into(definition)
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
     with Watch(definition) as watch:
@@ -113,7 +119,10 @@ def verify(
         upcaster_hash=upcaster_hash(definition, catalogue),
         positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
         digest=first.digest(),
-        detail=_summary(first, findings, batches, max(1, len(positions)), elsewhere is not None),
+        skipped=live.skipped,
+        detail=_summary(
+            first, findings, _how(batches, len(positions), elsewhere is not None), len(live.skipped)
+        ),
     )
     return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
 
@@ -282,14 +291,18 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
 
 
-def _summary(
-    replay: _Replay, findings: list[str], batches: tuple[int, int], workers: int, elsewhere: bool
-) -> str:
+def _how(batches: tuple[int, int], partitions: int, elsewhere: bool) -> str:
+    """How it was replayed, for the record."""
+    workers = max(1, partitions)
+    told = f"1 worker with batches of {batches[0]}, {workers} with batches of {batches[1]}"
+    return told + ("; once more in another process" if elsewhere else "")
+
+
+def _summary(replay: _Replay, findings: list[str], how: str, skipped: int) -> str:
     if not findings:
-        how = f"1 worker with batches of {batches[0]}, {workers} with batches of {batches[1]}"
-        how += "; once more in another process" if elsewhere else ""
+        without = f" without {skipped} that were skipped" if skipped else ""
         told = f"the same {len(replay.rows)} rows, and the live table has them ({how})"
-        return f"{replay.events} events replayed twice: {told}"
+        return f"{replay.events} events replayed twice{without}: {told}"
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more
 

@@ -213,8 +213,11 @@ def _show_status(found: list[Status]) -> None:
             )
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
-    for cause in dict.fromkeys(cause for one in found for cause in one.lag.causes):
-        line(f"! {cause}", style="yellow")
+    told = [cause for one in found for cause in one.lag.causes] + [
+        one.history for one in found if one.history
+    ]
+    for warning in dict.fromkeys(told):
+        line(f"! {warning}", style="yellow")
 
 
 def _gathered(found: list[Status]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
@@ -181,8 +182,9 @@ class MariadbRows:
         self.upsert(connection, layout, rows)
 
     def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
-        """Write rows; the driver makes one INSERT of many."""
-        connection.exec_driver_sql(layout.upsert, [layout.encode(row) for row in rows])
+        """Write rows, in the order of their keys; the driver makes one INSERT of many."""
+        encode, key = layout.encode, itemgetter(*layout.key)
+        connection.exec_driver_sql(layout.upsert, [encode(row) for row in sorted(rows, key=key)])
 
     def doubled(self, _error: Exception) -> bool:
         """Never: `add` takes either."""

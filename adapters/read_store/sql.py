@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
-from adapters.engines import reading, writing
-from adapters.read_store import bookkeeping
+from adapters.engines import ours_is_missing, reading, writing
+from adapters.read_store import bookkeeping, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, quoted
 from adapters.read_store.mariadb import MariadbRows
@@ -22,7 +22,7 @@ from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, VersionState, ViewAnswer
+from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState, ViewAnswer
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
@@ -58,6 +58,7 @@ class SqlReadStore:
         self.engine = engine
         self._rows = rows
         self._layouts: dict[str, Layout] = {}
+        self._selects: dict[str, str] = {}
 
     def close(self) -> None:
         """Give back the connections."""
@@ -133,6 +134,12 @@ class SqlReadStore:
         shown = ", ".join(self._rows.shown(name, declared) for name, declared in columns)
         return f"SELECT {shown} FROM {quoted(table)}"
 
+    def _known_select(self, connection: Connection, table: str) -> str:
+        """The same, asked once: a version's columns stay what they are, until a read fails on them."""
+        if table not in self._selects:
+            self._selects[table] = self._select(connection, table)
+        return self._selects[table]
+
     # --- what a projector does
 
     def seize(self, projection: str, version: int) -> int:
@@ -165,7 +172,7 @@ class SqlReadStore:
     def _commit(self, definition: Definition, batch: Batch, epoch: int, now: dt.datetime) -> None:
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
-            bookkeeping.fence(connection, name, version, epoch, updated_at=now)
+            bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
@@ -184,6 +191,11 @@ class SqlReadStore:
         """A version's parked events by (topic, partition, sequence)."""
         with self._reading() as connection:
             return bookkeeping.parked(connection, projection, version)
+
+    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
+        """The ledger of a version by (topic, partition, sequence)."""
+        with self._reading() as connection:
+            return ledger.skipped(connection, projection, version)
 
     def set_state(
         self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
@@ -247,7 +259,7 @@ class SqlReadStore:
             raise UsageError(_not_there(", ".join(missing)))
         tables = {name: f"{name}__v{standing[name][0]}" for name in projections}
         asked = self._rows.meaning(
-            connection, sql, tables, set(versions), lambda table: self._select(connection, table)
+            connection, sql, tables, set(versions), lambda table: self._known_select(connection, table)
         )
         return {name: standing[name] for name in projections}, asked
 
@@ -257,10 +269,13 @@ class SqlReadStore:
         try:
             yield
         except DBAPIError as error:
+            self._selects.clear()
             if self._rows.timed_out(error):
                 raise ReadTimeout(
                     f"the read took longer than {timeout.total_seconds():g} s and was cancelled: {first}"
                 ) from error
+            if ours_is_missing(error):
+                raise
             if self._rows.missing_table(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             if self._rows.faulty_sql(error):
@@ -302,6 +317,7 @@ class SqlReadStore:
         with self._reading() as connection:
             positions = bookkeeping.checkpoints(connection, name, version)
             parked = bookkeeping.parked(connection, name, version)
+            skipped = ledger.skipped(connection, name, version)
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
@@ -311,6 +327,7 @@ class SqlReadStore:
             rows=count,
             checkpoints=positions,
             parked=[one.record.envelope.id for one in parked],
+            skipped=sorted(one.event_id for one in skipped),
         )
 
     # --- transactions
@@ -327,10 +344,11 @@ class SqlReadStore:
 
     @contextmanager
     def _own_tables(self) -> Iterator[None]:
+        """A table of a version that is not there; `adapters.engines` knows what is to be done where ours are missing."""
         try:
             yield
         except DBAPIError as error:
-            if self._rows.missing_table(error):
+            if self._rows.missing_table(error) and not ours_is_missing(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             raise
 

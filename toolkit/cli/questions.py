@@ -13,7 +13,8 @@ from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapa
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, span, table, text_of
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.routes import ANY_CONSUMER
-from toolkit.questions.overview import Authority, Lag, Status, lagging, status_of_all
+from toolkit.questions.lagging import Lag, lagging
+from toolkit.questions.overview import Authority, Status, status_of_all
 from toolkit.questions.overview import authority as who_is_right
 from toolkit.router.read import Reading
 
@@ -124,32 +125,68 @@ def _show_authority(found: Authority) -> None:
 def freshness(
     capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
 ) -> None:
-    """How far behind is the view I am looking at, and what is it waiting for? Ends with 1 when one is too old."""
+    """How far behind is the view I am looking at, and what is it waiting for?
+
+    Ends with 1 when one is too old, with 3 when a server does not answer: what is known is told all the same.
+    """
     with open_project(project) as opened:
         names = _each(capability, opened.project.settings.capability)
         found = [lagging(opened.around, name) for name in names]
     emit_each(found, as_json, _show_lag)
-    fresh = all(one.lag is not None and one.lag <= one.objective for one in found)
-    raise typer.Exit(ExitCode.CLEAN if fresh else ExitCode.FINDINGS)
+    if any(one.unreachable for one in found):
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
+    raise typer.Exit(ExitCode.CLEAN if all(one.fresh for one in found) else ExitCode.FINDINGS)
 
 
 def _show_lag(found: Lag) -> None:
     line(
         f"{found.capability}: {found.confidence}, {span(found.lag)} behind (objective {span(found.objective)}), "
-        f"as of {text_of(found.as_of)}",
+        f"as of {text_of(found.as_of)}, by {found.clock}",
         style="bold",
     )
-    rows = [(hop.name, hop.waiting, hop.unit, hop.cause, hop.next) for hop in found.hops]
-    table("", ("hop", "waiting", "", "cause", "next"), rows)
+    line("  " + "; ".join(f"{leg.name} {span(leg.behind)}" for leg in found.legs))
+    for given in found.served:
+        line(f"  {given.consumer} at {given.stage}: {given.side} answers: {given.how}")
+    table("", ("hop", "waiting", ""), [(hop.name, hop.waiting, hop.unit) for hop in found.hops])
+    for hop in found.hops:
+        if hop.cause:
+            line(f"! {hop.name}: {hop.cause}", style="yellow")
+            line(f"  next  {hop.next}")
+    ages = [
+        (
+            f"{one.projection} v{one.version}",
+            f"{one.topic}[{one.partition}]",
+            one.as_of,
+            one.behind,
+            one.next_offset,
+            one.waiting,
+        )
+        for one in found.partitions
+    ]
+    table("", ("view", "partition", "as of", "behind", "offset", "waiting"), ages)
+    for view in found.projected:
+        state = view.state + (f": {view.detail}" if view.detail else "")
+        line(
+            f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state})"
+        )
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
 
 
 def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
-    """Show every capability on one screen."""
+    """Show every capability on one screen. Ends with 3 when a server does not answer, with 1 when something else could not be told."""
     with open_project(project) as opened:
         found = status_of_all(opened.around)
     emit(found, as_json, _show_status)
+    if any(one.unreachable for one in found):
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
+    raise typer.Exit(ExitCode.FINDINGS if any(one.problems for one in found) else ExitCode.CLEAN)
+
+
+def _waiting(one: Status) -> str:
+    """How many are parked, and how many are never to be applied."""
+    skipped = sum(map(len, one.skipped.values()))
+    return f"{sum(parked.count for parked in one.parked)}" + (f" ({skipped} skipped)" if skipped else "")
 
 
 def _show_status(found: list[Status]) -> None:
@@ -163,13 +200,30 @@ def _show_status(found: list[Status]) -> None:
             ),
             one.lag.confidence,
             one.lag.lag,
-            sum(parked.count for parked in one.parked),
+            _waiting(one),
             None if one.judged is None else f"{one.mismatched} of {one.judged}",
         )
         for one in found
     ]
     table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
-    told = [f"{one.capability}, {part}: {problem}" for one in found for part, problem in one.problems.items()]
-    told += [f"{one.capability}: {cause}" for one in found for cause in one.lag.causes]
-    for warning in dict.fromkeys(told):
-        line(f"! {warning}", style="yellow")
+    for one in found:
+        if not one.lag.trusted and one.lag.as_of is not None:
+            line(
+                f"! {one.capability}: as of {text_of(one.lag.as_of)}, {span(one.lag.lag)} ago by {one.lag.clock}"
+            )
+    for problem, where in _gathered(found).items():
+        line(f"! {problem} ({where})", style="yellow")
+    for cause in dict.fromkeys(cause for one in found for cause in one.lag.causes):
+        line(f"! {cause}", style="yellow")
+
+
+def _gathered(found: list[Status]) -> dict[str, str]:
+    """Each problem once, with the capabilities that have it: what is wrong with a server is wrong for all of them."""
+    names: dict[str, list[str]] = {}
+    for one in found:
+        for problem in dict.fromkeys(one.problems.values()):
+            names.setdefault(problem, []).append(one.capability)
+    return {
+        problem: "every capability" if len(some) == len(found) > 1 else ", ".join(some)
+        for problem, some in names.items()
+    }

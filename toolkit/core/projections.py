@@ -20,10 +20,13 @@ from toolkit.core.contract import Clause, Keep, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
 from toolkit.core.records import Envelope
+from toolkit.core.subjects import joined, parted
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = str | tuple[str, ...]
 """One column or field, or several."""
+Numbers = int | tuple[int, ...]
+"""One meaning, or several."""
 
 
 class Verb(Enum):
@@ -86,6 +89,10 @@ class Handler:
     """fields of the event that hold the row's key, in the order of the key's columns"""
     function: Callable[..., Verb | None]
     takes_envelope: bool
+    meanings: tuple[int, ...] = (1,)
+    """the meanings of the event type that it reads"""
+    passes_over: tuple[int, ...] = ()
+    """the meanings that tell it nothing, because it reads the same fact in another one"""
 
 
 class Projection:
@@ -207,13 +214,13 @@ class Definition:
 
         A slash inside such a value becomes %2F: two keys never have one text, or one would hold the other's row back.
         """
-        return "/".join(map(_part, key)) if isinstance(key, tuple) else str(key)
+        return joined(key) if isinstance(key, tuple) else str(key)
 
     def key_parts(self, text: str) -> tuple[str, ...]:
         """The values in a key's text, as many as it has."""
         if len(self.key) == 1:
             return (text,)
-        return tuple(part.replace("%2F", "/").replace("%25", "%") for part in text.split("/"))
+        return parted(text)
 
     @property
     def key_label(self) -> str:
@@ -283,15 +290,29 @@ class Definition:
             ) from error
 
 
-def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -> Callable[[F], F]:
+def on(
+    event: type[Event],
+    *,
+    creates: bool = False,
+    key: Names | None = None,
+    meaning: Numbers = 1,
+    passes_over: Numbers = (),
+) -> Callable[[F], F]:
     """Register the decorated method for an event type.
 
-    `key` names the event's fields that hold the row's key, when they are called otherwise there.
+    `key` names the event's fields that hold the row's key, when they are called otherwise there. `meaning` is the one
+    that the handler was written for, or several: an event of any other is parked, so that a new meaning never flows
+    into an old rule in silence. `passes_over` are meanings to leave out, where a fact is given in two side by side.
     """
 
     def register(function: F) -> F:
         function.__dict__.setdefault("_handles", []).append(
-            (event, creates, None if key is None else _names(key))
+            (
+                event,
+                creates,
+                None if key is None else _names(key),
+                (_numbers(meaning), _numbers(passes_over)),
+            )
         )
         return function
 
@@ -300,6 +321,10 @@ def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -
 
 def _names(given: Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _numbers(given: Numbers) -> tuple[int, ...]:
+    return (given,) if isinstance(given, int) else tuple(sorted(set(given)))
 
 
 def _define(
@@ -383,7 +408,7 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
     handlers: dict[str, Handler] = {}
     methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
     for method in methods.values():
-        for event, creates, own_key in getattr(method, "_handles", ()):
+        for event, creates, own_key, (meanings, passes_over) in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
                 what = f"{event.__name__} has two handlers"
                 faults.append(Fault(where=f"projection {cls.__name__}", what=what))
@@ -393,6 +418,8 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
                 key=own_key or key,
                 function=method,
                 takes_envelope=len(inspect.signature(method).parameters) > 2,
+                meanings=meanings,
+                passes_over=passes_over,
             )
             faults.extend(_handler_faults(cls, method, event, own_key or key, len(key)))
     return handlers
@@ -471,7 +498,3 @@ def _snake(name: str) -> str:
 def row_json(row: Mapping[str, object]) -> bytes:
     """One canonical text per row (sorted keys, exact decimals): what digests are taken over."""
     return msgspec.json.encode(dict(row), order="deterministic")
-
-
-def _part(value: object) -> str:
-    return str(value).replace("%", "%25").replace("/", "%2F")

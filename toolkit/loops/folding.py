@@ -13,9 +13,10 @@ import msgspec
 
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.meanings import Read, Ways
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record, Watermark
-from toolkit.ports import Checkpoint, ParkedEvent
+from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -132,23 +133,39 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 
 def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
-    """Decode the events that the projection handles; the others are not its business."""
-    handled = definition.handlers
-    return [
-        _step(definition, catalogue, topic, record)
-        for topic, record in due
-        if record.envelope.type in handled
-    ]
+    """Decode the events that the projection handles, and tell of those it cannot read; the rest is not its business."""
+    ways = _ways(definition, catalogue)
+    steps = []
+    for topic, record in due:
+        envelope = record.envelope
+        way = ways[envelope.type, envelope.version, envelope.meaning]
+        if way is not None:
+            steps.append(_step(definition, way, topic, record))
+    return steps
 
 
-def _step(definition: Definition, catalogue: Catalogue, topic: str, record: Record) -> Step:
-    envelope = record.envelope
+_kept: list[tuple[Definition, Catalogue, Ways]] = []
+_KEPT = 64
+
+
+def _ways(definition: Definition, catalogue: Catalogue) -> Ways:
+    """The ways of a projection, kept from batch to batch; a project has few projections, and none changes."""
+    for known, of, ways in _kept:
+        if known is definition and of is catalogue:
+            return ways
+    made = Ways(definition, catalogue)
+    _kept.append((definition, catalogue, made))
+    del _kept[:-_KEPT]
+    return made
+
+
+def _step(definition: Definition, way: Read, topic: str, record: Record) -> Step:
     try:
-        event = catalogue.by_name(envelope.type).current(record.data, envelope.version)
+        event = way(record.data)
         return Step(topic, record, event, definition.key_of(event))
     except Unprojectable as error:
         return Step(topic=topic, record=record, fault=str(error))
-    except Exception as error:  # noqa: BLE001 - an upcaster is a user's code and may fail in any way; the event is parked
+    except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
         return Step(topic=topic, record=record, fault=_reason(error))
 
 
@@ -161,23 +178,28 @@ def _reason(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held back: row keys with a parked event, and subjects whose parked event told no key."""
+    """What is held back: row keys with a parked event, and subjects whose parked event told no key.
+
+    `skipped` are the ids of events that are passed by, because somebody said so: they hold nothing back.
+    """
 
     keys: frozenset[str] = frozenset()
     subjects: frozenset[tuple[str, str]] = frozenset()
+    skipped: frozenset[str] = frozenset()
 
     @staticmethod
-    def by(parked: Iterable[ParkedEvent]) -> Held:
-        """What these parked events hold back."""
+    def by(parked: Iterable[ParkedEvent], skipped: Iterable[SkippedEvent] = ()) -> Held:
+        """What these parked events hold back, and what is passed by."""
         events = list(parked)
         return Held(
+            skipped=frozenset(one.event_id for one in skipped),
             keys=frozenset(one.key for one in events if one.key is not None),
             subjects=frozenset((one.topic, one.record.envelope.subject) for one in events if one.key is None),
         )
 
     def __or__(self, other: Held) -> Held:
         """Both."""
-        return Held(self.keys | other.keys, self.subjects | other.subjects)
+        return Held(self.keys | other.keys, self.subjects | other.subjects, self.skipped | other.skipped)
 
 
 @dataclass(slots=True)
@@ -219,6 +241,8 @@ def fold(
     folded = Folded()
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
+        if held.skipped and step.record.envelope.id in held.skipped:
+            continue
         if held_keys or held_subjects:
             behind = _behind(definition, step, held_keys, held_subjects)
             reason = _BEHIND if behind else _apply(definition, step, rows, folded)

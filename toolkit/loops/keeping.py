@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, Refused, StranglerError
+from toolkit.core.errors import Fenced, OffsetLost, Refused, StranglerError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
@@ -175,8 +175,9 @@ class Keeper:
         self._told, self._built = (state.state, state.detail), state.built_at is not None
         checkpoints = folding.places(self._store.checkpoints(name, version))
         parked = self._store.parked(name, version)
+        held = Held.by(parked, self._store.skipped(name, version))
         self._known = KnownRows(whole=not self._store.rows(self.definition, None, 1))
-        self.at = Standing(checkpoints=checkpoints, held=Held.by(parked), parked=len(parked))
+        self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
         self._ahead = self.at
 
     def _state(self) -> VersionState:
@@ -260,9 +261,19 @@ class Keeper:
 
     def _too_much(self, parked: int) -> str:
         return (
-            f"{self.definition.identity}: {parked} events are parked, more than {self._pace.park_limit}: "
+            f"{self.definition.identity}: {parked} events are parked, more than {self._pace.park_limit} (read_store.park_limit): "
             f"mend the rule, then run `{commands.replay_events(self.definition.name)}`"
         )
+
+    def lost(self, error: OffsetLost) -> OffsetLost:
+        """The log went on without this version: which one has to be rebuilt."""
+        name, version = self.definition.name, self.definition.version
+        advice = (
+            f"It serves reads: raise version= in the code and run `{commands.rebuild(name, version + 1)}`"
+            if self._state().serving
+            else f"Run `{commands.rebuild(name, version)}`: it goes on from the archive"
+        )
+        return OffsetLost(*error.place, advice, self.definition.identity)
 
     def _tell_standing(self) -> None:
         missing = self.at.missing

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from toolkit.core.errors import Fenced, Infrastructure
+from toolkit.core.errors import Fenced, Infrastructure, OffsetLost
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery
@@ -53,13 +53,15 @@ class Projector:
         if self._consumer is None:
             self._consumer = self._log.consumer()
         checkpoints = self._keeper.at.checkpoints
-        self._consumer.assign(
-            {
-                (topic, partition): checkpoints[topic, partition].next_offset
-                for topic, partitions in self._topics.items()
-                for partition in range(partitions)
-            }
-        )
+        offsets = {
+            (topic, partition): checkpoints[topic, partition].next_offset
+            for topic, partitions in self._topics.items()
+            for partition in range(partitions)
+        }
+        try:
+            self._consumer.assign(offsets)
+        except OffsetLost as error:
+            raise self._keeper.lost(error) from error
         self._started = True
 
     @property
@@ -87,7 +89,10 @@ class Projector:
     def _poll(self, limit: int) -> list[Delivery]:
         if self._consumer is None or not self._started:
             raise RuntimeError("start the projector first")
-        return self._consumer.poll(limit, dt.timedelta(seconds=self._pace.patience))
+        try:
+            return self._consumer.poll(limit, dt.timedelta(seconds=self._pace.patience))
+        except OffsetLost as error:
+            raise self._keeper.lost(error) from error
 
     # --- the loop
 

@@ -40,10 +40,14 @@ class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ReadStoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[read_store]`: where projections and their checkpoints live."""
+    """`[read_store]`: where projections and their checkpoints live.
+
+    `park_limit`: a version with more parked events than that has failed.
+    """
 
     url: str
     read_timeout: str = "5s"
+    park_limit: int = 10_000
 
 
 class StateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -216,6 +220,12 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
         faults.append(Fault(where="log.partitions", what="must be 1 or more"))
     for name, legacy in settings.legacy.items():
         faults.extend(check_legacy(f"legacy.{name}", legacy))
+        if legacy.shards > settings.log.partitions > 0:
+            what = f"{legacy.shards} shards for {settings.log.partitions} partitions: a shard owns whole partitions"
+            then = "set log.partitions when the topic is new, or as many shards as there are partitions, or fewer"
+            faults.append(Fault(where=f"legacy.{name}.shards", what=what, next=then))
+    if settings.read_store.park_limit < 1:
+        faults.append(Fault(where="read_store.park_limit", what="must be 1 or more"))
     check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)
     faults.extend(_state_faults(settings))
     for name, capability in settings.capability.items():

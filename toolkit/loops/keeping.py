@@ -131,8 +131,8 @@ class Work:
         )
 
 
-Look = Callable[[list[tuple[str, Record]], list[Step]], None]
-"""Look at what is due before it is folded; raise to stop."""
+Look = Callable[[list[Step]], None]
+"""Look at what was read before it is folded; raise to stop."""
 
 
 class Keeper:
@@ -150,13 +150,15 @@ class Keeper:
         clock: Clock,
         pace: Pace,
         *,
-        look: Look = lambda _due, _steps: None,
+        look: Look = lambda _steps: None,
+        too_much: Callable[[int], str] | None = None,
     ) -> None:
         self.definition = definition
         self._catalogue, self._store, self._clock, self._pace = catalogue, store, clock, pace
-        self._look = look
+        self._look, self._too_much = look, too_much or self._parked_too_much
         self._known = KnownRows()
-        self._ahead = self.at = Standing()
+        self.ahead = self.at = Standing()
+        """How far it is folded, and how far it is committed."""
         self._bytes = 0.0
         self._told = ("", "")
         self._built = False
@@ -178,7 +180,7 @@ class Keeper:
         held = Held.by(parked, self._store.skipped(name, version))
         self._known = KnownRows(whole=not self._store.rows(self.definition, None, 1))
         self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
-        self._ahead = self.at
+        self.ahead = self.at
 
     def _state(self) -> VersionState:
         versions = self._store.versions(self.definition.name)
@@ -188,11 +190,11 @@ class Keeper:
 
     def fold(self, deliveries: Sequence[Delivery], work: Work | None = None) -> Work:
         """What they change, added to work that is not written yet, or new. Raises Refused when too much is parked."""
-        ahead = self._ahead
+        ahead = self.ahead
         work = work or Work(ahead.checkpoints, ahead)
         arranged = folding.arrange(ahead.checkpoints, ahead.seen, deliveries)
         steps = folding.read(self.definition, self._catalogue, arranged.due)
-        self._look(arranged.due, steps)
+        self._look(steps)
         rows, unknown = self._known.of(folding.keys(steps))
         if unknown:
             rows.update(self._store.load(self.definition, unknown))
@@ -203,7 +205,7 @@ class Keeper:
         work.add(arranged, folded, set(rows))
         work.deliveries += len(deliveries)
         held = ahead.held | Held.by(folded.parked) if folded.parked else ahead.held
-        self._ahead = work.after = Standing(arranged.checkpoints, arranged.seen, held, parked)
+        self.ahead = work.after = Standing(arranged.checkpoints, arranged.seen, held, parked)
         self._known.learn(folded.changed)
         self._weigh(arranged.due)
         return work
@@ -219,15 +221,16 @@ class Keeper:
     def written(self, work: Work, *, uncommitted: int = 0) -> Advanced:
         """It is committed, and so many rows after it are not."""
         self.at = work.after
-        self._known.keep(max(self._room, uncommitted))
-        self._tell_standing()
+        self._known.keep(max(self.room, uncommitted))
         return work.advanced
 
     def advance(self, deliveries: Sequence[Delivery]) -> Advanced:
         """All of it, one after the other."""
         work = self.fold(deliveries)
         self.write(work)
-        return self.written(work)
+        done = self.written(work)
+        self.tell_standing()
+        return done
 
     # --- how much at once
 
@@ -246,8 +249,8 @@ class Keeper:
         return max(pace.smallest, min(pace.largest, fitting))
 
     @property
-    def _room(self) -> int:
-        """Rows that may be known."""
+    def room(self) -> int:
+        """Rows that may be known, and changed by one transaction."""
         pace = self._pace
         return min(pace.known_rows, int(pace.known_bytes / self._bytes)) if self._bytes else pace.known_rows
 
@@ -259,7 +262,7 @@ class Keeper:
 
     # --- saying how it is
 
-    def _too_much(self, parked: int) -> str:
+    def _parked_too_much(self, parked: int) -> str:
         return (
             f"{self.definition.identity}: {parked} events are parked, more than {self._pace.park_limit} (read_store.park_limit): "
             f"mend the rule, then run `{commands.replay_events(self.definition.name)}`"
@@ -275,7 +278,8 @@ class Keeper:
         )
         return OffsetLost(*error.place, advice, self.definition.identity)
 
-    def _tell_standing(self) -> None:
+    def tell_standing(self) -> None:
+        """Say that it runs, is being built, or waits for events that are missing."""
         missing = self.at.missing
         self._built = self._built or all(one.as_of is not None for one in self.at.checkpoints.values())
         if missing:

@@ -167,7 +167,9 @@ class _Stream:
             (work, future), self._under_way = self._under_way, None
             future.result()
             self._took = work.took
-            self._report(self._keeper.written(work, uncommitted=uncommitted))
+            done = self._keeper.written(work, uncommitted=uncommitted)
+            self._keeper.tell_standing()
+            self._report(done)
 
     def abandon(self) -> None:
         """Wait for what is being written, whatever comes of it."""

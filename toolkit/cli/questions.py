@@ -141,6 +141,9 @@ def _show_lag(found: Lag) -> None:
     )
     rows = [(hop.name, hop.waiting, hop.unit, hop.cause, hop.next) for hop in found.hops]
     table("", ("hop", "waiting", "", "cause", "next"), rows)
+    if shards := [one for one in found.leases if "/" in one.name]:
+        held = [(one.name, one.owner, one.epoch, text_of(one.expires_at)) for one in shards]
+        table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
 

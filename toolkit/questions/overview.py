@@ -13,6 +13,7 @@ from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Route, Stage, 
 from toolkit.cutover.facts import Around, Attempts, backfilled, freshness, gather, serving_versions
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.ports import Checkpoint, LeaseState, VersionState
+from toolkit.questions.leading import leaderless, leaders, relay_leases
 from toolkit.router.read import AUTHORITY_GATE
 from toolkit.settings import duration
 
@@ -207,7 +208,7 @@ def lagging(around: Around, capability: str) -> Lag:
     watermark = attempts.get(("archive",), lambda: around.archive.last_watermark(topic), None)
     nobody: list[LeaseState] = []
     held = attempts.get(("leases",), lambda: around.leases.leases() if around.leases else [], nobody)
-    leases = tuple(one for one in held if source in one.name)
+    leases = relay_leases(source, held)
     return Lag(
         capability=capability,
         as_of=seen.as_of if seen is not None else None,
@@ -248,7 +249,8 @@ def _capturing(
     if unread:
         cause = f"the history of {'; '.join(unread)} is not read to its end: no watermark promises anything before (a backfill leads the source: stop its relay first)"
         return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.BACKFILL)
-    cause = silence(watermark, now, around.clock(), leases)
+    here = around.clock()
+    cause = silence(watermark, now, here, leases, leaderless(around, source, leases, here))
     return Hop(name=name, waiting=waiting, unit="changes", cause=cause, next=commands.RELAY if cause else "")
 
 
@@ -257,15 +259,21 @@ def silence(
     now: dt.datetime | None,
     here: dt.datetime,
     leases: Sequence[LeaseState],
+    leaderless: Sequence[str] = (),
 ) -> str:
-    """Why no watermark comes, or empty when they come. `now` is the legacy source's clock, `here` this machine's."""
+    """Why no watermark comes, or empty when they come. `now` is the legacy source's clock, `here` this machine's.
+
+    `leaderless` are the shards that nobody leads: the view is as old as the oldest of them.
+    """
     leads = [one for one in leases if one.expires_at > here]
-    leader = f"{leads[0].owner} leads until {leads[0].expires_at:%H:%M:%S}Z" if leads else "nobody leads"
+    leader = leaders(leases, here)
     if watermark is None:
         return f"no watermark was ever sent: the relay has not run, or not come to an end ({leader})"
     if now is None or now - watermark <= SILENT:
         return ""
     silent = (now - watermark).total_seconds()
+    if leads and leaderless:
+        return f"no watermark for {silent:.0f} s: nobody leads {', '.join(leaderless)} ({leader})"
     if leads:
         return f"no watermark for {silent:.0f} s although {leader}: the relay is busy, stuck or just started"
     return f"no watermark for {silent:.0f} s: the relay is not running ({leader})"

@@ -169,6 +169,9 @@ def _show_lag(found: Lag) -> None:
         line(
             f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state})"
         )
+    if shards := [one for one in found.leases if "/" in one.name]:
+        held = [(one.name, one.owner, one.epoch, text_of(one.expires_at)) for one in shards]
+        table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
 

@@ -33,11 +33,12 @@ from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
+from toolkit.loops.history import Origin
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.translate import Translation
-from toolkit.loops.verify import code_hash
+from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import Observe, Reader, Reading
@@ -175,8 +176,8 @@ class App:
     def _pace(self) -> Pace:
         return Pace(park_limit=self.project.settings.read_store.park_limit)
 
-    def rebuild(self, definition: Definition) -> Rebuild:
-        """What builds a version from the archive."""
+    def rebuild(self, definition: Definition, origin: Origin = Origin.ARCHIVE) -> Rebuild:
+        """What builds a version from the archive, or from the log."""
         return Rebuild(
             definition,
             self.project.catalogue,
@@ -186,6 +187,8 @@ class App:
             self.project.topics,
             self.clock,
             pace=self._pace,
+            origin=origin,
+            clocks={self.project.topic(name): source.clock for name, source in self.sources.items()},
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:
@@ -225,6 +228,7 @@ class App:
             clock=self.clock,
             unclassified=self.state.unclassified,
             code_hash=code_hash,
+            upcaster_hash=upcaster_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,

@@ -19,6 +19,7 @@ import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.events import Catalogue, Context, storage_names
+from toolkit.core.evolving import meaning_faults
 from toolkit.core.outbox import Layout
 from toolkit.core.projections import Definition, Projection
 from toolkit.core.translators import Translators
@@ -255,4 +256,5 @@ def _faults(
                 faults.append(
                     Fault(where=f"projection {definition.identity}", what=f"{event} is in no context")
                 )
+            faults.extend(meaning_faults(catalogue, definition))
     return [*faults, *storage_names(catalogue, tables)]

@@ -42,6 +42,11 @@ def version(connection: Connection, name: str, number: int) -> VersionState:
     )
 
 
+def knows(connection: Connection, name: str, number: int) -> bool:
+    """Does the store have this version?"""
+    return any(one.version == number for one in versions(connection, name))
+
+
 def enter(
     connection: Connection, name: str, number: int, topics: Mapping[str, int], now: dt.datetime
 ) -> None:
@@ -79,13 +84,9 @@ def enter(
 
 def seize(connection: Connection, name: str, number: int) -> int:
     """Raise the epoch and return it."""
-    epoch = connection.scalar(
-        update(projection)
-        .where(of(projection, name, number))
-        .values(epoch=projection.c.epoch + 1)
-        .returning(projection.c.epoch)
-    )
-    return version(connection, name, number).epoch if epoch is None else int(epoch)
+    raised = update(projection).where(of(projection, name, number)).values(epoch=projection.c.epoch + 1)
+    connection.execute(raised)
+    return version(connection, name, number).epoch  # ours: the row is locked until the transaction ends
 
 
 def fence(connection: Connection, name: str, number: int, epoch: int, **values: object) -> None:
@@ -170,12 +171,8 @@ def park(connection: Connection, rows: EngineOfRows, name: str, number: int, bat
             [{"applied": event} for event in gone],
         )
     if batch.parked:
-        insert = rows.insert(parked_event)
-        replaced = {column: insert.excluded[column] for column in ("key", "reason", "held")}
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=parked_event.primary_key.columns, set_=replaced),
-            [_parked_row(name, number, one) for one in batch.parked],
-        )
+        waiting = [_parked_row(name, number, one) for one in batch.parked]
+        rows.put(connection, parked_event, waiting, ("key", "reason", "held"))
 
 
 def _parked_row(name: str, number: int, one: ParkedEvent) -> dict[str, object]:

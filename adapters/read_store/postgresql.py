@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from adapters.engines import open_engine
+from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, quoted
 from adapters.read_store.queries import query
 from toolkit.core import values
@@ -55,7 +56,8 @@ class PostgresRows:
             ColumnType.JSON: "jsonb",
         },
         # By code point, as Python and SQLite sort: two versions and two engines are compared in key order.
-        text_key='COLLATE "C"',
+        collated='COLLATE "C"',
+        key_text=lambda _count: "text",
         placeholder="%s",
         keys=_keys,
         listed_keys=lambda keys: tuple(list(column) for column in zip(*keys, strict=True)),
@@ -70,15 +72,23 @@ class PostgresRows:
         """Open the database."""
         return open_engine(url)
 
-    def insert(self, table: Any) -> Any:
-        """INSERT that knows ON CONFLICT."""
-        return insert(table)
+    def put(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, object]],
+        replaced: Sequence[str],
+    ) -> None:
+        """INSERT; of a row that is there, replace these columns."""
+        on_conflict(connection, insert(table), rows, replaced)
 
-    def alone(self, connection: Connection, projection: str) -> None:
+    @contextmanager
+    def alone(self, connection: Connection, projection: str) -> Iterator[None]:
         """An advisory lock until the transaction ends."""
         connection.exec_driver_sql(
             "SELECT pg_advisory_xact_lock(hashtext(%s))", (f"strangler projection {projection}",)
         )
+        yield
 
     def columns(self, connection: Connection, table: str) -> list[tuple[str, str]]:
         """Name and declared type of each column."""
@@ -144,9 +154,20 @@ class PostgresRows:
             names = ", ".join(map(quoted, views))
             connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
 
-    def shadow(self, connection: Connection, name: str, select: str) -> None:
-        """A temporary view, whose schema is searched first; gone with the transaction."""
-        connection.exec_driver_sql(f"CREATE TEMP VIEW {quoted(name)} AS {select}")
+    def shows(self, connection: Connection, view: str, _table: str) -> bool:
+        """It is made in one transaction with the mark that a version serves."""
+        return bool(self.columns(connection, view))
+
+    def meaning(
+        self,
+        connection: Connection,
+        sql: str,
+        tables: Mapping[str, str],
+        chosen: Collection[str],
+        select: Callable[[str], str],
+    ) -> str:
+        """With temporary views, whose schema is searched first."""
+        return with_temporary_views(connection, sql, tables, chosen, select)
 
     @contextmanager
     def limited(self, connection: Connection, _timeout: dt.timedelta) -> Iterator[None]:
@@ -157,6 +178,10 @@ class PostgresRows:
     def parameter(self, value: object) -> object:
         """The driver knows the types; of an enum's member it would send the name."""
         return str.__str__(value) if isinstance(value, str) else value
+
+    def answered(self, _description: Sequence[Any], row: Sequence[object]) -> Sequence[object]:
+        """The driver knows the types."""
+        return row
 
     def timed_out(self, error: DBAPIError) -> bool:
         """Did the server cancel it?"""

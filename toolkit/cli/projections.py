@@ -13,6 +13,7 @@ from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
+from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, VersionComparison, compare_versions
 from toolkit.loops.rebuild import switch as switch_to
 from toolkit.loops.verify import verify as replay_twice
@@ -66,10 +67,16 @@ def _wanted(opened: App, projection: str, version: int) -> Definition:
 def rebuild(
     projection: ProjectionArgument,
     version: VersionOption = 0,
+    origin: Annotated[
+        Origin,
+        typer.Option(
+            "--from", help="Where its events come from; both are asked first whether they have all."
+        ),
+    ] = Origin.ARCHIVE,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Build a version from the archive, beside the one that serves. Can be stopped; goes on where it was."""
+    """Build a version from its history, beside the one that serves. Can be stopped; goes on where it was."""
     with open_project(project) as opened, stop_on_signals() as stop, progress() as bar:
         definition = _wanted(opened, projection, version)
         task = bar.add_task(f"rebuild {definition.identity}", total=None)
@@ -77,7 +84,7 @@ def rebuild(
         def advance(seen: Progress) -> None:
             bar.update(task, total=seen.total, completed=seen.done)
 
-        done = opened.rebuild(definition).run(stop, advance)
+        done = opened.rebuild(definition, origin).run(stop, advance)
     emit(done, as_json, _show_rebuilt)
     raise typer.Exit(ExitCode.CLEAN if done.complete else ExitCode.FINDINGS)
 

@@ -25,6 +25,8 @@ STRUCTURED = "application/cloudevents"
 _STRUCTURED_JSON = STRUCTURED + "+json"
 _VERSIONS = ("1.0", "0.3")
 SEQUENCE_WIDTH = 19
+FIRST_MEANING = "1"
+"""What an event means that does not tell: there was one meaning only when it was written."""
 
 _REQUIRED = ("id", "source", "type")
 _Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
@@ -122,7 +124,7 @@ def content(event: CloudEvent, partition: int) -> Record | Watermark:
                 subject=attributes.get("subject", ""),
                 time=msgspec.convert(attributes["time"], _Instant),
                 version=int(attributes["schemaversion"]),
-                meaning=int(attributes["meaningversion"]),
+                meaning=int(attributes.get("meaningversion", FIRST_MEANING)),
                 position=attributes.get("legacyposition", ""),
                 transaction=attributes.get("legacytransaction"),
             ),

@@ -5,6 +5,7 @@ StranglerError                     exit code
 ├── UsageError                     2  the command or call asks for what does not exist
 │   └── NotSetUp                   2  the toolkit's own tables are not there
 ├── Refused                        1  a gate or a guard says no, with its reasons
+│   └── HistoryGone                1  events that are asked for were pruned from the archive
 ├── Fenced                         3  somebody else leads now; stop
 ├── LeaseHeld                      3  somebody else leads; try later
 ├── Infrastructure                 3  a server, a driver or a network is not there
@@ -82,6 +83,10 @@ class Refused(StranglerError):
         super().__init__("\n".join([message, *(f"  - {reason}" for reason in self.reasons)]))
 
 
+class HistoryGone(Refused):
+    """The archive was pruned: it no longer has the events that an answer would have to begin with."""
+
+
 class Fenced(StranglerError):
     """Another process has taken over this work (a higher epoch): this one must stop at once."""
 
@@ -116,8 +121,11 @@ class OffsetLost(StranglerError):
         partition: int,
         offset: int,
         bounds: tuple[int, int],
-        advice: str = "The archive still has every event: build a new version from it with `strangler rebuild`",
+        advice: str = "If the archive still has what is missing (`strangler archive status`), build a new version from it "
+        "with `strangler rebuild`",
+        who: str = "",
     ) -> None:
+        self.place = (topic, partition, offset, bounds)
         first, end = bounds
         why = (
             "the log's retention has removed it"
@@ -125,8 +133,8 @@ class OffsetLost(StranglerError):
             else "the log ends before it: was the topic deleted and made anew, or restored from a backup?"
         )
         super().__init__(
-            f"{topic}[{partition}]: offset {offset} is asked for, but the log holds {first} to {end} (exclusive): "
-            f"{why}. {advice}"
+            f"{who and who + ' stands still: '}{topic}[{partition}]: offset {offset} is asked for, but the log holds "
+            f"{first} to {end} (exclusive): {why}. {advice}"
         )
 
 

@@ -23,6 +23,8 @@ from toolkit.core.records import Envelope
 F = TypeVar("F", bound=Callable[..., Any])
 Names = str | tuple[str, ...]
 """One column or field, or several."""
+Numbers = int | tuple[int, ...]
+"""One meaning, or several."""
 
 
 class Verb(Enum):
@@ -102,6 +104,10 @@ class Handler:
     """fields of the event that hold the row's key, in the order of the key's columns"""
     function: Callable[..., Verb | None]
     takes_envelope: bool
+    meanings: tuple[int, ...] = (1,)
+    """the meanings of the event type that it reads"""
+    passes_over: tuple[int, ...] = ()
+    """the meanings that tell it nothing, because it reads the same fact in another one"""
 
 
 class Projection:
@@ -296,15 +302,29 @@ class Definition:
         return row
 
 
-def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -> Callable[[F], F]:
+def on(
+    event: type[Event],
+    *,
+    creates: bool = False,
+    key: Names | None = None,
+    meaning: Numbers = 1,
+    passes_over: Numbers = (),
+) -> Callable[[F], F]:
     """Register the decorated method for an event type.
 
-    `key` names the event's fields that hold the row's key, when they are called otherwise there.
+    `key` names the event's fields that hold the row's key, when they are called otherwise there. `meaning` is the one
+    that the handler was written for, or several: an event of any other is parked, so that a new meaning never flows
+    into an old rule in silence. `passes_over` are meanings to leave out, where a fact is given in two side by side.
     """
 
     def register(function: F) -> F:
         function.__dict__.setdefault("_handles", []).append(
-            (event, creates, None if key is None else _names(key))
+            (
+                event,
+                creates,
+                None if key is None else _names(key),
+                (_numbers(meaning), _numbers(passes_over)),
+            )
         )
         return function
 
@@ -313,6 +333,10 @@ def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -
 
 def _names(given: Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _numbers(given: Numbers) -> tuple[int, ...]:
+    return (given,) if isinstance(given, int) else tuple(sorted(set(given)))
 
 
 def _define(
@@ -396,7 +420,7 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
     handlers: dict[str, Handler] = {}
     methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
     for method in methods.values():
-        for event, creates, own_key in getattr(method, "_handles", ()):
+        for event, creates, own_key, (meanings, passes_over) in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
                 what = f"{event.__name__} has two handlers"
                 faults.append(Fault(where=f"projection {cls.__name__}", what=what))
@@ -406,6 +430,8 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
                 key=own_key or key,
                 function=method,
                 takes_envelope=len(inspect.signature(method).parameters) > 2,
+                meanings=meanings,
+                passes_over=passes_over,
             )
             faults.extend(_handler_faults(cls, method, event, own_key or key, len(key)))
     return handlers

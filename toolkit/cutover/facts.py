@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from toolkit import commands
 from toolkit.core.errors import Infrastructure, NotSetUp, StranglerError
+from toolkit.core.events import Catalogue
 from toolkit.core.evidence import Verification
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
@@ -53,6 +54,7 @@ class Around:
     log: Log | None = None
     leases: LeaseList | None = None
     pauses: Pauses | None = None
+    upcaster_hash: Callable[[Definition, Catalogue], str] | None = None
 
 
 class Attempts:
@@ -114,6 +116,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
         verifications=attempts.get(("determinism",), lambda: _verifications(evidence, versions), {}),
         code_hashes=_code_hashes(around, versions),
+        upcaster_hashes=_upcaster_hashes(around, versions),
         rehearsal=attempts.get(
             ("way_back",), lambda: evidence.last_rehearsal(capability, ANY_CONSUMER), None
         ),
@@ -254,6 +257,14 @@ def _verifications(evidence: Evidence, versions: Mapping[str, int]) -> dict[str,
 def _code_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
     known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
     return {name: around.code_hash(one) for name, one in known.items() if one is not None}
+
+
+def _upcaster_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
+    known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
+    if around.upcaster_hash is None:
+        return {}
+    catalogue = around.project.catalogue
+    return {name: around.upcaster_hash(one, catalogue) for name, one in known.items() if one is not None}
 
 
 def _others(routes: Sequence[Route], mine: Route, consumer: str) -> tuple[Route, ...]:

@@ -117,6 +117,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     run: RunSummary | None = None
     verifications: dict[str, Verification] = {}
     code_hashes: dict[str, str] = {}
+    upcaster_hashes: dict[str, str] = {}
     rehearsal: Rehearsal | None = None
     waivers: tuple[Waiver, ...] = ()
     since: dt.datetime | None = None
@@ -340,6 +341,9 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
             return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
         if found.skipped != list(facts.skipped.get(projection, ())):
             said = f"events of {name} were skipped since it was verified"
+            return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
+        if found.upcaster_hash != facts.upcaster_hashes.get(projection, found.upcaster_hash):
+            said = f"how the events of {name} are read has changed since it was verified"
             return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
         if age > duration(facts.limits.verification_age):
             said = f"{name} was verified longer ago than {facts.limits.verification_age}"

@@ -13,6 +13,7 @@ import msgspec
 
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.meanings import Read, Ways
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Malformed, Record, Watermark
 from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
@@ -131,23 +132,39 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
-    """Decode the events that the projection handles; the others are not its business."""
-    handled = definition.handlers
-    return [
-        _step(definition, catalogue, topic, record)
-        for topic, record in due
-        if record.envelope.type in handled
-    ]
+    """Decode the events that the projection handles, and tell of those it cannot read; the rest is not its business."""
+    ways = _ways(definition, catalogue)
+    steps = []
+    for topic, record in due:
+        envelope = record.envelope
+        way = ways[envelope.type, envelope.version, envelope.meaning]
+        if way is not None:
+            steps.append(_step(definition, way, topic, record))
+    return steps
 
 
-def _step(definition: Definition, catalogue: Catalogue, topic: str, record: Record) -> Step:
+_kept: list[tuple[Definition, Catalogue, Ways]] = []
+_KEPT = 64
+
+
+def _ways(definition: Definition, catalogue: Catalogue) -> Ways:
+    """The ways of a projection, kept from batch to batch; a project has few projections, and none changes."""
+    for known, of, ways in _kept:
+        if known is definition and of is catalogue:
+            return ways
+    made = Ways(definition, catalogue)
+    _kept.append((definition, catalogue, made))
+    del _kept[:-_KEPT]
+    return made
+
+
+def _step(definition: Definition, way: Read, topic: str, record: Record) -> Step:
     try:
-        event_type = catalogue.by_name(record.envelope.type)
-        event = event_type.current(record.data, record.envelope.version)
+        event = way(record.data)
         return Step(topic=topic, record=record, event=event, key=definition.key_of(event))
     except Unprojectable as error:
         return Step(topic=topic, record=record, fault=str(error))
-    except Exception as error:  # noqa: BLE001 - an upcaster is a user's code and may fail in any way; the event is parked
+    except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
         return Step(topic=topic, record=record, fault=_reason(error))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, Infrastructure, Refused, StranglerError
+from toolkit.core.errors import Fenced, Infrastructure, OffsetLost, Refused, StranglerError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.loops import folding
@@ -100,7 +100,10 @@ class Projector:
         parked = self._store.parked(name, version)
         held = Held.by(parked, self._store.skipped(name, version))
         self._at = _Standing(checkpoints=checkpoints, held=held, parked=len(parked))
-        self._assign()
+        try:
+            self._assign()
+        except OffsetLost as error:
+            raise self._lost(error) from error
 
     def _assign(self) -> None:
         if self._consumer is None:
@@ -120,7 +123,10 @@ class Projector:
         if self._consumer is None or self.epoch is None:
             raise RuntimeError("start the projector first")
         patience = dt.timedelta(seconds=self._pace.patience)
-        deliveries = self._consumer.poll(limit or self._pace.largest, patience)
+        try:
+            deliveries = self._consumer.poll(limit or self._pace.largest, patience)
+        except OffsetLost as error:
+            raise self._lost(error) from error
         if not deliveries:
             return Advanced(missing=self._missing())
         arranged = folding.arrange(self._at.checkpoints, self._at.seen, deliveries)
@@ -157,6 +163,17 @@ class Projector:
         batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
         if moved:
             self._store.commit(self.definition, batch, epoch=self.epoch or 0, now=self._clock())
+
+    def _lost(self, error: OffsetLost) -> OffsetLost:
+        """The log went on without this version: which one has to be rebuilt."""
+        name, version = self.definition.name, self.definition.version
+        serves = any(one.serving and one.version == version for one in self._store.versions(name))
+        advice = (
+            f"It serves reads: raise version= in the code and run `{commands.rebuild(name, version + 1)}`"
+            if serves
+            else f"Run `{commands.rebuild(name, version)}`: it goes on from the archive"
+        )
+        return OffsetLost(*error.place, advice, self.definition.identity)
 
     def _too_much(self, parked: int) -> str:
         return (

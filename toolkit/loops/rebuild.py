@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, Refused, Unprojectable
+from toolkit.core.errors import Fenced, OffsetLost, Refused
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
-from toolkit.core.records import Delivery, Record
+from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place
+from toolkit.loops.history import ANEW, ArchiveHistory, History, LogHistory, Origin, beginnings
 from toolkit.loops.project import Pace, Projector
 from toolkit.ports import Archive, Batch, Checkpoint, Clock, Log, ReadStore
 
@@ -33,7 +34,7 @@ class Progress:
     """How far a rebuild is. `rate` is events per second since it began, `left` what is to be expected at that rate."""
 
     phase: str
-    """archive | log"""
+    """archive | log: where the events come from; log also while it follows what is new"""
     done: int
     total: int
     rate: float
@@ -77,6 +78,8 @@ class Rebuild:
         batch: int = BATCH,
         patience: dt.timedelta = PATIENCE,
         pace: Pace | None = None,
+        origin: Origin = Origin.ARCHIVE,
+        clocks: Mapping[str, Clock] | None = None,
     ) -> None:
         self._definition, self._catalogue = definition, catalogue
         self._store, self._archive, self._log = store, archive, log
@@ -86,20 +89,51 @@ class Rebuild:
         self._began = clock()
         self._first = self._total = 0
         self._report: Report = lambda _: None
+        self._origin, self._clocks = origin, clocks or {}
+        self._histories: dict[Origin, History] = {
+            Origin.ARCHIVE: ArchiveHistory(archive, batch),
+            Origin.LOG: LogHistory(log, archive, batch),
+        }
 
     def run(self, stop: threading.Event | None = None, report: Report = lambda _: None) -> Rebuilt:
         """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
         stop, self._report, self._began = stop or threading.Event(), report, self._clock()
         promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
+        self._possible()
         epoch = self._take()
+        # Again, now that the version is there: whoever prunes looks at the versions after it has cut.
+        self._possible()
         self._total = sum(sum(self._archive.last_sequences(topic).values()) for topic in self._topics)
         try:
-            if not self._from_archive(epoch, stop):
+            if not self._from_history(epoch, stop):
                 return self._rebuilt(_STOPPED)
-        except Refused as error:
+        except (Refused, OffsetLost) as error:
             self._tell("failed", str(error), epoch)
             raise
+        finally:
+            self._histories[self._origin].close()
+        # Whatever was committed in a source before now is in the view when a watermark says so that is newer than now.
+        promised |= {topic: clock() for topic, clock in self._clocks.items()}
         return self._rebuilt(self._from_log(promised, stop))
+
+    def _possible(self) -> None:
+        """Raise Refused unless all that the version lacks is still there. Nothing was changed yet."""
+        name, version = self._definition.name, self._definition.version
+        known = folding.places(self._store.checkpoints(name, version)) if self._known() else {}
+        at = {**beginnings(self._topics), **known}
+        reasons = self._histories[self._origin].lacks(at)
+        if not reasons:
+            return
+        other = Origin.LOG if self._origin is Origin.ARCHIVE else Origin.ARCHIVE
+        again = f"the {other} still has all of it: `{commands.rebuild(name, version)} --from {other}`"
+        instead = ANEW if self._histories[other].lacks(at) else again
+        raise Refused(
+            f"{self._definition.identity} cannot be rebuilt from the {self._origin}", [*reasons, instead]
+        )
+
+    def _known(self) -> bool:
+        name, version = self._definition.name, self._definition.version
+        return any(one.version == version for one in self._store.versions(name))
 
     def _take(self) -> int:
         name, version = self._definition.name, self._definition.version
@@ -117,35 +151,33 @@ class Rebuild:
         name, version = self._definition.name, self._definition.version
         self._store.set_state(name, version, state, detail, epoch=epoch, now=self._clock())
 
-    # --- from the archive
+    # --- from the history
 
-    def _from_archive(self, epoch: int, stop: threading.Event) -> bool:
-        """Apply all that is archived and published. False when it was stopped before."""
+    def _from_history(self, epoch: int, stop: threading.Event) -> bool:
+        """Apply all that there is. False when it was stopped before."""
         name, version = self._definition.name, self._definition.version
         at = folding.places(self._store.checkpoints(name, version))
         parked = self._store.parked(name, version)
         self._parked = len(parked)
+        if moved := self._histories[self._origin].begin(at):
+            self._store.commit(self._definition, Batch(checkpoints=moved), epoch=epoch, now=self._clock())
+            at |= folding.places(moved)
         held = Held.by(parked, self._store.skipped(name, version))
         for topic in self._topics:
-            while deliveries := self._page(topic, at):
+            while deliveries := self._histories[self._origin].page(topic, at):
                 if stop.is_set():
                     return False
                 arranged = folding.arrange(at, {}, deliveries)
-                if not arranged.due:
+                if not arranged.due and self._origin is Origin.ARCHIVE:
                     break  # a hole in what is published: the log will give the missing events, or say that it waits
                 held |= self._apply(arranged, at, held, epoch)
                 at = arranged.checkpoints
-                self._say("archive", at)
+                self._say(self._origin, at)
         return True
-
-    def _page(self, topic: str, at: Mapping[Place, Checkpoint]) -> list[Delivery]:
-        after = {partition: one.sequence for (name, partition), one in at.items() if name == topic}
-        return self._archive.scan(topic, after, self._batch)
 
     def _apply(
         self, arranged: folding.Arranged, at: Mapping[Place, Checkpoint], held: Held, epoch: int
     ) -> Held:
-        self._known_types(arranged.due)
         steps = folding.read(self._definition, self._catalogue, arranged.due)
         self._readable(step for step in steps if step.record.envelope.id not in held.skipped)
         rows = self._store.load(self._definition, folding.keys(steps))
@@ -161,13 +193,6 @@ class Rebuild:
         batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
         self._store.commit(self._definition, batch, epoch=epoch, now=self._clock())
         return Held.by(folded.parked)
-
-    def _known_types(self, due: list[tuple[str, Record]]) -> None:
-        for topic, record in due:
-            try:
-                self._catalogue.by_name(record.envelope.type)
-            except Unprojectable as error:
-                raise self._stop_at(topic, record, str(error)) from error
 
     def _readable(self, steps: Iterable[folding.Step]) -> None:
         for step in steps:

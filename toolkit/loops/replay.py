@@ -6,6 +6,7 @@ Both take the version over, so that a projector that runs meanwhile is fenced, a
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from toolkit.core.projections import Column, ColumnType, Definition
 from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
+from toolkit.loops.history import whole
 from toolkit.ports import Archive, Batch, Checkpoint, Clock, ParkedEvent, ReadStore, SkippedEvent
 
 PAGE = 5_000
@@ -119,9 +121,14 @@ def reproject(
     key: object,
     clock: Clock,
 ) -> Reprojected:
-    """Fold one row anew from all events up to where the version stands, and put it in the place of the old one."""
+    """Fold one row anew from all events up to where the version stands, and put it in the place of the old one.
+
+    Raises Refused when the archive was pruned: which of the row's events went with it, nobody knows.
+    """
     name, version = definition.name, definition.version
     wanted = _key(definition, key)
+    topics = Counter(one.topic for one in store.checkpoints(name, version))
+    whole(archive, topics, f"{definition.identity}, {definition.key_label} {wanted!r} cannot be folded anew")
     epoch = store.seize(name, version)
     _noted(archive, folding.places(store.checkpoints(name, version)))
     steps = _steps(definition, catalogue, store, archive, wanted)

@@ -24,15 +24,18 @@ from toolkit.ports.read_store import (
     VersionState,
     ViewAnswer,
 )
+from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
 from toolkit.ports.state import (
     Archive,
+    Kinds,
     LeaseList,
     Leases,
     LeaseState,
     ParkedChange,
     Pause,
     Pauses,
+    SeenKind,
     UnclassifiedLedger,
 )
 
@@ -51,6 +54,8 @@ __all__ = [
     "Evidence",
     "Hole",
     "Horizon",
+    "Kept",
+    "Kinds",
     "LeaseList",
     "LeaseState",
     "Leases",
@@ -62,10 +67,14 @@ __all__ = [
     "Pause",
     "Pauses",
     "Plan",
+    "PrunableLog",
     "Publisher",
     "ReadStore",
+    "Retention",
     "RouteStore",
+    "SeenKind",
     "SkippedEvent",
+    "Swept",
     "UnclassifiedLedger",
     "VersionState",
     "ViewAnswer",

@@ -200,6 +200,16 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
         return None
 
 
+def _state_faults(settings: Settings) -> list[Fault]:
+    url = settings.state.url or settings.read_store.url
+    if not url.startswith(("mysql", "mariadb")):
+        return []
+    what = "MariaDB can be the read store, but cannot keep the toolkit's own state"
+    return [
+        Fault(where="state.url", what=what, next="name an SQLite file or a PostgreSQL database in [state]")
+    ]
+
+
 def _check(settings: Settings, folder: Path) -> list[Fault]:
     faults = []
     if not settings.legacy:
@@ -213,6 +223,7 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
     if settings.read_store.park_limit < 1:
         faults.append(Fault(where="read_store.park_limit", what="must be 1 or more"))
     check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)
+    faults.extend(_state_faults(settings))
     for name, capability in settings.capability.items():
         faults.extend(check_capability(f"capability.{name}", capability, settings.legacy, folder))
     return faults

@@ -176,8 +176,8 @@ def _broken_map(kind: EventType, function: object, event: Event) -> str:
         return f"gives a {type(once).__name__}, not a {kind.name}"
     if once != again:
         return "gives another outcome the second time"
-    if getattr(once, kind.subject) != getattr(event, kind.subject):
-        return f"gives another {kind.subject}: order is kept per subject"
+    if kind.subject_of(once) != kind.subject_of(event):
+        return "gives another subject: order is kept per subject"
     return ""
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
@@ -158,13 +159,26 @@ class SqlReadStore:
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
+        try:
+            self._commit(definition, batch, epoch, now)
+        except Exception as error:
+            if not batch.inserts or not self._rows.doubled(error):
+                raise
+            # Somebody put rows there by hand. Who owns the version owns its rows.
+            upserts = [*batch.upserts, *batch.inserts]
+            whole = msgspec.structs.replace(batch, upserts=upserts, inserts=[])
+            self._commit(definition, whole, epoch, now)
+
+    def _commit(self, definition: Definition, batch: Batch, epoch: int, now: dt.datetime) -> None:
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
             bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
-                self._rows.upsert(connection, layout, [layout.encode(row) for row in batch.upserts])
+                self._rows.upsert(connection, layout, batch.upserts)
+            if batch.inserts:
+                self._rows.add(connection, layout, batch.inserts)
             bookkeeping.move(connection, name, version, batch.checkpoints)
             bookkeeping.park(connection, self._rows, name, version, batch)
 

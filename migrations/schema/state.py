@@ -121,6 +121,15 @@ topic = Table(
     Column("watermark", Instant),
 )
 
+shard_watermark = Table(
+    "strangler_shard_watermark",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("shards", Integer, primary_key=True, autoincrement=False),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("watermark", Instant, nullable=False),
+)
+
 parked_change = Table(
     "strangler_parked_change",
     metadata,
@@ -155,6 +164,8 @@ unmarked = Table(
     "strangler_unmarked",
     metadata,
     Column("source", String(100), primary_key=True),
+    Column("shards", Integer, primary_key=True, autoincrement=False),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("numbers", LargeBinary, nullable=False),
 )
 

@@ -150,7 +150,7 @@ def test_a_mapping_is_total_and_keeps_the_subject(tmp_path: Path) -> None:
     )
     found = told(Catalogue.of([context]), tmp_path)
     assert "is not total: AttributeError" in found[0]
-    assert "gives another policy_no: order is kept per subject" in found[1]
+    assert "gives another subject: order is kept per subject" in found[1]
 
 
 class Everything(msgspec.Struct):

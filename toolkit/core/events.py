@@ -10,6 +10,7 @@ from typing import Any, TypeVar, dataclass_transform
 import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
+from toolkit.core.subjects import Columns, simplest, subject_text
 
 Upcaster = Callable[[dict[str, object]], dict[str, object]]
 """Pure: the data of version n in, the data of version n + 1 out; unknown keys are kept."""
@@ -55,13 +56,13 @@ class EventType:
 
     `version` is the schema's; `meaning` changes when the same shape comes to mean another thing. `formerly` are the
     meanings that its older events have; `maps` leads from one meaning to another, by (from, to).
-    `subject` names the field that holds the aggregate id, which is also the partition key.
+    `subject` names the field, or fields, that hold the aggregate id, which is also the partition key.
     """
 
     name: str
     context: str
     cls: type[Event]
-    subject: str
+    subject: Columns
     version: int
     meaning: int
     means: str
@@ -86,6 +87,13 @@ class EventType:
     def given(self) -> tuple[int, ...]:
         """The meanings that translators may yield."""
         return tuple(number for number, one in self.meanings.items() if one.given)
+
+    def subject_of(self, event: Event) -> str:
+        """The subject that an event speaks of, as the changes of its aggregate spell it."""
+        if isinstance(self.subject, str):
+            return str(getattr(event, self.subject))
+        values = [getattr(event, name) for name in self.subject]
+        return subject_text(["" if value is None else str(value) for value in values])
 
     def current(self, data: bytes, version: int) -> Event:
         """Decode data written in `version` as the current class, through every upcaster between.
@@ -135,9 +143,19 @@ class Context:
         self._maps: dict[str, dict[tuple[int, int], MeaningMap]] = {}
 
     def event(
-        self, *, subject: str, means: str, not_implied: Sequence[str] = (), version: int = 1, meaning: int = 1
+        self,
+        *,
+        subject: str | Sequence[str],
+        means: str,
+        not_implied: Sequence[str] = (),
+        version: int = 1,
+        meaning: int = 1,
     ) -> Callable[[E_], E_]:
-        """Declare the decorated class as an event type of this context."""
+        """Declare the decorated class as an event type of this context.
+
+        `subject` is its field with the aggregate id, or the fields of one that several columns hold, in their order.
+        """
+        named = subject if isinstance(subject, str) else simplest(tuple(subject))
 
         def declare(cls: E_) -> E_:
             if cls.__name__ in self._types:
@@ -148,7 +166,7 @@ class Context:
                 name=cls.__name__,
                 context=self.name,
                 cls=cls,
-                subject=subject,
+                subject=named,
                 version=version,
                 meaning=meaning,
                 means=means,

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
 from toolkit.core import values
+from toolkit.core.contract import Clause, Keep, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
 from toolkit.core.records import Envelope
+from toolkit.core.subjects import joined, parted
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = str | tuple[str, ...]
@@ -71,23 +73,6 @@ _NORMAL: Mapping[ColumnType, Callable[[object], object]] = {
     ColumnType.INSTANT: values.instant,
     ColumnType.JSON: values.json,
 }
-
-
-class Clause(NamedTuple):
-    """What the contract says of one column, as it is looked at with every event."""
-
-    name: str
-    normal: Callable[[object], object]
-    nullable: bool
-    vocabulary: tuple[str, ...]
-    always: bool
-    """A value that can be changed in place is looked at even when it is the one from before."""
-
-    @staticmethod
-    def of(column: Column) -> Clause:
-        """The clause of a column."""
-        normal, always = _NORMAL[column.type], column.type is ColumnType.JSON
-        return Clause(column.name, normal, column.nullable, column.vocabulary, always)
 
 
 _KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.INSTANT)
@@ -171,7 +156,8 @@ class Definition:
     key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """columns whose values a handler could change in place; they are copied before it gets them"""
-    contract: tuple[Clause, ...] = field(init=False, repr=False, compare=False)
+    keep: Keep = field(init=False, repr=False, compare=False)
+    """the contract: what brings a row into its normal form, or refuses it"""
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
@@ -179,7 +165,11 @@ class Definition:
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
-        object.__setattr__(self, "contract", tuple(map(Clause.of, self.columns)))
+        object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
+
+    def _clause(self, column: Column) -> Clause:
+        normal = _NORMAL[column.type]
+        return Clause(self.identity, column.name, column.type, normal, column.nullable, column.vocabulary)
 
     @property
     def identity(self) -> str:
@@ -196,12 +186,12 @@ class Definition:
 
         Raises Unprojectable when it cannot be one.
         """
-        fields = self.handlers[type(event).__name__].key
-        values = [
-            self._key_value(event, column, name)
-            for column, name in zip(self.key_columns, fields, strict=True)
-        ]
-        return values[0] if len(values) == 1 else tuple(values)
+        fields, columns = self.handlers[type(event).__name__].key, self.key_columns
+        if len(fields) == 1:
+            return self._key_value(event, columns[0], fields[0])
+        return tuple(
+            self._key_value(event, column, name) for column, name in zip(columns, fields, strict=True)
+        )
 
     def _key_value(self, event: Event, column: Column, name: str) -> object:
         value = getattr(event, name)
@@ -224,13 +214,13 @@ class Definition:
 
         A slash inside such a value becomes %2F: two keys never have one text, or one would hold the other's row back.
         """
-        return "/".join(map(_part, key)) if isinstance(key, tuple) else str(key)
+        return joined(key) if isinstance(key, tuple) else str(key)
 
     def key_parts(self, text: str) -> tuple[str, ...]:
         """The values in a key's text, as many as it has."""
         if len(self.key) == 1:
             return (text,)
-        return tuple(part.replace("%2F", "/").replace("%25", "%") for part in text.split("/"))
+        return parted(text)
 
     @property
     def key_label(self) -> str:
@@ -252,19 +242,38 @@ class Definition:
                 f"{self.identity}: no row for {self.key_label} = {key!r}, and "
                 f"{type(event).__name__} does not create one"
             )
+        before = self.defaults if row is None else row
         subject = self.row_class.__new__(self.row_class)
-        state = self.defaults if row is None else row
-        subject.__dict__.update(state)
-        for name in self.mutable:
-            if name in state:
-                subject.__dict__[name] = copy.deepcopy(state[name])
-        subject.__dict__.update(zip(self.key, key if isinstance(key, tuple) else (key,), strict=True))
-        verb = self._handle(handler, subject, event, envelope)
-        if verb is DELETE:
+        subject.__dict__ = self._copy(before, key)
+        if self._handle(handler, subject, event, envelope) is DELETE:
             return None
-        after = self._keep_contract(subject.as_row(), state)
+        after = self._kept(subject, before)
         if self.key_in(after) != key:
             raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
+        return after
+
+    def _copy(self, before: Mapping[str, object], key: object) -> dict[str, object]:
+        """The row as a handler gets it: what it does to it must not be seen in the one from before."""
+        state = dict(before)
+        for name in self.mutable:
+            if name in state:
+                state[name] = copy.deepcopy(state[name])
+        if isinstance(key, tuple):
+            state.update(zip(self.key, key, strict=True))
+        else:
+            state[self.key[0]] = key
+        return state
+
+    def _kept(self, subject: Projection, before: Mapping[str, object]) -> dict[str, object]:
+        """The row that the handler left, in its normal form."""
+        after = subject.__dict__
+        try:
+            if len(after) != len(self.columns):  # a handler may have noted something besides the columns
+                after = subject.as_row()
+            self.keep(after, before)
+        except KeyError:
+            subject.as_row()
+            raise
         return after
 
     def _handle(self, handler: Handler, row: Projection, event: Event, envelope: Envelope) -> Verb | None:
@@ -279,27 +288,6 @@ class Definition:
                 f"{self.identity}: {handler.function.__name__} failed on {type(event).__name__}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-
-    def _keep_contract(self, row: dict[str, object], before: Mapping[str, object]) -> dict[str, object]:
-        """The row in its normal form. What the handler left as it was is in it already."""
-        unknown = before.get
-        for name, normal, nullable, vocabulary, always in self.contract:
-            value = row[name]
-            if not always and value is unknown(name, self):
-                continue
-            if value is None:
-                if nullable:
-                    continue
-                raise Unprojectable(f"{self.identity}: {name} may not be empty")
-            try:
-                row[name] = value = normal(value)
-            except ValueError as error:
-                raise Unprojectable(f"{self.identity}: {name} {error}") from error
-            if vocabulary and value not in vocabulary:
-                raise Unprojectable(
-                    f"{self.identity}: {name} = {value!r} is not in its vocabulary ({', '.join(vocabulary)})"
-                )
-        return row
 
 
 def on(
@@ -510,7 +498,3 @@ def _snake(name: str) -> str:
 def row_json(row: Mapping[str, object]) -> bytes:
     """One canonical text per row (sorted keys, exact decimals): what digests are taken over."""
     return msgspec.json.encode(dict(row), order="deterministic")
-
-
-def _part(value: object) -> str:
-    return str(value).replace("%", "%25").replace("/", "%2F")

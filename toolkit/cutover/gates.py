@@ -339,11 +339,11 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
         if found.code_hash != facts.code_hashes.get(projection):
             said = f"the code of {name} has changed since it was verified"
             return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
-        if found.skipped != list(facts.skipped.get(projection, ())):
-            said = f"events of {name} were skipped since it was verified"
-            return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
         if found.upcaster_hash != facts.upcaster_hashes.get(projection, found.upcaster_hash):
             said = f"how the events of {name} are read has changed since it was verified"
+            return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
+        if found.skipped != list(facts.skipped.get(projection, ())):
+            said = f"events of {name} were skipped since it was verified"
             return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
         if age > duration(facts.limits.verification_age):
             said = f"{name} was verified longer ago than {facts.limits.verification_age}"

@@ -15,7 +15,7 @@ from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
 from toolkit.core.meanings import Read, Ways
 from toolkit.core.projections import Definition
-from toolkit.core.records import Delivery, Malformed, Record, Watermark
+from toolkit.core.records import Delivery, Record, Watermark
 from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
 
 Place = tuple[str, int]
@@ -71,7 +71,7 @@ def arrange(
         now = standing[at.topic, at.partition]
         if at.offset >= now.next_offset:
             now.next_offset = at.offset + 1
-        if isinstance(content, Record):
+        if type(content) is Record:
             sequence = content.sequence
             if sequence == now.sequence + 1:
                 due.append((at.topic, content))
@@ -80,10 +80,11 @@ def arrange(
                 duplicates += 1
             else:
                 early += 1
-            now.seen = max(now.seen, sequence)
-        elif isinstance(content, Watermark):
+            if sequence > now.seen:
+                now.seen = sequence
+        elif type(content) is Watermark:
             now.promise(content)
-        elif isinstance(content, Malformed):
+        else:
             malformed += 1
     return Arranged(
         due=due,
@@ -121,7 +122,7 @@ class _Standing:
 # --- what they say
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """An event that a projection handles, read for it; or why it cannot be read (`key` is None then)."""
 
     topic: str
@@ -161,7 +162,7 @@ def _ways(definition: Definition, catalogue: Catalogue) -> Ways:
 def _step(definition: Definition, way: Read, topic: str, record: Record) -> Step:
     try:
         event = way(record.data)
-        return Step(topic=topic, record=record, event=event, key=definition.key_of(event))
+        return Step(topic, record, event, definition.key_of(event))
     except Unprojectable as error:
         return Step(topic=topic, record=record, fault=str(error))
     except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
@@ -240,17 +241,19 @@ def fold(
     folded = Folded()
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
-        if step.record.envelope.id in held.skipped:
+        if held.skipped and step.record.envelope.id in held.skipped:
             continue
-        subject = (step.topic, step.record.envelope.subject)
-        name = None if step.key is None else definition.key_text(step.key)
-        behind = name in held_keys or subject in held_subjects
-        reason = _BEHIND if behind else _apply(definition, step, rows, folded)
+        if held_keys or held_subjects:
+            behind = _behind(definition, step, held_keys, held_subjects)
+            reason = _BEHIND if behind else _apply(definition, step, rows, folded)
+        else:
+            behind, reason = False, _apply(definition, step, rows, folded)
         if not reason:
             folded.applied += 1
             continue
+        name = None if step.key is None else definition.key_text(step.key)
         if name is None:
-            held_subjects.add(subject)
+            held_subjects.add((step.topic, step.record.envelope.subject))
         else:
             held_keys.add(name)
         folded.parked.append(
@@ -261,6 +264,13 @@ def fold(
     return folded
 
 
+def _behind(definition: Definition, step: Step, keys: set[str], subjects: set[tuple[str, str]]) -> bool:
+    """Does an earlier event of its row, or of its subject, wait?"""
+    if (step.topic, step.record.envelope.subject) in subjects:
+        return True
+    return step.key is not None and definition.key_text(step.key) in keys
+
+
 _BEHIND = "an earlier event of the same row is parked"
 
 
@@ -268,11 +278,13 @@ def _apply(
     definition: Definition, step: Step, rows: Mapping[object, Mapping[str, object]], folded: Folded
 ) -> str:
     """Apply one event; returns why it cannot be, or nothing."""
-    if step.event is None:
+    event, key = step.event, step.key
+    if event is None:
         return step.fault
-    row = folded.changed[step.key] if step.key in folded.changed else rows.get(step.key)
+    changed = folded.changed
+    row = changed[key] if key in changed else rows.get(key)
     try:
-        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope, step.key)
+        changed[key] = definition.apply(row, event, step.record.envelope, key)
     except Unprojectable as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on

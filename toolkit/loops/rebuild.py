@@ -77,9 +77,9 @@ class Rebuild:
         *,
         batch: int = BATCH,
         patience: dt.timedelta = PATIENCE,
-        pace: Pace | None = None,
         origin: Origin = Origin.ARCHIVE,
         clocks: Mapping[str, Clock] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._definition, self._catalogue = definition, catalogue
         self._store, self._archive, self._log = store, archive, log
@@ -157,11 +157,11 @@ class Rebuild:
         """Apply all that there is. False when it was stopped before."""
         name, version = self._definition.name, self._definition.version
         at = folding.places(self._store.checkpoints(name, version))
-        parked = self._store.parked(name, version)
-        self._parked = len(parked)
         if moved := self._histories[self._origin].begin(at):
             self._store.commit(self._definition, Batch(checkpoints=moved), epoch=epoch, now=self._clock())
             at |= folding.places(moved)
+        parked = self._store.parked(name, version)
+        self._parked = len(parked)
         held = Held.by(parked, self._store.skipped(name, version))
         for topic in self._topics:
             while deliveries := self._histories[self._origin].page(topic, at):

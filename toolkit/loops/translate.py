@@ -315,6 +315,7 @@ class Translation:
         self._groups = [tuple(group) for group in groups]
         self._topic, self._partitions, self._clock = topic, partitions, clock
         self._held: tuple[int, dict[str, int]] | None = None
+        self._standing: tuple[int, list[Cursor]] | None = None
         self._epoch, self._doubtful = 0, True
         self._largest = largest
         self._limit: tuple[int, int | None] | None = None
@@ -333,6 +334,16 @@ class Translation:
             return Cursor(tables=group, installation=installation)
         return known
 
+    def standing(self, epoch: int) -> list[Cursor]:
+        """The same as far as the archive knows, read once in an epoch: only a leader moves them.
+
+        Whether capture is the one beside which they were made, `pending` sees in the snapshot that it reads.
+        """
+        if self._standing is None or self._standing[0] != epoch:
+            known = {one.tables: one for one in self.archive.cursors(self.source.name) if one.installation}
+            self._standing = (epoch, [known.get(group) or Cursor(tables=group) for group in self._groups])
+        return self._standing[1]
+
     def complete(self) -> bool:
         """Is all that was there before capture archived (or skipped)? Before, a view that has nothing looks fresh."""
         return all(cursor.done for cursor in self.cursors())
@@ -349,7 +360,7 @@ class Translation:
         if epoch != self._epoch:
             self._epoch, self._doubtful = epoch, True
         self.settle()
-        return self.source.capture.pending(limit, self.cursors())
+        return self.source.capture.pending(limit, self.standing(epoch))
 
     def take(self, changes: Sequence[Change], epoch: int) -> Translated:
         """Translate, archive and mark."""
@@ -442,6 +453,8 @@ class Translation:
         cursors: Sequence[Cursor] = (),
     ) -> list[Record]:
         doubtful, self._doubtful = self._doubtful, True  # until what this step uses up is marked
+        if cursors:
+            self._standing = None
         try:
             return self._store_all(outcome, epoch, doubtful, used, unparked, cursors)
         except BaseException:

@@ -58,8 +58,8 @@ def verify(
 ) -> Verified:
     """Replay twice up to where the live table stands, and compare. Changes nothing.
 
-    Events that are parked live, or were skipped, are left out: their effect is not in the table either. Raises Refused
-    when the archive was pruned: what the table began with cannot be replayed.
+    Events that are parked live, or were skipped, are left out: their effect is not in the table either. Raises Refused when the archive
+    was pruned: what the table began with cannot be replayed.
     """
     live = store.digest(definition)
     topics = Counter(one.topic for one in live.checkpoints)
@@ -237,10 +237,10 @@ def _summary(
     replay: _Replay, findings: list[str], batches: tuple[int, int], workers: int, skipped: int
 ) -> str:
     if not findings:
-        without = f", {skipped} skipped events left out" if skipped else ""
+        without = f" without {skipped} that were skipped" if skipped else ""
         return (
-            f"{replay.events} events replayed twice (1 worker, batches of {batches[0]}; {workers} workers, batches of "
-            f"{batches[1]}{without}): the same {len(replay.rows)} rows, and the live table has them"
+            f"{replay.events} events replayed twice{without} (1 worker, batches of {batches[0]}; {workers} workers, batches "
+            f"of {batches[1]}): the same {len(replay.rows)} rows, and the live table has them"
         )
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more

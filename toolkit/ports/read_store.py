@@ -75,6 +75,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """All that one projector step changes, written in one transaction."""
 
     upserts: list[dict[str, object]] = []
+    inserts: list[dict[str, object]] = []
+    """rows that are known not to be there: what a store may write faster, and writes like the others where it errs"""
     deletes: list[object] = []
     checkpoints: list[Checkpoint] = []
     parked: list[ParkedEvent] = []

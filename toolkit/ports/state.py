@@ -128,8 +128,12 @@ class Kinds(Protocol):
 class Leases(Protocol):
     """One leader per piece of work; the epoch fences the former one."""
 
-    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime) -> int:
-        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out."""
+    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime, *, whole: str = "") -> int:
+        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out.
+
+        With `whole`, it is a part of that lease (or that lease): those of any other division must have run out, too,
+        and whoever held one is fenced.
+        """
 
     def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
         """Raises Fenced when the epoch is no longer ours."""
@@ -170,4 +174,4 @@ class LeaseList(Protocol):
     """Who leads what, for the overview."""
 
     def leases(self) -> list[LeaseState]:
-        """Every lease that was ever taken; those that ran out, too."""
+        """Every lease that was ever taken, those that ran out, too; not those of a division that another one replaced."""

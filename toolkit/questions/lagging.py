@@ -13,6 +13,7 @@ from toolkit.core.ailments import Ailment
 from toolkit.core.freshness import Confidence
 from toolkit.cutover.facts import Around, Attempts, backfilled, serving_versions
 from toolkit.diagnosis import USUAL, Diagnosis, Patient
+from toolkit.loops.relay import lease_name
 from toolkit.ports import Checkpoint, LeaseState, VersionState
 from toolkit.questions.serving import Served, served
 from toolkit.questions.stalling import Blocker, silence, stalled
@@ -210,7 +211,8 @@ def _versions(around: Around, projections: Sequence[str], attempts: Attempts) ->
 def _leases(around: Around, source: str, attempts: Attempts) -> tuple[LeaseState, ...]:
     nobody: list[LeaseState] = []
     held = attempts.get(("leases",), lambda: around.leases.leases() if around.leases else [], nobody)
-    return tuple(one for one in held if source in one.name)
+    whole = lease_name(source)
+    return tuple(one for one in held if one.name == whole or one.name.startswith(f"{whole}:"))
 
 
 def _look(around: Around, projection: str, version: int, attempts: Attempts) -> _Seen:

@@ -12,6 +12,7 @@ import msgspec
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
+from toolkit.core.subjects import columns_of
 from toolkit.loader import Project
 from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
 from toolkit.settings import CapabilitySection, duration
@@ -152,7 +153,7 @@ class ReadPaths:
         """Does a subject of the events name the one row that it changes? Else a waiting change may touch any row."""
         definition = self._project.projections.get(projection, {}).get(version)
         return definition is not None and all(
-            handler.key == (self._project.catalogue.by_name(name).subject,)
+            handler.key == columns_of(self._project.catalogue.by_name(name).subject)
             for name, handler in definition.handlers.items()
         )
 

@@ -220,6 +220,10 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
         faults.append(Fault(where="log.partitions", what="must be 1 or more"))
     for name, legacy in settings.legacy.items():
         faults.extend(check_legacy(f"legacy.{name}", legacy))
+        if legacy.shards > settings.log.partitions > 0:
+            what = f"{legacy.shards} shards for {settings.log.partitions} partitions: a shard owns whole partitions"
+            then = "set log.partitions when the topic is new, or as many shards as there are partitions, or fewer"
+            faults.append(Fault(where=f"legacy.{name}.shards", what=what, next=then))
     if settings.read_store.park_limit < 1:
         faults.append(Fault(where="read_store.park_limit", what="must be 1 or more"))
     check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)

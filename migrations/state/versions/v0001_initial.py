@@ -20,6 +20,7 @@ def upgrade() -> None:
     _kind()
     _coordinates()
     _topic()
+    _shard_watermark()
     _parked_change()
     _unclassified()
     _unmarked()
@@ -62,6 +63,7 @@ def downgrade() -> None:
         "unmarked",
         "unclassified",
         "parked_change",
+        "shard_watermark",
         "topic",
         "coordinates",
         "sequence",
@@ -167,6 +169,17 @@ def _topic() -> None:
     )
 
 
+def _shard_watermark() -> None:
+    op.create_table(
+        "strangler_shard_watermark",
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("shards", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("watermark", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "shards", "shard"),
+    )
+
+
 def _parked_change() -> None:
     op.create_table(
         "strangler_parked_change",
@@ -205,8 +218,10 @@ def _unmarked() -> None:
     op.create_table(
         "strangler_unmarked",
         sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("shards", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("numbers", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("source"),
+        sa.PrimaryKeyConstraint("source", "shards", "shard"),
     )
 
 

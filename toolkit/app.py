@@ -26,6 +26,7 @@ from migrations.schema.state import metadata as state_tables
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.core.errors import StranglerError, UsageError
+from toolkit.core.freshness import Token
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.core.shards import WHOLE, Shard, shards_of
@@ -44,7 +45,7 @@ from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
-from toolkit.router.read import Observe, Reader, Reading
+from toolkit.router.read import PATIENCE, Observe, Reader, Reading
 from toolkit.settings import ENGINES_OWN, age, duration
 
 MONTHLY = dt.timedelta(days=62)
@@ -384,9 +385,25 @@ class App:
         consumer: str = ANY_CONSUMER,
         parameters: Mapping[str, object] | None = None,
         today: dt.date | None = None,
+        not_before: Token | dt.datetime | None = None,
+        timeout: dt.timedelta = PATIENCE,
     ) -> Reading:
         """Answer a capability through its route; what can be raised is said at `Reader.read`."""
-        return self._reader.read(capability, key, consumer=consumer, parameters=parameters, today=today)
+        return self._reader.read(
+            capability,
+            key,
+            consumer=consumer,
+            parameters=parameters,
+            today=today,
+            not_before=not_before,
+            timeout=timeout,
+        )
+
+    def token(self, source: str) -> Token:
+        """A token for all that is committed in a legacy source now: take it after the commit, give it to the next read."""
+        if source not in self.project.settings.legacy:
+            raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
+        return Token(source=source, instant=self.legacy(source).clock())
 
     def close(self) -> None:
         """Give back what was opened."""

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from adapters.engines import open_engine
 from adapters.state.archive import SqlArchive
 from adapters.state.inbox import SqlInbox
+from adapters.state.kinds import SqlKinds
 from adapters.state.leases import SqlLeases
 from adapters.state.pauses import SqlPauses
 from adapters.state.retention import SqlRetention
@@ -25,6 +26,7 @@ class State:
     leases: SqlLeases
     pauses: SqlPauses
     unclassified: SqlUnclassified
+    kinds: SqlKinds
 
     def inbox(self, source: str) -> SqlInbox:
         """The fetched changes of one legacy source."""
@@ -45,4 +47,5 @@ def open_state(url: str) -> State:
         leases=SqlLeases(engine),
         pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),
+        kinds=SqlKinds(engine),
     )

@@ -59,9 +59,9 @@ def test_a_rebuild_that_is_past_what_was_pruned_goes_on(world: World) -> None:
 
 
 def test_what_is_pruned_while_a_rebuild_begins_is_noticed(world: World) -> None:
-    def create(*given: object) -> object:
+    def create(*given: object, **named: object) -> object:
         world.archive.gone = 1  # between the first question and the second
-        return real(*given)  # type: ignore[arg-type]
+        return real(*given, **named)  # type: ignore[arg-type]
 
     real, world.store.create = world.store.create, create  # type: ignore[method-assign,assignment]
     with pytest.raises(Refused, match="event 1 is needed"):

@@ -7,6 +7,7 @@ from toolkit.ports.legacy import (
     CapturedTable,
     Chunk,
     Cursor,
+    Divisible,
     Hole,
     Horizon,
     LegacyReads,
@@ -20,6 +21,7 @@ from toolkit.ports.read_store import (
     Digest,
     ParkedEvent,
     ReadStore,
+    SkippedEvent,
     VersionState,
     ViewAnswer,
 )
@@ -27,12 +29,14 @@ from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
 from toolkit.ports.state import (
     Archive,
+    Kinds,
     LeaseList,
     Leases,
     LeaseState,
     ParkedChange,
     Pause,
     Pauses,
+    SeenKind,
     UnclassifiedLedger,
 )
 
@@ -48,10 +52,12 @@ __all__ = [
     "Consumer",
     "Cursor",
     "Digest",
+    "Divisible",
     "Evidence",
     "Hole",
     "Horizon",
     "Kept",
+    "Kinds",
     "LeaseList",
     "LeaseState",
     "Leases",
@@ -68,6 +74,8 @@ __all__ = [
     "ReadStore",
     "Retention",
     "RouteStore",
+    "SeenKind",
+    "SkippedEvent",
     "Swept",
     "UnclassifiedLedger",
     "VersionState",

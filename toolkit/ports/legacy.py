@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from toolkit.core.changes import Change
+from toolkit.core.shards import Shard
+from toolkit.core.subjects import Columns, columns_of
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,19 +31,24 @@ class LegacyReads(Protocol):
 
 
 class CapturedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table to capture: the column that holds its subject, whether it is an outbox, and what the settings say of it.
+    """A table to capture: the columns that hold its subject, whether it is an outbox, and what the settings say of it.
 
     `columns` are captured and no others (none: all), or all but those in `ignore`; `key` identifies a row where the
     table has no key of its own; `statement` asks for capture by statement where the engine has that.
     """
 
     table: str
-    subject: str
+    subject: Columns
     outbox: bool = False
     columns: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     statement: bool = False
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The columns that hold the subject."""
+        return columns_of(self.subject)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +90,15 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     done: bool = False
     installation: str = ""
 
+    def beside(self, installation: str | None) -> Cursor:
+        """The same, unless capture was installed anew since it was made: then one that was never begun.
+
+        What changed between a removal and a new installation is in no stream.
+        """
+        if self.installation in ("", installation):
+            return self
+        return Cursor(tables=self.tables, installation=installation or "")
+
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """One backfill step: the rows of a range of subjects in one snapshot, as `snapshot` changes.
@@ -120,7 +136,8 @@ class Capture(Protocol):
 
         So fewer than `limit` may come although there are more (the cut ones come next time), and more only where one
         transaction did more to one subject. None come only when there is none.
-        Changes to tables of a cursor that is not done are left out while their subject is not established.
+        Changes to tables of a cursor that is not done are left out while their subject is not established; so they are
+        where it was made beside another installation (`Cursor.beside`).
         """
 
     def behind(self, horizon: Horizon) -> int:
@@ -140,6 +157,14 @@ class Capture(Protocol):
 
     def close(self) -> None:
         """Give back what only capture holds."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A capture whose changes several leaders can take side by side, each those of its own subjects."""
+
+    def only(self, shard: Shard) -> Capture:
+        """The same for the leader of one shard: it is offered the changes of its own subjects, and counts no others."""
 
 
 class LegacySource(LegacyReads, Protocol):

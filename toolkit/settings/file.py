@@ -46,10 +46,14 @@ class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ReadStoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[read_store]`: where projections and their checkpoints live."""
+    """`[read_store]`: where projections and their checkpoints live.
+
+    `park_limit`: a version with more parked events than that has failed.
+    """
 
     url: str
     read_timeout: str = "5s"
+    park_limit: int = 10_000
 
 
 class StateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -209,6 +213,16 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
         return None
 
 
+def _state_faults(settings: Settings) -> list[Fault]:
+    url = settings.state.url or settings.read_store.url
+    if not url.startswith(("mysql", "mariadb")):
+        return []
+    what = "MariaDB can be the read store, but cannot keep the toolkit's own state"
+    return [
+        Fault(where="state.url", what=what, next="name an SQLite file or a PostgreSQL database in [state]")
+    ]
+
+
 def _check_retention(settings: Settings) -> list[Fault]:
     faults: list[Fault] = []
     check_age(settings.archive.keep, LEAST_ARCHIVE, "archive.keep", faults)
@@ -251,8 +265,15 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
         faults.append(Fault(where="log.partitions", what="must be 1 or more"))
     for name, legacy in settings.legacy.items():
         faults.extend(check_legacy(f"legacy.{name}", legacy))
+        if legacy.shards > settings.log.partitions > 0:
+            what = f"{legacy.shards} shards for {settings.log.partitions} partitions: a shard owns whole partitions"
+            then = "set log.partitions when the topic is new, or as many shards as there are partitions, or fewer"
+            faults.append(Fault(where=f"legacy.{name}.shards", what=what, next=then))
+    if settings.read_store.park_limit < 1:
+        faults.append(Fault(where="read_store.park_limit", what="must be 1 or more"))
     faults.extend(_check_retention(settings))
     check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)
+    faults.extend(_state_faults(settings))
     for name, capability in settings.capability.items():
         faults.extend(check_capability(f"capability.{name}", capability, settings.legacy, folder))
     return faults

@@ -172,6 +172,7 @@ class FetchingCapture(ABC):
 
         None may come although a pass is under way: `underway` says so.
         """
+        cursors = [one.beside(self.installation(one.tables)) for one in cursors]
         groups = tuple(tuple(cursor.tables) for cursor in cursors)
         waits = {table for cursor in cursors if not cursor.done for table in cursor.tables}
         self._look(limit, groups)
@@ -343,7 +344,7 @@ class FetchingCapture(ABC):
     # --- guarantees that both give
 
     def _said(self, tables: Sequence[Fetched]) -> dict[str, str]:
-        scattered = [f"{table.name} ({table.subject})" for table in tables if not table.gathers]
+        scattered = [f"{table.name} ({', '.join(table.subjects)})" for table in tables if not table.gathers]
         settled = (
             "not known: what one look found of a subject is offered together. A subject that is not as it was is read whole, in "
             "all its tables, in one snapshot of the engine"

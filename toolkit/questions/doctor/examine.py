@@ -118,9 +118,9 @@ def _checks(around: Around, surroundings: Surroundings) -> Iterator[Check]:
     )
     for name in around.legacy:
         yield from _legacy(around, name, surroundings.limits, shortest)
-    yield from _ours(around, surroundings, shortest)
     revisions = _Revisions(surroundings)
     yield Check(where=surroundings.state, name="revisions", ask=revisions.ailments)
+    yield from _ours(around, surroundings, shortest, revisions)
     if surroundings.log is not None:
         topics = Patient(where="log", own=tuple(around.project.topics), limits=surroundings.limits)
         yield from surroundings.log.checks(topics)
@@ -190,12 +190,14 @@ def _capture(around: Around, name: str, source: LegacySource) -> Iterator[Ailmen
         yield Ailment(where=f"{where}, {hole.where}", what=hole.what, next=hole.next)
 
 
-def _ours(around: Around, surroundings: Surroundings, shortest: dt.timedelta) -> Iterator[Check]:
+def _ours(
+    around: Around, surroundings: Surroundings, shortest: dt.timedelta, revisions: _Revisions
+) -> Iterator[Check]:
     for where, (diagnosis, own) in surroundings.databases.items():
         patient = Patient(
             where=where,
             own=own,
-            reads=view_reads(around) if where == surroundings.views else (),
+            reads=view_reads(around) if where == surroundings.views and revisions.current else (),
             limits=surroundings.limits,
         )
         yield from diagnosis.checks(patient)

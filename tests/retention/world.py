@@ -141,6 +141,7 @@ class World:
             tomorrow,
             owner="test",
             losses=lambda: LOSSES,
+            tally=self.state.kinds.seen,
         )
 
     def plan(self) -> PrunePlan:

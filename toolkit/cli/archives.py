@@ -42,6 +42,7 @@ def _prune(opened: App) -> Prune:
         opened.clock,
         owner=f"{socket.gethostname()}:{os.getpid()}",
         losses=lambda: losses(opened.around),
+        tally=opened.state.kinds.seen,
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from toolkit import commands
 from toolkit.core.errors import Refused
 from toolkit.loops import folding
 from toolkit.loops.folding import Place
@@ -263,12 +264,13 @@ class Prune:
 def _agreed(plan: PrunePlan, forgone: Iterable[str]) -> None:
     unnamed = plan.unnamed(forgone)
     if unnamed:
-        options = " ".join(f"--forgo {one.projection}" for one in unnamed)
+        first, *others = (one.projection for one in unnamed)
+        command = " ".join((commands.forgo(first), *(f"--forgo {other}" for other in others)))
         raise Refused(
             "nothing was pruned: history would have no beginning any more",
             [
                 *(f"{one.projection}: {why}" for one in unnamed for why in one.why),
-                f"if that is meant: `strangler archive prune {options}`",
+                f"if that is meant: `{command}`",
             ],
         )
 

@@ -9,6 +9,7 @@ import typer
 
 import toolkit
 from toolkit.cli import (
+    archives,
     catalogue,
     doctor,
     flow,
@@ -31,7 +32,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, starting, catalogue, doctor, flow, projections, shadows, moves, questions, repairs):
+for module in (
+    init,
+    starting,
+    catalogue,
+    doctor,
+    flow,
+    projections,
+    shadows,
+    moves,
+    questions,
+    repairs,
+    archives,
+):
     module.register(app)
 
 

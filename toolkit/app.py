@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from adapters.doctor.libraries import libraries
 from adapters.doctor.opening import diagnosis_of
 from adapters.doctor.race_engines import open_track
+from adapters.state.archive import SqlArchive
 from adapters.state.evidence import EvidenceStore
 from adapters.state.lease_list import SqlLeaseList
 from adapters.state.routes import SqlRoutes
@@ -25,23 +26,30 @@ from migrations.schema.state import metadata as state_tables
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.core.errors import StranglerError, UsageError
+from toolkit.core.freshness import Token
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
+from toolkit.core.shards import WHOLE, Shard, shards_of
 from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
-from toolkit.loops.project import Projector
+from toolkit.loops.history import Origin
+from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
+from toolkit.loops.sharing import ALONE, Part, Sharing
 from toolkit.loops.translate import Translation
-from toolkit.loops.verify import code_hash
+from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
-from toolkit.router.read import Observe, Reader, Reading
-from toolkit.settings import ENGINES_OWN, duration
+from toolkit.router.read import PATIENCE, Observe, Reader, Reading
+from toolkit.settings import ENGINES_OWN, age, duration
+
+MONTHLY = dt.timedelta(days=62)
+"""Who keeps events for longer gets time partitions of a month, who does not, of a day."""
 
 
 def utc_now() -> dt.datetime:
@@ -56,6 +64,7 @@ class App:
         self.project = project
         self.clock = utc_now
         self._sources: dict[str, LegacySource] = {}
+        self._sharings: dict[str, Sharing] = {}
 
     def legacy(self, name: str) -> LegacySource:
         """One legacy source, opened on first use."""
@@ -122,13 +131,24 @@ class App:
         opened: Log = registry.adapter(registry.LOG, section.url)(section, self.state_url)
         return opened
 
-    def translation(self, source: str) -> Translation:
+    def shards(self, source: str) -> list[Shard]:
+        """The parts in which a source is relayed; the whole, if there is one."""
+        settings = self.project.settings
+        return shards_of(settings.legacy[source].shards, settings.log.partitions)
+
+    def _led(self, source: str, shard: Shard) -> tuple[LegacySource, SqlArchive]:
+        """What the leader of a shard reads, and where it writes."""
+        whole = self.legacy(source)
+        return (whole if shard.whole else Part(whole, shard)), self.state.archive.only(shard)
+
+    def translation(self, source: str, shard: Shard = WHOLE) -> Translation:
         """What turns a source's changes into events."""
+        legacy, archive = self._led(source, shard)
         return Translation(
-            self.legacy(source),
+            legacy,
             self.project.translators[source],
             self.project.catalogue,
-            self.state.archive,
+            archive,
             groups=[[table.table for table in group] for group in self.project.groups(source)],
             topic=self.project.topic(source),
             partitions=self.project.settings.log.partitions,
@@ -142,19 +162,41 @@ class App:
         section = self.project.settings.legacy[source]
         return Backfill(translation, self.project.groups(source), chunk=section.chunk, pace=section.pace)
 
-    def relay(self, source: str, translation: Translation) -> Relay:
-        """What publishes a source's events. Lead before you step."""
+    @property
+    def owner(self) -> str:
+        """What this process calls itself in a lease."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    def sharing(self, source: str) -> Sharing:
+        """This process's part in leading the shards of a source."""
+        if source not in self._sharings:
+            self._sharings[source] = Sharing(
+                source,
+                self.shards(source),
+                self.state.leases,
+                SqlLeaseList(self.state.engine),
+                owner=self.owner,
+                clock=self.clock,
+            )
+        return self._sharings[source]
+
+    def relay(
+        self, source: str, translation: Translation, shard: Shard = WHOLE, *, alone: bool = False
+    ) -> Relay:
+        """What publishes a source's events, or those of a shard; `alone`: this process takes no other. Lead before you step."""
         topic = self.project.topic(source)
+        legacy, archive = self._led(source, shard)
         return Relay(
-            self.legacy(source),
+            legacy,
             batches_of(translation),
-            self.state.archive,
+            archive,
             self.state.leases,
             self.log.publisher(topic),
             topic=topic,
             partitions=self.project.settings.log.partitions,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=self.owner + (ALONE if alone else ""),
             clock=self.clock,
+            shard=shard,
             complete=translation.complete,
             paused=lambda: self.state.pauses.of(source) is not None,
         )
@@ -162,11 +204,21 @@ class App:
     def projector(self, definition: Definition) -> Projector:
         """What keeps one version of a projection up to date. Start before you advance."""
         return Projector(
-            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+            definition,
+            self.project.catalogue,
+            self.store,
+            self.log,
+            self.project.topics,
+            self.clock,
+            self._pace,
         )
 
-    def rebuild(self, definition: Definition) -> Rebuild:
-        """What builds a version from the archive."""
+    @property
+    def _pace(self) -> Pace:
+        return Pace(park_limit=self.project.settings.read_store.park_limit)
+
+    def rebuild(self, definition: Definition, origin: Origin = Origin.ARCHIVE) -> Rebuild:
+        """What builds a version from the archive, or from the log."""
         return Rebuild(
             definition,
             self.project.catalogue,
@@ -175,6 +227,9 @@ class App:
             self.log,
             self.project.topics,
             self.clock,
+            origin=origin,
+            sources={self.project.topic(name): source for name, source in self.sources.items()},
+            pace=self._pace,
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:
@@ -214,9 +269,11 @@ class App:
             clock=self.clock,
             unclassified=self.state.unclassified,
             code_hash=code_hash,
+            upcaster_hash=upcaster_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,
+            retention=self.state.retention,
         )
 
     @property
@@ -279,12 +336,19 @@ class App:
         }
         return {where: (one, own) for where, (one, own) in known.items() if one is not None}
 
+    def prepare_archive(self) -> list[str]:
+        """Make the archive's time partitions of the days to come: of a month each, unless events are kept for days."""
+        keep = age(self.project.settings.archive.keep)
+        monthly = keep is None or keep >= MONTHLY
+        return self.state.retention.prepare(self.clock().date(), monthly=monthly)
+
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
         done = []
         for which, (was, wanted) in self.revisions().items():
             upgrade(self._databases[which], which)
             done.append(f"{which}: {was or 'nothing'} -> {wanted}")
+        done.extend(f"time partition {name}" for name in self.prepare_archive())
         for topic, partitions in self.project.topics.items():
             self.log.create(topic, partitions)
             done.append(f"topic {topic}: {partitions} partitions")
@@ -321,12 +385,30 @@ class App:
         consumer: str = ANY_CONSUMER,
         parameters: Mapping[str, object] | None = None,
         today: dt.date | None = None,
+        not_before: Token | dt.datetime | None = None,
+        timeout: dt.timedelta = PATIENCE,
     ) -> Reading:
         """Answer a capability through its route; what can be raised is said at `Reader.read`."""
-        return self._reader.read(capability, key, consumer=consumer, parameters=parameters, today=today)
+        return self._reader.read(
+            capability,
+            key,
+            consumer=consumer,
+            parameters=parameters,
+            today=today,
+            not_before=not_before,
+            timeout=timeout,
+        )
+
+    def token(self, source: str) -> Token:
+        """A token for all that is committed in a legacy source now: take it after the commit, give it to the next read."""
+        if source not in self.project.settings.legacy:
+            raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
+        return Token(source=source, instant=self.legacy(source).clock())
 
     def close(self) -> None:
         """Give back what was opened."""
+        for sharing in self._sharings.values():
+            sharing.leave()
         for source in self._sources.values():
             source.capture.close()
             source.close()

@@ -19,6 +19,7 @@ import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.events import Catalogue, Context, storage_names
+from toolkit.core.evolving import meaning_faults
 from toolkit.core.outbox import Layout
 from toolkit.core.projections import Definition, Projection
 from toolkit.core.subjects import Columns
@@ -256,4 +257,5 @@ def _faults(
                 faults.append(
                     Fault(where=f"projection {definition.identity}", what=f"{event} is in no context")
                 )
+            faults.extend(meaning_faults(catalogue, definition))
     return [*faults, *storage_names(catalogue, tables)]

@@ -6,7 +6,8 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import msgspec
 from sqlalchemy import (
@@ -33,10 +34,12 @@ from adapters.legacy.images import (
     reading_of,
     snapshot_of,
 )
+from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
+from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 
 _MARKED_AT_ONCE = 10_000
@@ -57,6 +60,13 @@ class TriggerCapture(ABC):
         self._change = change_table(MetaData(), engine.dialect.name)
         self._captured = captured_table(MetaData(), engine.dialect.name)
         self._orders: dict[tuple[str, ...], SubjectOrder] = {}
+        self._mine = "1 = 1"
+
+    def only(self, shard: Shard) -> Self:
+        """The same for the leader of one shard: it is offered the changes of its own subjects, and counts no others."""
+        one = copy(self)
+        one._mine = share(self._engine.dialect.name, shard)
+        return one
 
     # --- what an engine knows
 
@@ -112,10 +122,7 @@ class TriggerCapture(ABC):
     def installation(self, tables: Sequence[str]) -> str | None:
         """The instant at which the last of these tables came to be captured; None when one of them is not."""
         with self._judged(), reading(self._engine) as connection:
-            registry = self._registry(connection)
-        since = [registry[name].installed_at for table in tables if (name := table.upper()) in registry]
-        known = [instant for instant in since if instant is not None]
-        return max(known).isoformat() if len(known) == len(tables) else None
+            return _since(self._registry(connection), tables)
 
     def _registry(self, connection: Connection) -> dict[str, Captured]:
         """What was installed, by table; nothing when capture is not installed at all."""
@@ -168,7 +175,8 @@ class TriggerCapture(ABC):
             registry = self._registry(connection)
             if not registry:
                 return []
-            where, parameters = self._established(connection, cursors)
+            standing = [one.beside(_since(registry, one.tables)) for one in cursors]
+            where, parameters = self._established(connection, standing)
             where, parameters = f"{where}{beside}", {**parameters, **(given or {})}
             rows = self._head(connection, where, parameters, limit)
             while len(rows) == limit:
@@ -183,7 +191,7 @@ class TriggerCapture(ABC):
     def _established(
         self, connection: Connection, cursors: Sequence[Cursor]
     ) -> tuple[str, dict[str, object]]:
-        conditions, parameters = ["1 = 1"], dict[str, object]()
+        conditions, parameters = [self._mine], dict[str, object]()
         for at, cursor in enumerate(one for one in cursors if not one.done):
             condition, more = beyond(self._order_of(connection, cursor.tables), at, cursor)
             conditions.append(condition)
@@ -209,7 +217,8 @@ class TriggerCapture(ABC):
 
     def behind(self, horizon: Horizon) -> int:
         """How many waiting changes have a number up to the horizon's? (Where its token is another, an engine counts itself.)"""
-        waiting = select(func.count()).where(self._change.c.number <= int(horizon.token))
+        change = self._change.alias("c")
+        waiting = select(func.count()).where(change.c.number <= int(horizon.token), text(self._mine))
         with self._judged(), reading(self._engine) as connection:
             return connection.scalar(waiting) or 0
 
@@ -335,6 +344,13 @@ def _end(
         found: str | None = connection.scalar(edge, given)
         high = high if found is None else found
     return high
+
+
+def _since(registry: Mapping[str, Captured], tables: Sequence[str]) -> str | None:
+    """Since when all of these tables have been captured."""
+    since = [registry[name].installed_at for table in tables if (name := table.upper()) in registry]
+    known = [instant for instant in since if instant is not None]
+    return max(known).isoformat() if len(known) == len(tables) else None
 
 
 def offered(change: FromClause) -> list[ColumnElement[Any]]:

@@ -33,7 +33,7 @@ class MariadbSource:
         self._reader = _engine(
             url, self._timeout, ["SET SESSION TRANSACTION READ ONLY"], pool_size=section.max_reads
         )
-        self._writer = _engine(url, CAPTURE_TIMEOUT, [SESSION], pool_size=2)
+        self._writer = _engine(url, CAPTURE_TIMEOUT, [SESSION], pool_size=2 * section.shards)
         self.capture: Capture = MariadbCapture(name, self._writer)
 
     def clock(self) -> dt.datetime:

@@ -32,7 +32,7 @@ class PostgresSource:
         self._reader = postgres_engine(
             url, self._timeout, ["default_transaction_read_only=on"], pool_size=section.max_reads
         )
-        self._writer = postgres_engine(url, CAPTURE_TIMEOUT, [], pool_size=2)
+        self._writer = postgres_engine(url, CAPTURE_TIMEOUT, [], pool_size=2 * section.shards)
         self.capture: Capture = PostgresCapture(name, self._writer)
 
     def clock(self) -> dt.datetime:

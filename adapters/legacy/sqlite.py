@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from adapters.doctor.sqlite import SqliteDoctor
 from adapters.engines import reading
 from adapters.legacy.guard import LOCK_TIMEOUT, Slots, judged
+from adapters.legacy.shards import teach
 from adapters.legacy.sqlite_capture import SqliteCapture, clock
 from toolkit.core.errors import Infrastructure, UsageError
 from toolkit.diagnosis import Check, Patient
@@ -36,7 +37,7 @@ class SqliteSource:
         self._slots = Slots(name, section.max_reads)
         self._timeout = duration(section.read_timeout)
         self._reader = _engine(path, "ro", pool_size=section.max_reads)
-        self._writer = _engine(path, "rw", pool_size=2)
+        self._writer = _engine(path, "rw", pool_size=2 * section.shards)
         self.capture: Capture = SqliteCapture(name, self._writer)
 
     def clock(self) -> dt.datetime:
@@ -87,6 +88,7 @@ def _engine(path: Path, mode: str, pool_size: int) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
+        teach(connection)
         connection.execute(f"PRAGMA busy_timeout={int(LOCK_TIMEOUT.total_seconds() * 1000)}")
         if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
             connection.execute(

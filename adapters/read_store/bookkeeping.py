@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, case, delete, select, update
 
+from adapters.read_store import ledger
 from adapters.read_store.engine import EngineOfRows
 from migrations.schema.read_store import checkpoint, parked_event, projection
 from toolkit.core.errors import Fenced, UsageError
@@ -39,6 +40,11 @@ def version(connection: Connection, name: str, number: int) -> VersionState:
     raise UsageError(
         f"the read store has no {name} v{number} (it has: {there}): run `strangler project` or `strangler rebuild` first"
     )
+
+
+def knows(connection: Connection, name: str, number: int) -> bool:
+    """Does the store have this version?"""
+    return any(one.version == number for one in versions(connection, name))
 
 
 def enter(
@@ -78,13 +84,9 @@ def enter(
 
 def seize(connection: Connection, name: str, number: int) -> int:
     """Raise the epoch and return it."""
-    epoch = connection.scalar(
-        update(projection)
-        .where(of(projection, name, number))
-        .values(epoch=projection.c.epoch + 1)
-        .returning(projection.c.epoch)
-    )
-    return version(connection, name, number).epoch if epoch is None else int(epoch)
+    raised = update(projection).where(of(projection, name, number)).values(epoch=projection.c.epoch + 1)
+    connection.execute(raised)
+    return version(connection, name, number).epoch  # ours: the row is locked until the transaction ends
 
 
 def fence(connection: Connection, name: str, number: int, epoch: int, **values: object) -> None:
@@ -159,20 +161,18 @@ def move(connection: Connection, name: str, number: int, moved: Sequence[Checkpo
 
 def park(connection: Connection, rows: EngineOfRows, name: str, number: int, batch: Batch) -> None:
     """Write and remove parked events; one that is parked already keeps its place and gets the new reason."""
-    if batch.unparked:
+    ledger.enter(connection, name, number, batch.skipped)
+    gone = [*batch.unparked, *(one.event_id for one in batch.skipped)]
+    if gone:
         connection.execute(
             delete(parked_event).where(
                 of(parked_event, name, number), parked_event.c.event_id == bindparam("applied")
             ),
-            [{"applied": event} for event in batch.unparked],
+            [{"applied": event} for event in gone],
         )
     if batch.parked:
-        insert = rows.insert(parked_event)
-        replaced = {column: insert.excluded[column] for column in ("key", "reason", "held")}
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=parked_event.primary_key.columns, set_=replaced),
-            [_parked_row(name, number, one) for one in batch.parked],
-        )
+        waiting = [_parked_row(name, number, one) for one in batch.parked]
+        rows.put(connection, parked_event, waiting, ("key", "reason", "held"))
 
 
 def _parked_row(name: str, number: int, one: ParkedEvent) -> dict[str, object]:

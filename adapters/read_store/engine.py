@@ -1,18 +1,18 @@
-"""What the read store asks of a database engine; `sqlite` and `postgresql` answer."""
+"""What the read store asks of a database engine; `sqlite`, `postgresql` and `mariadb` answer."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
-from adapters.read_store.layout import Dialect, Layout
+from adapters.read_store.layout import Dialect, Layout, quoted
 from toolkit.core import values
 
 
@@ -23,11 +23,17 @@ class EngineOfRows(Protocol):
 
     def open(self, url: str) -> Engine: ...
 
-    def insert(self, table: Any) -> Any:
-        """SQLAlchemy's INSERT of this engine, which knows ON CONFLICT."""
+    def put(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, object]],
+        replaced: Sequence[str],
+    ) -> None:
+        """INSERT rows (all with the same columns); of one whose key is there, replace these columns."""
 
-    def alone(self, connection: Connection, projection: str, /) -> None:
-        """Wait until nobody else creates, switches or drops versions of this projection."""
+    def alone(self, connection: Connection, projection: str, /) -> AbstractContextManager[None]:
+        """Wait until nobody else creates, switches or drops versions of this projection, until the end."""
 
     def columns(self, connection: Connection, table: str) -> list[tuple[str, str]]:
         """Name and declared type of a table's columns, in order; empty when there is no such table."""
@@ -37,7 +43,14 @@ class EngineOfRows(Protocol):
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None: ...
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows whose keys the table does not have."""
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows, in the place of those with their keys."""
+
+    def doubled(self, error: Exception) -> bool:
+        """Did `add` find a key that was there after all?"""
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None: ...
 
@@ -50,8 +63,26 @@ class EngineOfRows(Protocol):
     def hold(self, connection: Connection, views: Sequence[str], timeout: dt.timedelta, /) -> None:
         """Begin a read: from now until it ends, the views mean what they mean, and no statement takes longer."""
 
-    def shadow(self, connection: Connection, name: str, select: str, /) -> None:
-        """Let the name mean this SELECT until the read ends, for this connection alone."""
+    def shows(self, connection: Connection, view: str, table: str, /) -> bool:
+        """Is there a view, and is it one of this table?"""
+
+    def meaning(
+        self,
+        connection: Connection,
+        sql: str,
+        tables: Mapping[str, str],
+        chosen: Collection[str],
+        select: Callable[[str], str],
+        /,
+    ) -> str:
+        """The read, in which the projections' names mean the rows of these tables, for this connection alone.
+
+        `chosen` are the projections of which another version is asked for than the one that serves. `select` says how
+        a table is shown.
+        """
+
+    def answered(self, description: Sequence[Any], row: Sequence[object], /) -> Sequence[object]:
+        """The values of a row of a read, each in the type of its column."""
 
     def limited(self, connection: Connection, timeout: dt.timedelta, /) -> AbstractContextManager[None]:
         """No statement within takes longer, and none writes."""
@@ -65,6 +96,28 @@ class EngineOfRows(Protocol):
 
     def faulty_sql(self, error: DBAPIError) -> bool:
         """Is the statement itself wrong (and not the server away)?"""
+
+
+def on_conflict(
+    connection: Connection, insert: Any, rows: Sequence[Mapping[str, object]], replaced: Sequence[str]
+) -> None:
+    """`put` where INSERT knows ON CONFLICT."""
+    changed = {column: insert.excluded[column] for column in replaced}
+    statement = insert.on_conflict_do_update(index_elements=insert.table.primary_key.columns, set_=changed)
+    connection.execute(statement, list(rows))
+
+
+def with_temporary_views(
+    connection: Connection,
+    sql: str,
+    tables: Mapping[str, str],
+    chosen: Collection[str],
+    select: Callable[[str], str],
+) -> str:
+    """`meaning` where a temporary view, gone with the transaction, hides the view of that name."""
+    for name in chosen:
+        connection.exec_driver_sql(f"CREATE TEMP VIEW {quoted(name)} AS {select(tables[name])}")
+    return sql
 
 
 def shown_value(value: object) -> object:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 
-from toolkit.core.projections import ColumnType, Definition
+from toolkit.core.projections import Column, ColumnType, Definition
 
 Codec = Mapping[ColumnType, Callable[[object], object]]
 """How a column type's values are turned into the driver's, or back; a type that is not there goes as it is."""
@@ -29,12 +29,18 @@ def _index_name(table: str, columns: Sequence[str]) -> str:
     return f"{name[: LONGEST_INDEX_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def _on_conflict(key: str, others: Sequence[str], _first: str) -> str:
+    act = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in others)
+    return f"ON CONFLICT ({key}) DO {act if others else 'NOTHING'}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """What a layout needs to know of an engine."""
 
     types: Mapping[ColumnType, str]
-    text_key: str
+    key_text: Callable[[int], str]
+    """The type of a text in a key of so many columns."""
     placeholder: str
     keys: Callable[[Sequence[tuple[str, str]]], str]
     """The condition that a row's key is one of those given; the key's columns come quoted, with their types."""
@@ -42,6 +48,16 @@ class Dialect:
     """These keys as the parameters of that condition."""
     encoders: Codec
     decoders: Codec
+    collated: str = ""
+    """How the texts of a key are compared, where the table does not say so."""
+    table_options: str = ""
+    index_lengths: Mapping[ColumnType, int] = field(default_factory=dict)
+    """How many characters of a column an index takes, where it does not take all."""
+    after: Callable[[Sequence[str]], str] | None = None
+    """The condition that a row comes after a key, where it is not a comparison of rows."""
+    after_values: Callable[[Sequence[object]], tuple[object, ...]] = tuple
+    in_place: Callable[[str, Sequence[str], str], str] = _on_conflict
+    """The end of an INSERT that replaces what is there: from the key's columns, the others, and one of the key's."""
 
 
 class Layout:
@@ -52,12 +68,12 @@ class Layout:
         self.table = definition.table
         self.names = tuple(column.name for column in definition.columns)
         self.key = definition.key
-        self.columns = tuple((column.name, dialect.types[column.type]) for column in definition.columns)
+        self._dialect = dialect
+        self.columns = tuple((column.name, self._type(column)) for column in definition.columns)
         self._key_columns = tuple(
-            (quoted(column.name), dialect.types[column.type]) for column in definition.key_columns
+            (quoted(column.name), self._type(column)) for column in definition.key_columns
         )
         self._key_encoders = tuple(dialect.encoders.get(column.type) for column in definition.key_columns)
-        self._dialect = dialect
         self._values: Callable[[Mapping[str, object]], tuple[object, ...]] | None = (
             itemgetter(*self.names) if len(self.names) > 1 else None
         )
@@ -81,7 +97,13 @@ class Layout:
     def create(self) -> str:
         """CREATE TABLE. The contract is kept by the projection itself, so only the key is constrained."""
         columns = ", ".join(f"{quoted(name)} {self._declared(name, type_)}" for name, type_ in self.columns)
-        return f"CREATE TABLE {quoted(self.table)} ({columns}, PRIMARY KEY ({self._key}))"
+        options = self._dialect.table_options
+        return f"CREATE TABLE {quoted(self.table)} ({columns}, PRIMARY KEY ({self._key})) {options}"
+
+    def _type(self, column: Column) -> str:
+        if column.name in self.key and column.type is ColumnType.TEXT:
+            return self._dialect.key_text(len(self.key))
+        return self._dialect.types[column.type]
 
     @property
     def indexes(self) -> dict[str, str]:
@@ -89,15 +111,20 @@ class Layout:
         made = {}
         for columns in self.definition.indexes:
             name = _index_name(self.table, columns)
-            listed = ", ".join(map(quoted, columns))
+            listed = ", ".join(map(self._indexed, columns))
             made[name] = f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {quoted(self.table)} ({listed})"
         return made
+
+    def _indexed(self, name: str) -> str:
+        column = next(one for one in self.definition.columns if one.name == name)
+        length = None if name in self.key else self._dialect.index_lengths.get(column.type)
+        return quoted(name) if length is None else f"{quoted(name)}({length})"
 
     def _declared(self, name: str, type_: str) -> str:
         if name not in self.key:
             return type_
-        text = type_ == self._dialect.types[ColumnType.TEXT]
-        return f"{type_} {self._dialect.text_key if text else ''} NOT NULL"
+        text = type_ == self._dialect.key_text(len(self.key))
+        return f"{type_} {self._dialect.collated if text else ''} NOT NULL"
 
     @property
     def _key(self) -> str:
@@ -131,15 +158,22 @@ class Layout:
     def in_place(self) -> str:
         """The end of an INSERT that replaces what is there."""
         others = [quoted(name) for name in self.names if name not in self.key]
-        act = "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in others)
-        return f"ON CONFLICT ({self._key}) DO {act if others else 'NOTHING'}"
+        return self._dialect.in_place(self._key, others, self._key_columns[0][0])
 
     def page(self, *, first: bool) -> str:
         """SELECT a page of rows in key order, after a key unless it is the first."""
         mark = self._dialect.placeholder
-        marks = ", ".join([mark] * len(self.key))
-        after = "" if first else f"WHERE ({self._key}) > ({marks}) "
+        after = "" if first else f"WHERE {self._after(mark)} "
         return f"SELECT {self.listed} FROM {quoted(self.table)} {after}ORDER BY {self._key} LIMIT {mark}"
+
+    def _after(self, mark: str) -> str:
+        if self._dialect.after is not None:
+            return self._dialect.after([name for name, _ in self._key_columns])
+        return f"({self._key}) > ({', '.join([mark] * len(self.key))})"
+
+    def after(self, key: object) -> tuple[object, ...]:
+        """A key as the parameters of `page`."""
+        return self._dialect.after_values(self.encode_key(key))
 
     def encode(self, row: Mapping[str, object]) -> tuple[object, ...]:
         """A row's values for the driver, in the order of `names`."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from adapters.engines import open_engine
+from adapters.read_store.copying import Lines
+from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, quoted
 from adapters.read_store.queries import query
 from toolkit.core import values
@@ -25,6 +27,7 @@ SWITCH_PATIENCE = "5s"
 """How long a switch waits for reads that are running; all later reads wait behind it meanwhile."""
 
 _UNDEFINED_TABLE = "42P01"
+_UNIQUE_VIOLATION = "23505"
 _QUERY_CANCELED = "57014"
 _READ_ONLY = "25006"
 
@@ -55,7 +58,8 @@ class PostgresRows:
             ColumnType.JSON: "jsonb",
         },
         # By code point, as Python and SQLite sort: two versions and two engines are compared in key order.
-        text_key='COLLATE "C"',
+        collated='COLLATE "C"',
+        key_text=lambda _count: "text",
         placeholder="%s",
         keys=_keys,
         listed_keys=lambda keys: tuple(list(column) for column in zip(*keys, strict=True)),
@@ -70,15 +74,23 @@ class PostgresRows:
         """Open the database."""
         return open_engine(url)
 
-    def insert(self, table: Any) -> Any:
-        """INSERT that knows ON CONFLICT."""
-        return insert(table)
+    def put(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, object]],
+        replaced: Sequence[str],
+    ) -> None:
+        """INSERT; of a row that is there, replace these columns."""
+        on_conflict(connection, insert(table), rows, replaced)
 
-    def alone(self, connection: Connection, projection: str) -> None:
+    @contextmanager
+    def alone(self, connection: Connection, projection: str) -> Iterator[None]:
         """An advisory lock until the transaction ends."""
         connection.exec_driver_sql(
             "SELECT pg_advisory_xact_lock(hashtext(%s))", (f"strangler projection {projection}",)
         )
+        yield
 
     def columns(self, connection: Connection, table: str) -> list[tuple[str, str]]:
         """Name and declared type of each column."""
@@ -91,20 +103,30 @@ class PostgresRows:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows that are not there: COPY into the table itself."""
+        self._copy(self._cursor(connection), quoted(layout.table), layout, rows)
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
         """Write rows: few as statements, many by COPY."""
         if len(rows) < COPY_FROM:
-            connection.exec_driver_sql(layout.upsert, list(rows))
+            connection.exec_driver_sql(layout.upsert, [layout.encode(row) for row in rows])
             return
-        cursor = cast(Any, connection.connection.driver_connection).cursor()
+        cursor = self._cursor(connection)
         scratch = self._scratch(cursor, layout)
-        with cursor.copy(f"COPY {scratch} ({layout.listed}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+        self._copy(cursor, scratch, layout, rows)
         cursor.execute(
             f"INSERT INTO {quoted(layout.table)} ({layout.listed}) "
             f"SELECT {layout.listed} FROM {scratch} {layout.in_place}"
         )
+
+    def _cursor(self, connection: Connection) -> Any:
+        return cast(Any, connection.connection.driver_connection).cursor()
+
+    def _copy(self, cursor: Any, table: str, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        lines = Lines(layout.definition)
+        with cursor.copy(f"COPY {table} ({lines.listed}) FROM STDIN") as copy:
+            copy.write(lines.of(rows))
 
     def _scratch(self, cursor: Any, layout: Layout) -> str:
         """The session's own table for COPY, emptied by every commit; named by its columns, so never a stale one."""
@@ -114,6 +136,10 @@ class PostgresRows:
         )
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({columns}) ON COMMIT DELETE ROWS")
         return f"pg_temp.{name}"
+
+    def doubled(self, error: Exception) -> bool:
+        """Did a row that was thought not to be there meet itself?"""
+        return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""
@@ -144,9 +170,20 @@ class PostgresRows:
             names = ", ".join(map(quoted, views))
             connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
 
-    def shadow(self, connection: Connection, name: str, select: str) -> None:
-        """A temporary view, whose schema is searched first; gone with the transaction."""
-        connection.exec_driver_sql(f"CREATE TEMP VIEW {quoted(name)} AS {select}")
+    def shows(self, connection: Connection, view: str, _table: str) -> bool:
+        """It is made in one transaction with the mark that a version serves."""
+        return bool(self.columns(connection, view))
+
+    def meaning(
+        self,
+        connection: Connection,
+        sql: str,
+        tables: Mapping[str, str],
+        chosen: Collection[str],
+        select: Callable[[str], str],
+    ) -> str:
+        """With temporary views, whose schema is searched first."""
+        return with_temporary_views(connection, sql, tables, chosen, select)
 
     @contextmanager
     def limited(self, connection: Connection, _timeout: dt.timedelta) -> Iterator[None]:
@@ -157,6 +194,10 @@ class PostgresRows:
     def parameter(self, value: object) -> object:
         """The driver knows the types; of an enum's member it would send the name."""
         return str.__str__(value) if isinstance(value, str) else value
+
+    def answered(self, _description: Sequence[Any], row: Sequence[object]) -> Sequence[object]:
+        """The driver knows the types."""
+        return row
 
     def timed_out(self, error: DBAPIError) -> bool:
         """Did the server cancel it?"""

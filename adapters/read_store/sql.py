@@ -7,27 +7,34 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
-from adapters.engines import reading, writing
-from adapters.read_store import bookkeeping
+from adapters.engines import ours_is_missing, reading, writing
+from adapters.read_store import bookkeeping, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, quoted
+from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, VersionState, ViewAnswer
+from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState, ViewAnswer
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
 LONGEST_NAME = 55
 """Characters of a table's name; PostgreSQL would cut a longer one off at 63 and not say so."""
 
-_ENGINES: Mapping[str, type[EngineOfRows]] = {"sqlite": SqliteRows, "postgresql": PostgresRows}
+_ENGINES: Mapping[str, type[EngineOfRows]] = {
+    "sqlite": SqliteRows,
+    "postgresql": PostgresRows,
+    "mariadb": MariadbRows,
+    "mysql": MariadbRows,
+}
 
 
 def open_read_store(url: str) -> SqlReadStore:
@@ -51,6 +58,7 @@ class SqlReadStore:
         self.engine = engine
         self._rows = rows
         self._layouts: dict[str, Layout] = {}
+        self._selects: dict[str, str] = {}
 
     def close(self) -> None:
         """Give back the connections."""
@@ -64,32 +72,40 @@ class SqlReadStore:
 
     # --- versions
 
-    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+    def create(
+        self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
+    ) -> VersionState:
         """Create what is missing of a version: its table, its checkpoints, and the view if it is the first."""
         layout = self._layout(definition)
         if len(layout.table) > LONGEST_NAME:
             raise UsageError(
                 f"projection {definition.name}: its table's name may have {LONGEST_NAME} characters: give it a shorter name="
             )
-        with self._writing() as connection:
-            self._rows.alone(connection, definition.name)
-            there = self._rows.columns(connection, layout.table)
-            if not there:
-                connection.exec_driver_sql(layout.create)
-            elif sorted(there) != sorted(layout.columns):
-                raise UsageError(_other_columns(definition, there, layout.columns))
-            for statement in layout.indexes.values():
-                connection.exec_driver_sql(statement)
+        with self._writing() as connection, self._rows.alone(connection, definition.name):
+            self._create_table(connection, layout, indexed=indexed)
             bookkeeping.enter(connection, definition.name, definition.version, topics, now)
             state = bookkeeping.version(connection, definition.name, definition.version)
-            if state.serving and not self._rows.columns(connection, definition.name):
+            if state.serving and not self._rows.shows(connection, definition.name, layout.table):
                 self._rows.replace_view(connection, definition.name, self._select(connection, layout.table))
         return state
 
+    def _create_table(self, connection: Connection, layout: Layout, *, indexed: bool) -> None:
+        definition = layout.definition
+        there = self._rows.columns(connection, layout.table)
+        if there and sorted(there) != sorted(layout.columns):
+            raise UsageError(_other_columns(definition, there, layout.columns))
+        if there and not bookkeeping.knows(connection, definition.name, definition.version):
+            # Where DROP TABLE commits by itself, somebody died between it and the bookkeeping. The rows are nobody's.
+            connection.exec_driver_sql(f"DROP TABLE {quoted(layout.table)}")
+            there = []
+        if not there:
+            connection.exec_driver_sql(layout.create)
+        for statement in layout.indexes.values() if indexed else ():
+            connection.exec_driver_sql(statement)
+
     def drop(self, projection: str, version: int) -> None:
         """Remove a version with its table. Raises Refused while it serves."""
-        with self._writing() as connection:
-            self._rows.alone(connection, projection)
+        with self._writing() as connection, self._rows.alone(connection, projection):
             if bookkeeping.version(connection, projection, version).serving:
                 raise Refused(f"{projection} v{version} serves reads: switch to another version first")
             bookkeeping.forget(connection, projection, version)
@@ -102,8 +118,7 @@ class SqlReadStore:
 
     def switch(self, projection: str, version: int) -> None:
         """Point the view at this version, in one transaction with the mark that it serves."""
-        with self._writing() as connection:
-            self._rows.alone(connection, projection)
+        with self._writing() as connection, self._rows.alone(connection, projection):
             bookkeeping.version(connection, projection, version)
             serving = projection_table.c.version == version
             connection.execute(
@@ -120,6 +135,12 @@ class SqlReadStore:
             raise UsageError(f"the read store has no table {table}: run `strangler rebuild` first")
         shown = ", ".join(self._rows.shown(name, declared) for name, declared in columns)
         return f"SELECT {shown} FROM {quoted(table)}"
+
+    def _known_select(self, connection: Connection, table: str) -> str:
+        """The same, asked once: a version's columns stay what they are, until a read fails on them."""
+        if table not in self._selects:
+            self._selects[table] = self._select(connection, table)
+        return self._selects[table]
 
     # --- what a projector does
 
@@ -140,13 +161,26 @@ class SqlReadStore:
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
+        try:
+            self._commit(definition, batch, epoch, now)
+        except Exception as error:
+            if not batch.inserts or not self._rows.doubled(error):
+                raise
+            # Somebody put rows there by hand. Who owns the version owns its rows.
+            upserts = [*batch.upserts, *batch.inserts]
+            whole = msgspec.structs.replace(batch, upserts=upserts, inserts=[])
+            self._commit(definition, whole, epoch, now)
+
+    def _commit(self, definition: Definition, batch: Batch, epoch: int, now: dt.datetime) -> None:
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
-            bookkeeping.fence(connection, name, version, epoch, updated_at=now)
+            bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
-                self._rows.upsert(connection, layout, [layout.encode(row) for row in batch.upserts])
+                self._rows.upsert(connection, layout, batch.upserts)
+            if batch.inserts:
+                self._rows.add(connection, layout, batch.inserts)
             bookkeeping.move(connection, name, version, batch.checkpoints)
             bookkeeping.park(connection, self._rows, name, version, batch)
 
@@ -159,6 +193,11 @@ class SqlReadStore:
         """A version's parked events by (topic, partition, sequence)."""
         with self._reading() as connection:
             return bookkeeping.parked(connection, projection, version)
+
+    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
+        """The ledger of a version by (topic, partition, sequence)."""
+        with self._reading() as connection:
+            return ledger.skipped(connection, projection, version)
 
     def set_state(
         self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
@@ -193,13 +232,13 @@ class SqlReadStore:
         """Read through the views, with the positions and held keys of the same instant."""
         given = {name: self._rows.parameter(value) for name, value in parameters.items()}
         with self._reading() as connection, self._explained(sql, timeout):
-            standing = self._prepare(connection, projections, versions or {}, timeout)
+            standing, asked = self._prepare(connection, sql, projections, versions or {}, timeout)
             held = {
                 name: bookkeeping.held_keys(connection, name, version)
                 for name, (version, _) in standing.items()
             }
             with self._rows.limited(connection, timeout):
-                rows = _answer(connection, sql, given)
+                rows = self._answer(connection, asked, given)
         return ViewAnswer(
             rows=rows,
             checkpoints={name: checkpoints for name, (_, checkpoints) in standing.items()},
@@ -210,18 +249,21 @@ class SqlReadStore:
     def _prepare(
         self,
         connection: Connection,
+        sql: str,
         projections: Sequence[str],
         versions: Mapping[str, int],
         timeout: dt.timedelta,
-    ) -> dict[str, tuple[int, list[Checkpoint]]]:
+    ) -> tuple[dict[str, tuple[int, list[Checkpoint]]], str]:
         self._rows.hold(connection, [name for name in projections if name not in versions], timeout)
-        for name, version in versions.items():
-            self._rows.shadow(connection, name, self._select(connection, f"{name}__v{version}"))
         standing = bookkeeping.standing(connection, projections, versions)
         missing = [name for name in projections if name not in standing]
         if missing:
             raise UsageError(_not_there(", ".join(missing)))
-        return {name: standing[name] for name in projections}
+        tables = {name: f"{name}__v{standing[name][0]}" for name in projections}
+        asked = self._rows.meaning(
+            connection, sql, tables, set(versions), lambda table: self._known_select(connection, table)
+        )
+        return {name: standing[name] for name in projections}, asked
 
     @contextmanager
     def _explained(self, sql: str, timeout: dt.timedelta) -> Iterator[None]:
@@ -229,10 +271,13 @@ class SqlReadStore:
         try:
             yield
         except DBAPIError as error:
+            self._selects.clear()
             if self._rows.timed_out(error):
                 raise ReadTimeout(
                     f"the read took longer than {timeout.total_seconds():g} s and was cancelled: {first}"
                 ) from error
+            if ours_is_missing(error):
+                raise
             if self._rows.missing_table(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             if self._rows.faulty_sql(error):
@@ -240,6 +285,20 @@ class SqlReadStore:
             raise
         except StatementError as error:
             raise UsageError(f"the read SQL lacks a parameter: {error.orig or error}: {first}") from error
+
+    def _answer(
+        self, connection: Connection, sql: str, parameters: Mapping[str, object]
+    ) -> list[dict[str, object]]:
+        result = connection.execute(text(sql), parameters)
+        names = [name.lower() for name in list(result.keys())]
+        double = sorted({name for name in names if names.count(name) > 1})
+        if double:
+            raise UsageError(
+                f"the read SQL gives two columns called {', '.join(double)}: name them apart with AS"
+            )
+        described = result.cursor.description or ()
+        found = (self._rows.answered(described, row) for row in result)
+        return [dict(zip(names, map(shown_value, row), strict=True)) for row in found]
 
     def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
         """Rows of a version in key order."""
@@ -249,7 +308,7 @@ class SqlReadStore:
     def _page(
         self, connection: Connection, layout: Layout, after: object | None, limit: int
     ) -> list[dict[str, object]]:
-        values = (limit,) if after is None else (*layout.encode_key(after), limit)
+        values = (limit,) if after is None else (*layout.after(after), limit)
         found = connection.exec_driver_sql(layout.page(first=after is None), values)
         return [layout.decode(row) for row in found]
 
@@ -260,6 +319,7 @@ class SqlReadStore:
         with self._reading() as connection:
             positions = bookkeeping.checkpoints(connection, name, version)
             parked = bookkeeping.parked(connection, name, version)
+            skipped = ledger.skipped(connection, name, version)
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
@@ -269,6 +329,7 @@ class SqlReadStore:
             rows=count,
             checkpoints=positions,
             parked=[one.record.envelope.id for one in parked],
+            skipped=sorted(one.event_id for one in skipped),
         )
 
     # --- transactions
@@ -285,23 +346,13 @@ class SqlReadStore:
 
     @contextmanager
     def _own_tables(self) -> Iterator[None]:
+        """A table of a version that is not there; `adapters.engines` knows what is to be done where ours are missing."""
         try:
             yield
         except DBAPIError as error:
-            if self._rows.missing_table(error):
+            if self._rows.missing_table(error) and not ours_is_missing(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             raise
-
-
-def _answer(connection: Connection, sql: str, parameters: Mapping[str, object]) -> list[dict[str, object]]:
-    result = connection.execute(text(sql), parameters)
-    names = [name.lower() for name in list(result.keys())]
-    double = sorted({name for name in names if names.count(name) > 1})
-    if double:
-        raise UsageError(
-            f"the read SQL gives two columns called {', '.join(double)}: name them apart with AS"
-        )
-    return [dict(zip(names, map(shown_value, row), strict=True)) for row in result]
 
 
 def _not_there(what: str) -> str:

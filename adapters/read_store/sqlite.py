@@ -11,18 +11,20 @@ import datetime as dt
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import open_engine
+from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, quoted
 from toolkit.core.projections import ColumnType
 
@@ -107,6 +109,13 @@ def _keys(columns: Sequence[tuple[str, str]]) -> str:
     return f"({names}) IN (SELECT {values} FROM json_each(?))"
 
 
+def _upsert(layout: Layout) -> str:
+    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(layout.names)))
+    # Without the WHERE, the parser would take ON CONFLICT for the beginning of a join's condition.
+    given = f"SELECT {values} FROM json_each(?) WHERE true"
+    return f"INSERT INTO {quoted(layout.table)} ({layout.listed}) {given} {layout.in_place}"
+
+
 class SqliteRows:
     """SQLite's answers to what the read store asks."""
 
@@ -120,7 +129,7 @@ class SqliteRows:
             ColumnType.INSTANT: "INSTANT_TEXT",
             ColumnType.JSON: "JSON_TEXT",
         },
-        text_key="",
+        key_text=lambda _count: "TEXT",
         placeholder="?",
         keys=_keys,
         listed_keys=lambda keys: (json.dumps([key if len(key) > 1 else key[0] for key in keys]),),
@@ -148,12 +157,20 @@ class SqliteRows:
 
         return engine
 
-    def insert(self, table: Any) -> Any:
-        """INSERT that knows ON CONFLICT."""
-        return insert(table)
+    def put(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, object]],
+        replaced: Sequence[str],
+    ) -> None:
+        """INSERT; of a row that is there, replace these columns."""
+        on_conflict(connection, insert(table), rows, replaced)
 
-    def alone(self, _connection: Connection, _projection: str) -> None:
+    @contextmanager
+    def alone(self, _connection: Connection, _projection: str) -> Iterator[None]:
         """The write transaction is alone already."""
+        yield
 
     def columns(self, connection: Connection, table: str) -> list[tuple[str, str]]:
         """Name and declared type of each column."""
@@ -166,9 +183,22 @@ class SqliteRows:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
-        """Write rows."""
-        connection.exec_driver_sql(layout.upsert, list(rows))
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows: whether they are there makes no difference here."""
+        self.upsert(connection, layout, rows)
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows, in the order of their keys, by one statement.
+
+        The interpreter is free while it runs. It would be taken and given back for every row of an executemany.
+        """
+        encode, key = layout.encode, itemgetter(*layout.key)
+        values = [encode(row) for row in sorted(rows, key=key)]
+        connection.exec_driver_sql(_upsert(layout), (msgspec.json.encode(values).decode(),))
+
+    def doubled(self, _error: Exception) -> bool:
+        """Never: `add` takes either."""
+        return False
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""
@@ -187,9 +217,20 @@ class SqliteRows:
     def hold(self, _connection: Connection, _views: Sequence[str], _timeout: dt.timedelta) -> None:
         """The transaction's snapshot covers the schema."""
 
-    def shadow(self, connection: Connection, name: str, select: str) -> None:
-        """A view of the temp schema, which is searched first; gone with the transaction."""
-        connection.exec_driver_sql(f"CREATE TEMP VIEW {quoted(name)} AS {select}")
+    def shows(self, connection: Connection, view: str, _table: str) -> bool:
+        """It is made in one transaction with the mark that a version serves."""
+        return bool(self.columns(connection, view))
+
+    def meaning(
+        self,
+        connection: Connection,
+        sql: str,
+        tables: Mapping[str, str],
+        chosen: Collection[str],
+        select: Callable[[str], str],
+    ) -> str:
+        """With temporary views, whose schema is searched first."""
+        return with_temporary_views(connection, sql, tables, chosen, select)
 
     @contextmanager
     def limited(self, connection: Connection, timeout: dt.timedelta) -> Iterator[None]:
@@ -211,6 +252,10 @@ class SqliteRows:
         if isinstance(value, dt.datetime):
             return _instant_text(value)
         return value.isoformat() if isinstance(value, dt.date) else value
+
+    def answered(self, _description: Sequence[Any], row: Sequence[object]) -> Sequence[object]:
+        """The converters know the types."""
+        return row
 
     def timed_out(self, error: DBAPIError) -> bool:
         """Did the progress handler stop it?"""

@@ -6,32 +6,37 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from adapters.engines import reading, writing
-from adapters.state import events
+from adapters.state import events, shards
 from adapters.state.changes import decode_change, encode_change
 from adapters.state.leases import fence
-from adapters.state.queries import remove, replace
+from adapters.state.queries import query, remove, replace
 from adapters.state.unclassified import note
 from migrations.schema import state
-from toolkit.core.errors import Fault, ProjectError
+from migrations.schema.types import Instant
+from toolkit.core.errors import Fault, HistoryGone, ProjectError
 from toolkit.core.records import Delivery, Draft, Record, Run, partition_of
+from toolkit.core.shards import WHOLE, Shard
 from toolkit.core.unclassified import Unclassified
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
-_encode_numbers = msgspec.msgpack.Encoder().encode
-_decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
+_promise = query("promise").bindparams(bindparam("watermark", type_=Instant()))
 _encode_names = msgspec.json.Encoder().encode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class SqlArchive:
-    """Implements `toolkit.ports.Archive`."""
+    """Implements `toolkit.ports.Archive`, for all of a source or for one shard of it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, shard: Shard = WHOLE) -> None:
+        self._engine, self._shard = engine, shard
+
+    def only(self, shard: Shard) -> SqlArchive:
+        """The same archive for the leader of one shard: what it holds back, publishes and promises is its own."""
+        return SqlArchive(self._engine, shard)
 
     # --- what a translation step gives
 
@@ -52,11 +57,12 @@ class SqlArchive:
     ) -> list[Record]:
         """Store what one step gave, in one transaction. Returns the events that are new. Raises Fenced."""
         with writing(self._engine) as connection:
-            fence(connection, lease_name(source), epoch)
+            fence(connection, lease_name(source, self._shard), epoch)
             if doubtful:
                 _only_topic(connection, source, topic)
                 drafts = events.unknown(connection, topic, drafts)
             records = _numbered(connection, topic, drafts, partitions)
+            shards.only_own(self._shard, source, records)
             events.insert(connection, topic, records)
             remove(
                 connection, state.parked_change, [(source, waiting.change.position) for waiting in unparked]
@@ -64,18 +70,13 @@ class SqlArchive:
             replace(connection, state.parked_change, [_parked_row(waiting) for waiting in parked])
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
             note(connection, unclassified)
-            connection.execute(delete(state.unmarked).where(state.unmarked.c.source == source))
-            if used:
-                row = {"source": source, "numbers": _encode_numbers(used)}
-                connection.execute(state.unmarked.insert(), row)
+            shards.note_used(connection, self._shard, source, used, first=doubtful)
         return records
 
     def unmarked(self, source: str) -> list[int]:
         """Numbers of the changes that the last step used up; perhaps they are not marked in the legacy source yet."""
-        table = state.unmarked
         with reading(self._engine) as connection:
-            found = connection.scalar(select(table.c.numbers).where(table.c.source == source))
-            return [] if found is None else _decode_numbers(found)
+            return shards.used(connection, self._shard, source)
 
     def cursors(self, source: str) -> list[Cursor]:
         """How far each backfill has come."""
@@ -97,7 +98,7 @@ class SqlArchive:
         table = state.parked_change
         with reading(self._engine) as connection:
             found = select(table).where(table.c.source == source).order_by(table.c.number, table.c.position)
-            return [
+            waiting = [
                 ParkedChange(
                     source=source,
                     change=decode_change(row.change),
@@ -107,6 +108,7 @@ class SqlArchive:
                 )
                 for row in connection.execute(found)
             ]
+        return [one for one in waiting if self._shard.owns(one.change.subject)]
 
     def parked_subjects(self, source: str) -> set[str]:
         """Subjects with a parked change."""
@@ -120,7 +122,7 @@ class SqlArchive:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""
         found: list[Record] = []
         with reading(self._engine) as connection:
-            known = _sequences(connection, topic)
+            known = self._own(_sequences(connection, topic))
             waiting = {number: one for number, one in known.items() if one.archived > one.published}
             share = -(-limit // len(waiting)) if waiting else 0
             for partition, one in waiting.items():
@@ -132,7 +134,7 @@ class SqlArchive:
         if not runs:
             return
         with writing(self._engine) as connection:
-            fence(connection, lease_name(source), epoch)
+            fence(connection, lease_name(source, self._shard), epoch)
             ends = {number: one.published for number, one in _sequences(connection, topic).items()}
             new: list[Run] = []
             for run in runs:
@@ -147,28 +149,40 @@ class SqlArchive:
 
     def backlog(self, topic: str) -> int:
         """How many events wait to be published?"""
-        table = state.sequence
-        waiting = select(func.sum(table.c.archived - table.c.published)).where(table.c.topic == topic)
         with reading(self._engine) as connection:
-            return int(connection.scalar(waiting) or 0)
+            known = self._own(_sequences(connection, topic))
+            return sum(one.archived - one.published for one in known.values())
+
+    def published_to(self, topic: str) -> dict[int, int] | None:
+        """Partition to the highest sequence archived, if all of them are published; None while some wait."""
+        with reading(self._engine) as connection:
+            known = self._own(_sequences(connection, topic))
+        if any(one.archived > one.published for one in known.values()):
+            return None
+        return {number: one.archived for number, one in known.items()}
 
     def last_sequences(self, topic: str) -> dict[int, int]:
         """Partition to the highest sequence archived."""
         with reading(self._engine) as connection:
-            return {number: one.archived for number, one in _sequences(connection, topic).items()}
+            known = self._own(_sequences(connection, topic))
+            return {number: one.archived for number, one in known.items()}
 
     def watermarked(self, topic: str, as_of: dt.datetime, *, source: str, epoch: int) -> None:
         """Note the instant of the last watermark sent. Raises Fenced."""
         with writing(self._engine) as connection:
-            fence(connection, lease_name(source), epoch)
-            row = {"topic": topic, "source": source, "watermark": as_of}
-            replace(connection, state.topic, [row])
+            fence(connection, lease_name(source, self._shard), epoch)
+            promised = shards.promised(connection, self._shard, topic, as_of)
+            if promised is not None:
+                connection.execute(_promise, {"topic": topic, "source": source, "watermark": promised})
 
     def last_watermark(self, topic: str) -> dt.datetime | None:
-        """The instant of the last watermark sent."""
+        """The instant of the last watermark sent: of several shards, the oldest."""
         table = state.topic
         with reading(self._engine) as connection:
             return connection.scalar(select(table.c.watermark).where(table.c.topic == topic))
+
+    def _own(self, known: Mapping[int, _Sequence]) -> dict[int, _Sequence]:
+        return {number: one for number, one in known.items() if self._shard.has(number)}
 
     # --- what a rebuild reads
 
@@ -180,18 +194,36 @@ class SqlArchive:
                 low, left = after.get(partition, 0), limit - len(found)
                 if left and one.published > low:
                     page = events.after(connection, topic, partition, low, one.published, left)
+                    # A time partition may have been dropped after this transaction's snapshot was taken.
+                    if low < one.pruned or not page or page[0].sequence != low + 1:
+                        raise _gone(topic, partition, low, one.pruned)
                     found.extend(events.placed(connection, topic, page))
         return found
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:
-        """All published records of one subject, by (partition, sequence)."""
+        """The published records of one subject that are kept, by (partition, sequence)."""
         with reading(self._engine) as connection:
             known = _sequences(connection, topic)
             return [
                 record
                 for record in events.of_subject(connection, topic, subject)
-                if record.sequence <= known[record.partition].published
+                if known[record.partition].pruned < record.sequence <= known[record.partition].published
             ]
+
+    def pruned(self, topic: str) -> dict[int, int]:
+        """Partition to the sequence up to which its events are gone."""
+        with reading(self._engine) as connection:
+            return {number: one.pruned for number, one in _sequences(connection, topic).items()}
+
+    def offsets(self, topic: str, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Partition to where the log got the event with this sequence."""
+        with reading(self._engine) as connection:
+            known = _sequences(connection, topic)
+            return {
+                partition: events.offset_of(connection, topic, partition, sequence)
+                for partition, sequence in sequences.items()
+                if partition in known and 0 < sequence <= known[partition].published
+            }
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
@@ -202,17 +234,25 @@ class SqlArchive:
 
 
 class _Sequence(msgspec.Struct, frozen=True):
-    """How far a partition is archived, and published."""
+    """How far a partition is archived, published, and pruned."""
 
     archived: int
     published: int
+    pruned: int
 
 
 def _sequences(connection: Connection, topic: str) -> dict[int, _Sequence]:
     table = state.sequence
-    found = select(table.c.partition, table.c.archived, table.c.published).where(table.c.topic == topic)
-    rows = connection.execute(found.order_by(table.c.partition))
-    return {partition: _Sequence(archived, published) for partition, archived, published in rows}
+    columns = (table.c.partition, table.c.archived, table.c.published, table.c.pruned)
+    rows = connection.execute(select(*columns).where(table.c.topic == topic).order_by(table.c.partition))
+    return {partition: _Sequence(*numbers) for partition, *numbers in rows}
+
+
+def _gone(topic: str, partition: int, low: int, pruned: int) -> HistoryGone:
+    return HistoryGone(
+        f"{topic}[{partition}]: event {low + 1} is asked for, but the archive was pruned up to event {pruned}",
+        ["`strangler archive status` says what is kept"],
+    )
 
 
 def _numbered(connection: Connection, topic: str, drafts: Sequence[Draft], partitions: int) -> list[Record]:
@@ -257,8 +297,8 @@ def _only_topic(connection: Connection, source: str, topic: str) -> None:
     """Note the source's topic. With another one, its history would be missing there, in silence. Raises ProjectError."""
     table = state.topic
     known = list(connection.scalars(select(table.c.topic).where(table.c.source == source)))
-    if not known:
-        connection.execute(table.insert(), {"topic": topic, "source": source})
+    if not known:  # another shard may note it at the same time
+        connection.execute(query("know_topic"), {"topic": topic, "source": source})
     elif known != [topic]:
         raise ProjectError(
             [

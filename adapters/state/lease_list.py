@@ -16,9 +16,9 @@ class SqlLeaseList:
         self._engine = engine
 
     def leases(self) -> list[LeaseState]:
-        """Every lease that was ever taken, by name; those that ran out, too."""
+        """Every lease by name, those that ran out, too; not those of a division into shards that another one replaced."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(lease).order_by(lease.c.name))
+            rows = connection.execute(select(lease).where(lease.c.owner != "").order_by(lease.c.name))
             return [
                 LeaseState(name=row.name, owner=row.owner, epoch=row.epoch, expires_at=row.expires_at)
                 for row in rows

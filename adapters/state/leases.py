@@ -16,6 +16,8 @@ _acquire = query("acquire_lease").bindparams(
     bindparam("expires_at", type_=Instant()), bindparam("now", type_=Instant())
 )
 
+_known = query("know_lease").bindparams(bindparam("now", type_=Instant()))
+
 
 class SqlLeases:
     """Implements `toolkit.ports.Leases`."""
@@ -23,9 +25,15 @@ class SqlLeases:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime) -> int:
-        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out."""
+    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime, *, whole: str = "") -> int:
+        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out.
+
+        With `whole`, it is a part of that lease (or that lease): those of any other division must have run out, too,
+        and whoever held one is fenced.
+        """
         with writing(self._engine) as connection:
+            if whole:
+                _divide(connection, name, whole, now)
             epoch = connection.execute(
                 _acquire, {"name": name, "owner": owner, "expires_at": now + ttl, "now": now}
             ).scalar_one_or_none()
@@ -56,6 +64,31 @@ class SqlLeases:
             f"{name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z: if that process lives, stop it first; "
             "if it died, try again then"
         )
+
+
+def _divide(connection: Connection, name: str, whole: str, now: dt.datetime) -> None:
+    """Take all leases of other divisions away. Raises LeaseHeld while one of them has not run out.
+
+    Everybody who takes a part locks the row of the whole first, so that two divisions never begin at once.
+    """
+    connection.execute(_known, {"name": whole, "now": now})
+    connection.execute(select(lease.c.name).where(lease.c.name == whole).with_for_update())
+    family = (lease.c.name == whole) | lease.c.name.startswith(f"{whole}:", autoescape=True)
+    rows = connection.execute(select(lease).where(family, lease.c.owner != "").order_by(lease.c.name))
+    rivals = [row for row in rows if _division(row.name, whole) != _division(name, whole)]
+    for row in rivals:
+        if row.expires_at > now:
+            raise LeaseHeld(
+                f"{name} cannot be taken: {row.name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z, and a source "
+                "is led as a whole or in one number of shards at a time: stop what leads it, or set the same `shards` for all"
+            )
+    gone = update(lease).where(lease.c.name.in_([row.name for row in rivals]))
+    connection.execute(gone.values(epoch=lease.c.epoch + 1, owner=""))
+
+
+def _division(name: str, whole: str) -> str:
+    """Into how many parts: `relay:crm:0/2` is one of 2."""
+    return "1" if name == whole else name.rpartition("/")[2]
 
 
 def fence(connection: Connection, name: str, epoch: int) -> None:

@@ -5,45 +5,45 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, select, update
 
 from adapters.engines import reading, writing
+from adapters.state.queries import query
 from migrations.schema.state import unclassified
+from migrations.schema.types import Instant
 from toolkit.core.changes import Op
 from toolkit.core.errors import UsageError
 from toolkit.core.unclassified import Shape, Unclassified
 
+_count = query("count_unclassified").bindparams(
+    bindparam("first_at", type_=Instant()), bindparam("last_at", type_=Instant())
+)
+
 
 def note(connection: Connection, found: Sequence[Unclassified]) -> None:
-    """Add to the counts, in the transaction that archives what the other changes gave."""
-    for one in found:
-        table = unclassified
-        again = (
-            update(table)
-            .where(_is(one.source, one.shape))
-            .values(
-                times=table.c.times + one.count,
-                subject=one.subject,
-                position=one.position,
-                last_at=one.last_at,
-            )
+    """Add to the counts, in the transaction that archives what the other changes gave.
+
+    Leaders of several shards count the same shapes at the same time: always in one order, so that none waits for another
+    in a circle.
+    """
+    rows = [
+        {
+            "source": one.source,
+            "table_name": one.shape.table,
+            "op": one.shape.op.value,
+            "columns": _joined(one.shape),
+            "times": one.count,
+            "subject": one.subject,
+            "position": one.position,
+            "first_at": one.first_at,
+            "last_at": one.last_at,
+        }
+        for one in found
+    ]
+    if rows:
+        connection.execute(
+            _count, sorted(rows, key=lambda row: (row["table_name"], row["op"], row["columns"]))
         )
-        if connection.execute(again).rowcount == 0:
-            connection.execute(
-                insert(table).values(
-                    source=one.source,
-                    table_name=one.shape.table,
-                    op=one.shape.op.value,
-                    columns=_joined(one.shape),
-                    times=one.count,
-                    subject=one.subject,
-                    position=one.position,
-                    first_at=one.first_at,
-                    last_at=one.last_at,
-                    owner="",
-                    reason="",
-                )
-            )
 
 
 class SqlUnclassified:

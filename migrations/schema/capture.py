@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import Boolean, Column, Index, MetaData, String, Table, Text, false
 
-from migrations.schema.types import BigNumber, Instant, LongText
+from migrations.schema.types import MYSQL, BigNumber, Instant, LongText
 
 SCHEMA = "strangler"
 """PostgreSQL keeps the tables in a schema of their own; the others, which have none, know them by their prefix."""
-MYSQL: Mapping[str, Any] = {
-    "mysql_engine": "InnoDB",
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-}
-"""What must not depend on the defaults of a legacy database."""
 
 
 def schema_of(dialect: str) -> str | None:

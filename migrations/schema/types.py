@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -14,6 +15,16 @@ BigNumber = BigInteger().with_variant(Integer(), "sqlite")
 
 LongText = Text().with_variant(mysql.LONGTEXT(), "mysql")
 """Text of any length: MariaDB's and MySQL's TEXT ends at 64 KiB."""
+
+LongBytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql")
+"""Bytes of any length, likewise."""
+
+MYSQL: Mapping[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+"""What must not depend on the defaults of somebody's database."""
 
 
 class Instant(TypeDecorator[dt.datetime]):

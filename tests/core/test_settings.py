@@ -152,3 +152,15 @@ def test_the_faults_of_debeziums_section_are_told_with_the_rest(tmp_path: Path) 
         "legacy.policy_admin.debezium.window",
         "legacy.policy_admin.debezium.in_flight",
     ]
+
+
+@pytest.mark.parametrize("state", ["", '[state]\nurl = "mariadb://h/state"\n'])
+def test_where_the_state_cannot_be_kept_another_place_is_asked_for(tmp_path: Path, state: str) -> None:
+    text = f"{GOOD}\n{state}"
+    assert any(
+        "cannot keep the toolkit's own state" in fault
+        for fault in faults(tmp_path, text, {"LEGACY_URL": "sqlite:///x", "READ_URL": "mysql+pymysql://h/d"})
+    )
+    elsewhere = f'{GOOD}\n[state]\nurl = "sqlite:///state.db"\n'
+    environment = {"LEGACY_URL": "sqlite:///x", "READ_URL": "mysql+pymysql://h/d"}
+    assert read_settings(project(tmp_path, elsewhere), environment).read_store.url.startswith("mysql")

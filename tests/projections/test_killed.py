@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,15 @@ EVENTS = 400
 
 
 @pytest.fixture
-def log(read_store_url: str) -> Iterator[SqlLog]:
-    """The log in the same database as the read models, holding some history."""
-    engine = open_engine(read_store_url)
+def log_url(read_store_url: str, tmp_path: Path) -> str:
+    """The log's database: that of the read models, where it may hold a log."""
+    return f"sqlite:///{tmp_path}/log.db" if read_store_url.startswith("mysql") else read_store_url
+
+
+@pytest.fixture
+def log(log_url: str) -> Iterator[SqlLog]:
+    """The log, holding some history."""
+    engine = open_engine(log_url)
     metadata.create_all(engine)
     log, story = SqlLog(engine), Story()
     log.create(TOPIC, PARTITIONS)
@@ -43,9 +50,9 @@ def policies(store: SqlReadStore) -> int:
 @pytest.mark.slow
 @pytest.mark.usefixtures("log")
 def test_killed_again_and_again_it_counts_every_event_once(
-    read_store: SqlReadStore, read_store_url: str
+    read_store: SqlReadStore, read_store_url: str, log_url: str
 ) -> None:
-    worker = ("-m", "tests.projections.worker", read_store_url, read_store_url)
+    worker = ("-m", "tests.projections.worker", log_url, read_store_url)
     for _ in range(3):
         with python_child(*worker) as child:
             child.wait_for("applied")
@@ -63,9 +70,9 @@ def test_killed_again_and_again_it_counts_every_event_once(
 @pytest.mark.slow
 @pytest.mark.usefixtures("log")
 def test_a_process_that_slept_while_another_took_over_writes_nothing_more(
-    read_store: SqlReadStore, read_store_url: str
+    read_store: SqlReadStore, read_store_url: str, log_url: str
 ) -> None:
-    worker = ("-m", "tests.projections.worker", read_store_url, read_store_url)
+    worker = ("-m", "tests.projections.worker", log_url, read_store_url)
     with python_child(*worker) as zombie:
         zombie.wait_for("applied")
         epoch = read_store.seize("broker_book", 1)

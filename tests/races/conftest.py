@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,20 @@ SERVERS = [on("postgres"), on("mariadb")]
 @pytest.fixture(params=[*SERVERS, pytest.param(("sqlite", "sqlite"), id="sqlite")])
 def bank(request: pytest.FixtureRequest, tmp_path: Path, topic_name: str) -> Iterator[Bank]:
     """Captured, and read from its beginning; nothing relays yet."""
+    with made(request, tmp_path, topic_name) as bank:
+        yield bank
+
+
+@pytest.fixture(params=SERVERS[:1])
+def divided(request: pytest.FixtureRequest, tmp_path: Path, topic_name: str) -> Iterator[Bank]:
+    """The same, in two shards."""
+    with made(request, tmp_path, topic_name, shards=2) as bank:
+        yield bank
+
+
+@contextmanager
+def made(request: pytest.FixtureRequest, tmp_path: Path, topic_name: str, shards: int = 1) -> Iterator[Bank]:
+    """A bank on the engines that the fixture asks for."""
     legacy, state = request.param
     with ExitStack() as stack:
 
@@ -42,6 +56,7 @@ def bank(request: pytest.FixtureRequest, tmp_path: Path, topic_name: str) -> Ite
             legacy=database(legacy, "legacy"),
             state=database(state, "state"),
             log=log,
+            shards=shards,
         )
         stack.callback(bank.close)
         with bank.opened() as app:

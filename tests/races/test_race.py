@@ -12,6 +12,7 @@ from tests.races.conftest import SERVERS
 from tests.support.bank import LATE, SOURCE, Bank, count_up
 from tests.support.published import Published
 from tests.support.racing import Naive, Writers
+from tests.support.waiting import wait_until
 from toolkit.app import App
 
 LATE_ENTRIES = 5
@@ -47,11 +48,12 @@ def staying_open(bank: Bank) -> Iterator[None]:
         late.run("COMMIT")
 
 
-def race(bank: Bank, entries: int) -> None:
+def race(bank: Bank, entries: int, processes: int = 1) -> None:
     naive = Naive(bank)
     with ExitStack() as stack:
         app, published = stack.enter_context(following(bank))
-        relay = stack.enter_context(bank.relay())
+        relays = [stack.enter_context(bank.relay()) for _ in range(processes)]
+        wait_until(lambda: len(set(bank.leaders().values())) == processes, 60, what="every process to lead")
         begun = time.monotonic()
         with staying_open(bank):
             naive.start()
@@ -63,7 +65,9 @@ def race(bank: Bank, entries: int) -> None:
             assert LATE not in published.versions()
         promised_now(app, published)
         seen = naive.stop()
-        assert relay.terminate() == 0, relay.output
+        assert len(set(bank.leaders().values())) == processes, "each led to the end"
+        for relay in relays:
+            assert relay.terminate() == 0, relay.output
     tables = bank.tables()
     assert published.fold() == tables
     last = {acct: version for acct, (version, _) in tables.accounts.items()}

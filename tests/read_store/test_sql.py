@@ -399,5 +399,5 @@ def test_a_switch_keeps_who_may_read_the_view(postgres_url: str) -> None:
 
 
 def test_a_database_that_cannot_be_a_read_store_is_named() -> None:
-    with pytest.raises(UsageError, match="mysql"):
-        open_read_store("mysql+pymysql://localhost/read")
+    with pytest.raises(UsageError, match="mssql"):
+        open_read_store("mssql+pyodbc://localhost/read")

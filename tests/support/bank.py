@@ -7,6 +7,7 @@ whoever changes an account locks it first, counts it up, and writes an entry wit
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,7 +123,9 @@ class Session:
 class Bank:
     """The project in its folder, the legacy database behind it, and its relay as a process."""
 
-    def __init__(self, folder: Path, *, name: str, legacy: str, log: str, state: str) -> None:
+    def __init__(
+        self, folder: Path, *, name: str, legacy: str, log: str, state: str, shards: int = 1
+    ) -> None:
         self.folder, self.name, self.url, self._state = folder, name, legacy, state
         self.engine = create_engine(legacy, pool_size=20, pool_pre_ping=True)
         if self.dialect == "sqlite":
@@ -137,6 +140,7 @@ class Bank:
         (folder / "strangler.toml").write_text(
             f'[project]\nname = "{name}"\nmodules = ["events", "translators", "projections"]\n'
             f'[legacy.{SOURCE}]\nurl = "{legacy}"\ncontext = "bank"\ntables = ["account", "entry"]\n'
+            f"shards = {shards}\n"
             f'[log]\nurl = "{log}"\npartitions = 4\n[state]\nurl = "{state}"\n'
             f'[read_store]\nurl = "sqlite:///{folder}/read.db"\n'
         )
@@ -171,9 +175,23 @@ class Bank:
         with open_project(self.folder) as app:
             yield app
 
-    def relay(self) -> Any:
+    def relay(self, *options: str) -> Any:
         """`strangler relay`, as a process of its own."""
-        return self.child("-m", "toolkit.cli.app", "relay", "--project", str(self.folder))
+        return self.child("-m", "toolkit.cli.app", "relay", "--project", str(self.folder), *options)
+
+    def set_shards(self, shards: int) -> None:
+        """What whoever starts the next process reads."""
+        path = self.folder / "strangler.toml"
+        path.write_text(re.sub(r"shards = \d+", f"shards = {shards}", path.read_text()))
+
+    def leaders(self) -> dict[str, str]:
+        """By lease, who leads now."""
+        engine = create_engine(self._state)
+        with engine.connect() as connection:
+            held = select(lease).where(lease.c.expires_at > dt.datetime.now(dt.UTC))
+            found = {row.name: row.owner for row in connection.execute(held)}
+        engine.dispose()
+        return found
 
     @contextmanager
     def child(self, *arguments: str) -> Iterator[Child]:

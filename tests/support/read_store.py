@@ -22,7 +22,11 @@ TOPIC = "insurer.policy_admin"
 SOURCE = "policy_admin"
 PARTITIONS = 2
 TOPICS = {TOPIC: PARTITIONS}
-ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+ENGINES = [
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+]
 
 policies = Context("policy-administration")
 
@@ -130,8 +134,8 @@ BOOK = BrokerBook.definition
 @pytest.fixture(params=ENGINES)
 def read_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database, on SQLite and on PostgreSQL."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
+    if request.param != "sqlite":
+        return str(request.getfixturevalue(f"{request.param}_url"))
     return f"sqlite:///{tmp_path}/read.db"
 
 

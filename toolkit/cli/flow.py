@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -21,17 +22,29 @@ from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, errors, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
-from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
 from toolkit.core.records import Record
+from toolkit.core.shards import WHOLE, Shard
 from toolkit.loops.backfill import Progress as Step
 from toolkit.loops.forecast import Forecaster
 from toolkit.loops.relay import Relay
+from toolkit.loops.sharing import Sharing
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
 from toolkit.ports import Pause
 
-_REPORT_EVERY = 5.0
+log = logging.getLogger("strangler.relay")
 
+_REPORT_EVERY = 5.0
+_PREPARE_EVERY = 3600
+_logger = logging.getLogger("strangler.archive")
+
+ShardOption = Annotated[
+    int | None,
+    typer.Option(
+        "--shard", help="Lead this shard alone, counted from 0; by default as many as are free.", min=0
+    ),
+]
 OnceOption = Annotated[
     bool, typer.Option("--once", help="Stop when everything committed so far has gone through.")
 ]
@@ -72,10 +85,10 @@ def _sources(opened: App, source: str) -> list[str]:
 
 
 @contextmanager
-def _leading(opened: App, source: str) -> Iterator[tuple[Translation, Relay]]:
-    """Lead a source for the time of a command; what is parked is tried again first, with the rules as they are now."""
-    translation = opened.translation(source)
-    leader = opened.relay(source, translation)
+def _leading(opened: App, source: str, shard: Shard = WHOLE) -> Iterator[tuple[Translation, Relay]]:
+    """Lead a source, or a shard of it, for the time of a command."""
+    translation = opened.translation(source, shard)
+    leader = opened.relay(source, translation, shard)
     leader.lead()
     try:
         yield translation, leader
@@ -145,18 +158,22 @@ def relay(
     context: typer.Context,
     source: SourceOption = "",
     once: OnceOption = False,
+    shard: ShardOption = None,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Translate what is captured, publish it, and promise how far: until stopped, or once."""
+    """Translate what is captured, publish it, and promise how far: until stopped, or once.
+
+    Processes that relay a source with `shards` divide them evenly; what one that died has led, the others take over.
+    """
     if context.invoked_subcommand is not None:
         return
     _loops(
         project,
         as_json,
         once,
-        lambda opened: relays(opened, source),
-        lambda opened: _relay_once(opened, source),
+        lambda opened: relays(opened, source, shard),
+        lambda opened: _relay_once(opened, source, shard),
     )
 
 
@@ -245,17 +262,57 @@ def _show_failures(done: dict[str, dict[str, str]]) -> None:
         table("stopped by an error", ("loop", "error"), done["failed"].items())
 
 
-def relays(opened: App, source: str) -> Mapping[str, Loop]:
-    """A loop for each source: lead it, try what is parked again, and relay."""
+def relays(opened: App, source: str, shard: int | None = None) -> Mapping[str, Loop]:
+    """A loop for each source, or for each shard that this process should lead now: relay it, what is parked first."""
+    loops: dict[str, Loop] = {}
+    for name in _sources(opened, source):
+        chosen = _chosen(opened, name, shard)
+        if shard is not None or chosen == [WHOLE]:
+            loops |= {_title(name, one): partial(_lead, opened, name, one) for one in chosen}
+            continue
+        sharing = opened.sharing(name)
+        wanted = sharing.look()
+        loops |= {_title(name, one): partial(_lead_a_while, opened, name, one, sharing) for one in wanted}
+    return {**loops, "time partitions of the archive": partial(_prepare, opened)}
 
-    def loop(name: str) -> Loop:
-        def lead(stop: threading.Event) -> None:
-            translation = opened.translation(name)
-            opened.relay(name, translation).run(stop, standby=True, first=translation.replay)
 
-        return lead
+def _chosen(opened: App, source: str, shard: int | None) -> list[Shard]:
+    shards = opened.shards(source)
+    if shard is not None and shard >= len(shards):
+        known = "it is relayed as a whole" if shards == [WHOLE] else f"its shards are 0 to {len(shards) - 1}"
+        raise UsageError(f"there is no shard {shard} of {source}: {known} (shards in [legacy.{source}])")
+    return shards if shard is None else [shards[shard]]
 
-    return {f"relay of {name}": loop(name) for name in _sources(opened, source)}
+
+def _prepare(opened: App, stop: threading.Event) -> None:
+    """A time partition that is missing costs nothing today: its events are kept elsewhere, and go row by row later."""
+    while not stop.is_set():
+        try:
+            opened.prepare_archive()
+        except Infrastructure as error:
+            _logger.warning("time partitions of the archive: %s; again in %d s", error, _PREPARE_EVERY)
+        stop.wait(_PREPARE_EVERY)
+
+
+def _title(source: str, shard: Shard) -> str:
+    return f"relay of {source}" if shard.whole else f"relay of {source} {shard}"
+
+
+def _lead(opened: App, source: str, shard: Shard, stop: threading.Event) -> None:
+    """Lead whenever nobody else does."""
+    translation = opened.translation(source, shard)
+    leader = opened.relay(source, translation, shard, alone=not shard.whole)
+    leader.run(stop, standby=True, first=translation.replay)
+
+
+def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop: threading.Event) -> None:
+    """Lead until another process should; the supervisor begins again when it is this one's turn."""
+    translation = opened.translation(source, shard)
+    leader = opened.relay(source, translation, shard)
+    try:
+        leader.run(stop, gives=lambda: sharing.gives(shard), first=translation.replay)
+    except (LeaseHeld, Infrastructure) as error:
+        log.info("relay of %s %s: %s", source, shard, error)
 
 
 def projectors(opened: App, name: str) -> Mapping[str, Loop]:
@@ -266,17 +323,18 @@ def projectors(opened: App, name: str) -> Mapping[str, Loop]:
     }
 
 
-def _relay_once(opened: App, source: str) -> dict[str, Any]:
+def _relay_once(opened: App, source: str, shard: int | None = None) -> dict[str, Any]:
     done = {}
     for name in _sources(opened, source):
-        with _leading(opened, name) as (translation, leader):
-            translation.replay(leader.epoch)
-            total = leader.drain()
-        done[f"relay of {name}"] = {
-            "changes": total.changes,
-            "published": total.published,
-            "as_of": total.watermark,
-        }
+        for one in _chosen(opened, name, shard):
+            with _leading(opened, name, one) as (translation, leader):
+                translation.replay(leader.epoch)
+                total = leader.drain()
+            done[_title(name, one)] = {
+                "changes": total.changes,
+                "published": total.published,
+                "as_of": total.watermark,
+            }
     return done
 
 

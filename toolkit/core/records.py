@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import zlib
 from collections.abc import Iterable
 from functools import cache
-from hashlib import blake2b
+from hashlib import blake2b, md5
 from typing import Any
 
 import msgspec
 
 from toolkit.core.changes import Change
 from toolkit.core.errors import Untranslatable
-from toolkit.core.events import Catalogue, Event
+from toolkit.core.events import Catalogue, Event, EventType, InMeaning
 
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
@@ -134,8 +133,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def partition_of(subject: str, partitions: int) -> int:
-    """The partition of a subject. Stable for ever: changing it means a new topic."""
-    return zlib.crc32(subject.encode()) % partitions
+    """The partition of a subject. Stable for ever: changing it means a new topic.
+
+    Every database that capture knows computes the same from the text (`adapters/legacy/shards.py`).
+    """
+    return int.from_bytes(md5(subject.encode(), usedforsecurity=False).digest()[:4]) % partitions
 
 
 def event_id(source: str, position: str, event_type: str, ordinal: int) -> str:
@@ -173,8 +175,11 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
     """
     ordinals: dict[str, int] = {}
     made = []
-    for event in events:
+    for given in events:
+        event, meaning = given, None
         event_type = catalogue.types.get(type(event).__name__)
+        if event_type is None and isinstance(event, InMeaning):
+            event_type, meaning, event = _former(catalogue, event)
         if event_type is None:
             raise Untranslatable(f"a translator gave {type(event).__name__}, which is not in the catalogue")
         name, subject = event_type.name, event_type.subject_of(event)
@@ -194,7 +199,7 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
                     subject=subject,
                     time=origin.captured_at,
                     version=event_type.version,
-                    meaning=event_type.meaning,
+                    meaning=meaning or event_type.meaning,
                     position=origin.position,
                     transaction=origin.transaction,
                 ),
@@ -202,6 +207,18 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
             )
         )
     return made
+
+
+def _former(catalogue: Catalogue, said: InMeaning) -> tuple[EventType | None, int, Event]:
+    """The type, the meaning and the event that a translator gave in a meaning of its choice. Raises Untranslatable."""
+    kind = catalogue.types.get(type(said.event).__name__)
+    if kind is not None and said.meaning not in kind.given:
+        given = ", ".join(map(str, kind.given))
+        raise Untranslatable(
+            f"a translator gave {kind.name} in meaning {said.meaning}, which is not given any more (given: {given}): "
+            f"say so with context.formerly({kind.name}, meaning={said.meaning}, given=True, ...), or yield another"
+        )
+    return kind, said.meaning, said.event
 
 
 _to_json = msgspec.json.Encoder().encode

@@ -65,7 +65,7 @@ def batches_of(translation: Translation) -> Callable[[int, int, int], Generator[
                 taken = [change.number for change in changes]
                 following = None
                 if left and len(changes) > limit // 2:
-                    following = reader.submit(_read, beyond, translation, limit, before + taken)
+                    following = reader.submit(beyond, limit, translation.standing(epoch), before + taken)
                 outcome = translation.decide(changes, epoch)
                 if archiving is not None:
                     yield archiving.result()
@@ -77,12 +77,3 @@ def batches_of(translation: Translation) -> Callable[[int, int, int], Generator[
                 yield archiving.result()
 
     return batches
-
-
-def _read(
-    beyond: Callable[[int, Sequence[Cursor], Sequence[int]], list[Change]],
-    translation: Translation,
-    limit: int,
-    taken: Sequence[int],
-) -> list[Change]:
-    return beyond(limit, translation.cursors(), taken)

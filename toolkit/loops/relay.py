@@ -21,6 +21,7 @@ import msgspec
 from toolkit import commands
 from toolkit.core.errors import Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, Watermark
+from toolkit.core.shards import WHOLE, Shard
 from toolkit.inbox import Underway
 from toolkit.loops.publishing import Publishing
 from toolkit.ports import Archive, Clock, Horizon, Leases, LegacySource, Publisher
@@ -84,7 +85,7 @@ class RelayPass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Relay:
-    """Relays one legacy source to its topic. `lead` first; then `step`, or `run` until it is told to stop.
+    """Relays one legacy source, or a shard of it, to its topic. `lead` first; then `step`, or `run` until it is told to stop.
 
     `complete` says whether the history from before capture is archived: until then, nothing is promised. `paused`
     is asked before each pass: a paused leader keeps its lease and does nothing, so that nobody else does, either.
@@ -102,16 +103,19 @@ class Relay:
         partitions: int,
         owner: str,
         clock: Clock,
+        shard: Shard = WHOLE,
         complete: Callable[[], bool] = lambda: True,
         paused: Callable[[], bool] = lambda: False,
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._complete, self._paused = complete, paused
+        self._complete, self._paused, self._shard = complete, paused, shard
         self._source, self._translate = source, translate
         self._archive, self._leases, self._publisher = archive, leases, publisher
         self._publishing = Publishing(archive, publisher, topic=topic, source=source.name)
-        self._topic, self._partitions, self._owner = topic, partitions, owner
+        self._topic, self._owner = topic, owner
+        self._partitions = [number for number in range(partitions) if shard.has(number)]
+        self._name = source.name if shard.whole else f"{source.name} {shard}"
         self._clock, self._monotonic = clock, monotonic
         self._pace = pace or Pace()
         self._ttl = dt.timedelta(seconds=self._pace.lease)
@@ -122,11 +126,12 @@ class Relay:
     @property
     def lease(self) -> str:
         """The lease's name; whoever writes to the archive for this source needs it."""
-        return lease_name(self._source.name)
+        return lease_name(self._source.name, self._shard)
 
     def lead(self) -> int:
-        """Take the lease. Raises LeaseHeld while another relay of this source is alive."""
-        self.epoch = self._leases.acquire(self.lease, self._owner, self._ttl, self._clock())
+        """Take the lease. Raises LeaseHeld while another relay of it is alive, or one of the source divided otherwise."""
+        whole = lease_name(self._source.name)
+        self.epoch = self._leases.acquire(self.lease, self._owner, self._ttl, self._clock(), whole=whole)
         self._renewed = self._monotonic()
         return self.epoch
 
@@ -208,18 +213,20 @@ class Relay:
         stop: threading.Event,
         *,
         standby: bool = False,
+        gives: Callable[[], bool] = lambda: False,
         first: Callable[[int], object] = lambda _: None,
         report: Callable[[RelayPass], None] = lambda _: None,
     ) -> None:
         """Lead and pass until `stop`. What is not there is waited for with growing pauses; what was begun is ended.
 
         `first` is done with the epoch once this relay leads: parked changes are tried again, with the rules of now.
+        `gives` is asked between two passes: should the lease be given back, for another process to take it?
         """
         if not self._elected(stop, standby):
             return
         pause, begun = self._pace.interval, False
         try:
-            while not stop.is_set():
+            while not stop.is_set() and not gives():
                 try:
                     if not begun and not self._paused():
                         first(self.epoch)
@@ -227,7 +234,7 @@ class Relay:
                     done = self.step()
                 except Infrastructure as error:
                     pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
-                    log.warning("relay of %s: %s; again in %.1f s", self._source.name, error, pause)
+                    log.warning("relay of %s: %s; again in %.1f s", self._name, error, pause)
                     stop.wait(pause)
                     self._take_over(stop)
                     continue
@@ -243,17 +250,21 @@ class Relay:
         return self._pace.gather if done.changes < self._pace.batch // 10 else 0.0
 
     def _elected(self, stop: threading.Event, standby: bool) -> bool:
+        told = False
         while not stop.is_set():
             try:
                 self.lead()
-            except LeaseHeld:
+            except LeaseHeld as error:
                 if not standby:
                     raise
+                if not told:
+                    log.info("relay of %s stands by: %s", self._name, error)
+                told = True
                 stop.wait(self._pace.lease / 3)
             except Infrastructure as error:
                 if not standby:
                     raise
-                log.warning("relay of %s: %s", self._source.name, error)
+                log.warning("relay of %s: %s", self._name, error)
                 stop.wait(self._pace.lease / 3)
             else:
                 return True
@@ -272,7 +283,7 @@ class Relay:
         try:
             self.resign()
         except Infrastructure as error:
-            log.warning("relay of %s could not give its lease back: %s", self._source.name, error)
+            log.warning("relay of %s could not give its lease back: %s", self._name, error)
 
     def _renew(self, *, now: bool = False) -> None:
         if now or self._monotonic() - self._renewed > self._pace.lease / 3:
@@ -292,15 +303,14 @@ class Relay:
             return None
         if not self._complete() or self._source.capture.behind(horizon):
             return None
-        # In this order: all that is archived by now is published if nothing waits afterwards.
-        last = self._archive.last_sequences(self._topic)
-        if self._archive.backlog(self._topic):
+        last = self._archive.published_to(self._topic)
+        if last is None:
             return None
         self._renew(now=True)  # a former leader that wakes up here promises nothing
         self._publisher.watermark(
             {
                 partition: Watermark(as_of=horizon.instant, sequence=last.get(partition, 0))
-                for partition in range(self._partitions)
+                for partition in self._partitions
             }
         )
         self._archive.watermarked(self._topic, horizon.instant, source=self._source.name, epoch=self.epoch)
@@ -309,6 +319,6 @@ class Relay:
         return horizon.instant
 
 
-def lease_name(source: str) -> str:
-    """The lease that the leader of a source holds."""
-    return f"relay:{source}"
+def lease_name(source: str, shard: Shard = WHOLE) -> str:
+    """The lease that the leader of a source holds, or the one of a shard of it: `relay:SOURCE:0/2`."""
+    return f"relay:{source}" if shard.whole else f"relay:{source}:{shard}"

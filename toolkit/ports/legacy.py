@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from toolkit.core.changes import Change
+from toolkit.core.shards import Shard
 from toolkit.core.subjects import Columns, columns_of
 
 
@@ -93,6 +94,15 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     done: bool = False
     installation: str = ""
 
+    def beside(self, installation: str | None) -> Cursor:
+        """The same, unless capture was installed anew since it was made: then one that was never begun.
+
+        What changed between a removal and a new installation is in no stream.
+        """
+        if self.installation in ("", installation):
+            return self
+        return Cursor(tables=self.tables, installation=installation or "")
+
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """One backfill step: the rows of a range of subjects in one snapshot, as `snapshot` changes.
@@ -130,7 +140,8 @@ class Capture(Protocol):
 
         So fewer than `limit` may come although there are more (the cut ones come next time), and more only where one
         transaction did more to one subject. None come only when there is none.
-        Changes to tables of a cursor that is not done are left out while their subject is not established.
+        Changes to tables of a cursor that is not done are left out while their subject is not established; so they are
+        where it was made beside another installation (`Cursor.beside`).
         """
 
     def behind(self, horizon: Horizon) -> int:
@@ -150,6 +161,14 @@ class Capture(Protocol):
 
     def close(self) -> None:
         """Give back what only capture holds."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A capture whose changes several leaders can take side by side, each those of its own subjects."""
+
+    def only(self, shard: Shard) -> Capture:
+        """The same for the leader of one shard: it is offered the changes of its own subjects, and counts no others."""
 
 
 class LegacySource(LegacyReads, Protocol):

@@ -69,6 +69,9 @@ class Archive(Protocol):
 
     def backlog(self, topic: str) -> int: ...
 
+    def published_to(self, topic: str) -> dict[int, int] | None:
+        """Partition to the highest sequence archived, if all of them are published; None while some wait."""
+
     def last_sequences(self, topic: str) -> dict[int, int]:
         """Partition to the highest sequence archived."""
 
@@ -78,13 +81,21 @@ class Archive(Protocol):
     def last_watermark(self, topic: str) -> dt.datetime | None: ...
 
     def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
-        """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads."""
+        """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads.
+        Raises HistoryGone when the next one of a partition was pruned.
+        """
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:
-        """All published records of one subject, by (partition, sequence): what the repair of one row reads."""
+        """The published records of one subject that are kept, by (partition, sequence): what the repair of one row reads."""
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
+
+    def pruned(self, topic: str) -> dict[int, int]:
+        """Partition to the sequence up to which its events are gone; 0 where it is kept from its beginning."""
+
+    def offsets(self, topic: str, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Partition to where the log got the event with this sequence; silent where it was not published yet."""
 
 
 class UnclassifiedLedger(Protocol):
@@ -95,11 +106,37 @@ class UnclassifiedLedger(Protocol):
     def answer(self, source: str, shape: Shape, owner: str, reason: str, now: dt.datetime) -> None: ...
 
 
+class SeenKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of event (type, version, meaning) that was archived: how often, and when first and last."""
+
+    topic: str
+    type: str
+    version: int
+    meaning: int
+    events: int
+    first_at: dt.datetime
+    last_at: dt.datetime
+
+
+class Kinds(Protocol):
+    """The kinds of events that were ever archived."""
+
+    def seen(self, topic: str) -> list[SeenKind]:
+        """Every kind of a topic, by type, version and meaning."""
+
+    def example(self, kind: SeenKind) -> Record | None:
+        """One of its newer events; None when the archive does not hold it any more."""
+
+
 class Leases(Protocol):
     """One leader per piece of work; the epoch fences the former one."""
 
-    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime) -> int:
-        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out."""
+    def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime, *, whole: str = "") -> int:
+        """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out.
+
+        With `whole`, it is a part of that lease (or that lease): those of any other division must have run out, too,
+        and whoever held one is fenced.
+        """
 
     def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
         """Raises Fenced when the epoch is no longer ours."""
@@ -140,4 +177,4 @@ class LeaseList(Protocol):
     """Who leads what, for the overview."""
 
     def leases(self) -> list[LeaseState]:
-        """Every lease that was ever taken; those that ran out, too."""
+        """Every lease that was ever taken, those that ran out, too; not those of a division that another one replaced."""

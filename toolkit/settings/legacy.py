@@ -103,6 +103,7 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `tables` are captured by trigger; `outbox` names tables in Debezium's outbox layout.
     The limits guard the legacy system: at most `max_reads` reads at once, each cancelled after `read_timeout`.
+    `shards` leaders relay it side by side, each its own subjects.
     """
 
     url: str
@@ -115,6 +116,7 @@ class LegacySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_reads: int = 4
     chunk: int = 1000
     pace: float = 1.0
+    shards: int = 1
     poll: PollSection = PollSection()
     snapshot: SnapshotSection = SnapshotSection()
     wal: WalSection = WalSection()
@@ -145,6 +147,13 @@ def check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
         faults.append(Fault(where=f"{path}.pace", what="must be above 0 and at most 1: a share of time"))
     if legacy.max_reads < 1:
         faults.append(Fault(where=f"{path}.max_reads", what="must be 1 or more"))
+    if legacy.shards < 1:
+        faults.append(Fault(where=f"{path}.shards", what="must be 1 or more"))
+    if legacy.shards > 1 and legacy.capture not in ENGINES_OWN:
+        what = f'capture = "{legacy.capture}" fetches changes by one process, and does not divide them among several'
+        faults.append(
+            Fault(where=f"{path}.shards", what=what, next="leave it out: one process leads the source")
+        )
     check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
     faults.extend(_check_tables(path, legacy))
     faults.extend(_check_fetching(path, legacy))

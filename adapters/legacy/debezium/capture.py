@@ -200,6 +200,7 @@ class DebeziumCapture:
 
     def pending(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
         """What waits in the inbox; when nothing does, one bounded step of fetching is done first."""
+        cursors = [one.beside(self.installation(one.tables)) for one in cursors]
         waiting = {table for cursor in cursors if not cursor.done for table in cursor.tables}
 
         def leave(change: Change) -> bool:

@@ -172,6 +172,7 @@ class FetchingCapture(ABC):
 
         None may come although a pass is under way: `underway` says so.
         """
+        cursors = [one.beside(self.installation(one.tables)) for one in cursors]
         groups = tuple(tuple(cursor.tables) for cursor in cursors)
         waits = {table for cursor in cursors if not cursor.done for table in cursor.tables}
         self._look(limit, groups)

@@ -204,6 +204,7 @@ class WalCapture(PostgresCapture):
 
         None come although there are some only while a transaction is fetched that takes longer; `behind` tells.
         """
+        cursors = [one.beside(self.installation(one.tables)) for one in cursors]
         offered = self._offer(limit, cursors)
         if len(offered) >= limit:
             return offered

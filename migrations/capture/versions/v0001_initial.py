@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from migrations.schema.capture import MYSQL, schema_of
-from migrations.schema.types import BigNumber, Instant, LongText
+from migrations.schema.capture import schema_of
+from migrations.schema.types import MYSQL, BigNumber, Instant, LongText
 
 revision = "0001"
 down_revision = None

@@ -17,8 +17,10 @@ def upgrade() -> None:
     _lease()
     _event()
     _sequence()
+    _kind()
     _coordinates()
     _topic()
+    _shard_watermark()
     _parked_change()
     _unclassified()
     _unmarked()
@@ -48,6 +50,8 @@ def downgrade() -> None:
         "shadow_run",
         "route_history",
         "route",
+        "kind_counted",
+        "kind",
         "log_watermark",
         "log_record",
         "log_topic",
@@ -59,6 +63,7 @@ def downgrade() -> None:
         "unmarked",
         "unclassified",
         "parked_change",
+        "shard_watermark",
         "topic",
         "coordinates",
         "sequence",
@@ -119,6 +124,29 @@ def _sequence() -> None:
     )
 
 
+def _kind() -> None:
+    op.create_table(
+        "strangler_kind",
+        sa.Column("topic", sa.String(200), nullable=False),
+        sa.Column("type", sa.String(200), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("meaning", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("events", BigNumber, nullable=False),
+        sa.Column("first_at", Instant, nullable=False),
+        sa.Column("last_at", Instant, nullable=False),
+        sa.Column("partition", sa.Integer, nullable=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "type", "version", "meaning"),
+    )
+    op.create_table(
+        "strangler_kind_counted",
+        sa.Column("topic", sa.String(200), nullable=False),
+        sa.Column("partition", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+
+
 def _coordinates() -> None:
     op.create_table(
         "strangler_coordinates",
@@ -138,6 +166,17 @@ def _topic() -> None:
         sa.Column("source", sa.String(length=100), nullable=False),
         sa.Column("watermark", Instant, nullable=True),
         sa.PrimaryKeyConstraint("topic"),
+    )
+
+
+def _shard_watermark() -> None:
+    op.create_table(
+        "strangler_shard_watermark",
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("shards", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("watermark", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "shards", "shard"),
     )
 
 
@@ -179,8 +218,10 @@ def _unmarked() -> None:
     op.create_table(
         "strangler_unmarked",
         sa.Column("source", sa.String(length=100), nullable=False),
+        sa.Column("shards", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("numbers", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("source"),
+        sa.PrimaryKeyConstraint("source", "shards", "shard"),
     )
 
 
@@ -363,6 +404,7 @@ def _verification() -> None:
         sa.Column("upcaster_hash", sa.String(length=64), nullable=False),
         sa.Column("positions", sa.JSON(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("skipped", sa.JSON(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

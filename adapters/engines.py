@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from toolkit.core.errors import DriverMissing, Infrastructure, UsageError
+from migrations.schema.read_store import metadata as store_tables
+from migrations.schema.state import metadata as state_tables
+from toolkit import commands
+from toolkit.core.errors import DriverMissing, Infrastructure, NotSetUp, UsageError
 
 BUSY_TIMEOUT_MS = 30_000
 _MYSQL = ("mysql", "mariadb")
@@ -133,7 +137,28 @@ def _answering(engine: Engine) -> Iterator[None]:
     )
     try:
         yield
+    except ProgrammingError as error:
+        if ours_is_missing(error):
+            raise NotSetUp(_not_set_up(engine)) from error
+        raise
     except unavailable as error:
+        if ours_is_missing(error):
+            raise NotSetUp(_not_set_up(engine)) from error
         cause = getattr(error, "orig", None) or error
         where = engine.url.render_as_string(hide_password=True)
         raise Infrastructure(f"{where} cannot be used: {str(cause).strip()}") from error
+
+
+_OURS = frozenset((*state_tables.tables, *store_tables.tables))
+_MISSING = re.compile(r"(?:no such table: |relation \"|Table '(?:[^'.]*\.)?)(\w+)")
+
+
+def ours_is_missing(error: BaseException) -> bool:
+    """Did the server miss one of the toolkit's own tables (and not one of capture's, or of a user)?"""
+    found = _MISSING.search(str(getattr(error, "orig", None) or error))
+    return found is not None and found.group(1) in _OURS
+
+
+def _not_set_up(engine: Engine) -> str:
+    where = engine.url.render_as_string(hide_password=True)
+    return f"the toolkit's own tables are not in {where}: run `{commands.SETUP}` first"

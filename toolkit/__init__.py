@@ -7,7 +7,7 @@ command and `toolkit.app.open_project`.
 
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import StranglerError, Unprojectable, Untranslatable
-from toolkit.core.events import Context, Event
+from toolkit.core.events import Context, Event, InMeaning
 from toolkit.core.projections import DELETE, Projection, on
 from toolkit.core.records import Envelope
 from toolkit.core.translators import Translators, payload
@@ -20,6 +20,7 @@ __all__ = [
     "Context",
     "Envelope",
     "Event",
+    "InMeaning",
     "Op",
     "Projection",
     "StranglerError",

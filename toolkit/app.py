@@ -26,6 +26,7 @@ from migrations.schema.state import metadata as state_tables
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.core.errors import StranglerError, UsageError
+from toolkit.core.freshness import Token
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.core.shards import WHOLE, Shard, shards_of
@@ -35,16 +36,20 @@ from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
-from toolkit.loops.project import Projector
+from toolkit.loops.history import Origin
+from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.sharing import ALONE, Part, Sharing
 from toolkit.loops.translate import Translation
-from toolkit.loops.verify import code_hash
+from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
-from toolkit.router.read import Observe, Reader, Reading
-from toolkit.settings import ENGINES_OWN, duration
+from toolkit.router.read import PATIENCE, Observe, Reader, Reading
+from toolkit.settings import ENGINES_OWN, age, duration
+
+MONTHLY = dt.timedelta(days=62)
+"""Who keeps events for longer gets time partitions of a month, who does not, of a day."""
 
 
 def utc_now() -> dt.datetime:
@@ -199,11 +204,21 @@ class App:
     def projector(self, definition: Definition) -> Projector:
         """What keeps one version of a projection up to date. Start before you advance."""
         return Projector(
-            definition, self.project.catalogue, self.store, self.log, self.project.topics, self.clock
+            definition,
+            self.project.catalogue,
+            self.store,
+            self.log,
+            self.project.topics,
+            self.clock,
+            self._pace,
         )
 
-    def rebuild(self, definition: Definition) -> Rebuild:
-        """What builds a version from the archive."""
+    @property
+    def _pace(self) -> Pace:
+        return Pace(park_limit=self.project.settings.read_store.park_limit)
+
+    def rebuild(self, definition: Definition, origin: Origin = Origin.ARCHIVE) -> Rebuild:
+        """What builds a version from the archive, or from the log."""
         return Rebuild(
             definition,
             self.project.catalogue,
@@ -212,6 +227,9 @@ class App:
             self.log,
             self.project.topics,
             self.clock,
+            origin=origin,
+            sources={self.project.topic(name): source for name, source in self.sources.items()},
+            pace=self._pace,
         )
 
     def running_versions(self, name: str | None = None) -> list[Definition]:
@@ -251,9 +269,11 @@ class App:
             clock=self.clock,
             unclassified=self.state.unclassified,
             code_hash=code_hash,
+            upcaster_hash=upcaster_hash,
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,
+            retention=self.state.retention,
         )
 
     @property
@@ -316,12 +336,19 @@ class App:
         }
         return {where: (one, own) for where, (one, own) in known.items() if one is not None}
 
+    def prepare_archive(self) -> list[str]:
+        """Make the archive's time partitions of the days to come: of a month each, unless events are kept for days."""
+        keep = age(self.project.settings.archive.keep)
+        monthly = keep is None or keep >= MONTHLY
+        return self.state.retention.prepare(self.clock().date(), monthly=monthly)
+
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
         done = []
         for which, (was, wanted) in self.revisions().items():
             upgrade(self._databases[which], which)
             done.append(f"{which}: {was or 'nothing'} -> {wanted}")
+        done.extend(f"time partition {name}" for name in self.prepare_archive())
         for topic, partitions in self.project.topics.items():
             self.log.create(topic, partitions)
             done.append(f"topic {topic}: {partitions} partitions")
@@ -358,9 +385,25 @@ class App:
         consumer: str = ANY_CONSUMER,
         parameters: Mapping[str, object] | None = None,
         today: dt.date | None = None,
+        not_before: Token | dt.datetime | None = None,
+        timeout: dt.timedelta = PATIENCE,
     ) -> Reading:
         """Answer a capability through its route; what can be raised is said at `Reader.read`."""
-        return self._reader.read(capability, key, consumer=consumer, parameters=parameters, today=today)
+        return self._reader.read(
+            capability,
+            key,
+            consumer=consumer,
+            parameters=parameters,
+            today=today,
+            not_before=not_before,
+            timeout=timeout,
+        )
+
+    def token(self, source: str) -> Token:
+        """A token for all that is committed in a legacy source now: take it after the commit, give it to the next read."""
+        if source not in self.project.settings.legacy:
+            raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
+        return Token(source=source, instant=self.legacy(source).clock())
 
     def close(self) -> None:
         """Give back what was opened."""

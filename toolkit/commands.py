@@ -7,12 +7,19 @@ BACKFILL = "strangler backfill"
 RELAY = "strangler relay"
 RESUME = "strangler relay resume"
 PROJECT = "strangler project"
+PARKED = "strangler repair parked"
+SETUP = "strangler setup"
 CAPTURE_STATUS = "strangler capture status"
 
 
 def shadow_run(capability: str) -> str:
     """Compare both sides of a capability."""
     return f"strangler shadow run {capability}"
+
+
+def freshness(capability: str) -> str:
+    """How far behind a view is, and what it waits for."""
+    return f"strangler freshness {capability}"
 
 
 def verify(projection: str, version: int | None = None) -> str:
@@ -58,6 +65,16 @@ def answer(source: str, shape: str) -> str:
 def replay_events(projection: str) -> str:
     """Apply parked events again."""
     return f"strangler repair events {projection}"
+
+
+def skip(projection: str, event_id: str = "EVENT_ID") -> str:
+    """Never apply a parked event."""
+    return f"strangler repair skip {projection} {event_id} --owner WHO --reason WHY"
+
+
+def skipped(projection: str) -> str:
+    """List what was never applied, with who answers for it."""
+    return f"strangler repair skipped {projection}"
 
 
 def reproject(projection: str, key: str = "KEY") -> str:

@@ -19,8 +19,10 @@ import msgspec
 
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.events import Catalogue, Context, storage_names
+from toolkit.core.evolving import meaning_faults
 from toolkit.core.outbox import Layout
 from toolkit.core.projections import Definition, Projection
+from toolkit.core.subjects import Columns
 from toolkit.core.translators import Translators
 from toolkit.ports import CapturedTable
 from toolkit.settings import CapabilitySection, OutboxColumns, Settings, TableSection, read_settings
@@ -109,7 +111,7 @@ class Project:
         return capability.legacy or next(iter(self.settings.legacy))
 
 
-def _captured(table: str, subject: str, outbox: bool, said: TableSection) -> CapturedTable:
+def _captured(table: str, subject: Columns, outbox: bool, said: TableSection) -> CapturedTable:
     return CapturedTable(
         table=table,
         subject=subject,
@@ -255,4 +257,5 @@ def _faults(
                 faults.append(
                     Fault(where=f"projection {definition.identity}", what=f"{event} is in no context")
                 )
+            faults.extend(meaning_faults(catalogue, definition))
     return [*faults, *storage_names(catalogue, tables)]

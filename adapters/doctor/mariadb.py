@@ -246,10 +246,10 @@ class MariaDbDoctor:
             return
         tables = [_table(row, frozenset()) for row in self._of(names)]
         rows = self._rows("indexes", names=[_bare(name) for name in names])
-        begins = {(str(row["name"]), str(row["first"])) for row in rows}
+        indexes = {(str(row["name"]), str(row["columns"])) for row in rows}
         for wanted in patient.tables:
             yield from without_index(
-                patient, wanted, tables, begins, f"CREATE INDEX {wanted.subject.lower()}_of_subject"
+                patient, wanted, tables, indexes, f"CREATE INDEX {wanted.subjects[0].lower()}_of_subject"
             )
 
     def _backlog(self, patient: Patient) -> Iterator[Ailment]:

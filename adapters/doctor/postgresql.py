@@ -224,9 +224,9 @@ class PostgresDoctor:
             return
         rows = self._rows("indexes", names=names)
         tables = self._of(names)
-        begins = {(row["name"], row["first"]) for row in rows if row["valid"] and not row["partial"]}
+        indexes = {(row["name"], row["columns"]) for row in rows if row["valid"] and not row["partial"]}
         for wanted in patient.tables:
-            yield from without_index(patient, wanted, tables, begins, "CREATE INDEX CONCURRENTLY")
+            yield from without_index(patient, wanted, tables, indexes, "CREATE INDEX CONCURRENTLY")
         for row in rows:
             if not row["valid"]:
                 yield Ailment(

@@ -163,13 +163,13 @@ class SqliteDoctor:
             name = self._named(wanted.table)
             if name is None:
                 continue
-            firsts = self._ask(sql_of("indexes", "sqlite"), {"table": name})
-            begins = {(wanted.table.lower(), str(row["first"])) for row in firsts}
+            rows = self._ask(sql_of("indexes", "sqlite"), {"table": name})
+            indexes = {(wanted.table.lower(), str(row["columns"])) for row in rows}
             table = Table(
                 name=wanted.table.lower(), relation=name, rows=self._rows(name, patient.limits.rows)
             )
-            create = f"CREATE INDEX {name}_{wanted.subject.lower()}"
-            yield from without_index(patient, wanted, [table], begins, create)
+            create = f"CREATE INDEX {name}_{wanted.subjects[0].lower()}"
+            yield from without_index(patient, wanted, [table], indexes, create)
 
     def _backlog(self, patient: Patient) -> Iterator[Ailment]:
         if patient.capture and self._named("strangler_change"):

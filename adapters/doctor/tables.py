@@ -95,14 +95,15 @@ def without_index(
     patient: Patient,
     wanted: CapturedTable,
     tables: Sequence[Table],
-    begins: Collection[tuple[str, str]],
+    indexes: Collection[tuple[str, str]],
     create: str,
 ) -> Iterator[Ailment]:
-    """A captured table whose subject no index begins with: each chunk of a backfill reads it from end to end."""
+    """A captured table whose subject (all its columns) no index begins with: each chunk of a backfill reads it from end to end."""
     name = wanted.table.lower().rpartition(".")[2]
     table = next((one for one in tables if one.name == name), None)
-    subject = wanted.subject.lower()
-    if table is None or table.rows <= patient.limits.rows or (name, subject) in begins:
+    names = [one.lower() for one in wanted.subjects]
+    subject = ", ".join(names)
+    if table is None or table.rows <= patient.limits.rows or _begun(indexes, name, names):
         return
     yield Ailment(
         where=patient.where,
@@ -111,6 +112,13 @@ def without_index(
         next=f"{create} ON {table.relation} ({subject})",
         severity=Severity.HINT,
         evidence={"table": table.relation, "subject": subject, "rows": table.rows},
+    )
+
+
+def _begun(indexes: Collection[tuple[str, str]], table: str, names: Sequence[str]) -> bool:
+    """Does an index of the table (its columns separated by commas) begin with these columns, in any order?"""
+    return any(
+        name == table and set(columns.split(",")[: len(names)]) == set(names) for name, columns in indexes
     )
 
 

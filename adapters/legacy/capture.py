@@ -24,7 +24,16 @@ from sqlalchemy import (
 )
 
 from adapters.engines import reading, writing
-from adapters.legacy.images import Captured, ChangeRow, Chosen, Shape, changes_of, reading_of, snapshot_of
+from adapters.legacy.images import (
+    Captured,
+    ChangeRow,
+    Chosen,
+    Shape,
+    changes_of,
+    columns_told,
+    reading_of,
+    snapshot_of,
+)
 from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
@@ -124,7 +133,7 @@ class TriggerCapture(ABC):
             row.table_name: Captured(
                 table=row.table_name,
                 relation=row.relation,
-                subject=row.subject,
+                subject=columns_told(row.subject),
                 outbox=row.outbox,
                 keys=_names(row.keys),
                 columns=_names(row.columns),
@@ -237,7 +246,7 @@ class TriggerCapture(ABC):
         with self._judged(), reading(self._engine) as connection:
             self._limit(connection)
             order = self._order_of(connection, [one.table for one in tables])
-            left, given = order.left(low=cursor.after is not None), _bound(low=cursor.after)
+            left, given = order.left(low=cursor.after is not None), order.given({"low": cursor.after})
             guess = self._guess(connection, left, given)
             if guess > _COUNTED_UP_TO:
                 return guess
@@ -287,7 +296,7 @@ class TriggerCapture(ABC):
         by = self._arrival(connection, table) if table.outbox else key_order(table)
         sql = f"SELECT {subject} AS subject, {image} AS image FROM {table.relation} t WHERE {where} ORDER BY {by}"
         position = ""
-        for row in connection.execute(text(sql), _bound(low=low, high=high)):
+        for row in connection.execute(text(sql), order.given({"low": low, "high": high})):
             change = snapshot_of(self._name, table, row.subject, row.image, *read)
             if change.position == position:
                 key = ", ".join(f"{column}={change.text(column)}" for column in change.key)
@@ -309,7 +318,8 @@ class TriggerCapture(ABC):
         change = self._change.alias("c")
         where = order.changes(low=low is not None, high=high is not None)
         found = select(change.c.number).where(change.c.table_name.in_(list(tables)), text(where))
-        return list(connection.scalars(found.order_by(change.c.number), _bound(low=low, high=high)))
+        bounds = order.given({"low": low, "high": high})
+        return list(connection.scalars(found.order_by(change.c.number), bounds))
 
     def _order_of(self, connection: Connection, tables: Sequence[str]) -> SubjectOrder:
         key = tuple(tables)
@@ -330,7 +340,8 @@ def _end(
     for at, table in enumerate(tables):
         edge = text(order.edge(table, low=low is not None, high=high is not None))
         skip = size - 1 if at == 0 else size * _ROWS_BESIDE - 1
-        found: str | None = connection.scalar(edge, _bound(low=low, high=high, skip=skip))
+        given = {**order.given({"low": low, "high": high}), "skip": skip}
+        found: str | None = connection.scalar(edge, given)
         high = high if found is None else found
     return high
 
@@ -346,10 +357,6 @@ def offered(change: FromClause) -> list[ColumnElement[Any]]:
     """What is read of a change, in the order of `ChangeRow`."""
     names = ("number", "transaction", "table_name", "op", "subject", "before", "after", "captured_at")
     return [change.c[name] for name in names]
-
-
-def _bound(**values: object) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def key_order(table: Captured) -> str:

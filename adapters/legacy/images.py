@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from toolkit.core.changes import Change, Op
+from toolkit.core.subjects import Columns, columns_of
 from toolkit.ports import CapturedTable
 
 # One JSON form for both means one type per column, and a number with a fraction stays exact.
@@ -51,7 +52,7 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
 
     table: str
     relation: str
-    subject: str
+    subject: Columns
     outbox: bool
     keys: tuple[str, ...]
     columns: tuple[str, ...]
@@ -59,6 +60,11 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
     statement: bool = False
     chosen: Chosen = Chosen()
     shape: Shape = Shape()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The columns that hold the subject."""
+        return columns_of(self.subject)
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -81,8 +87,18 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
 
     def covers(self, table: CapturedTable) -> bool:
         """Is this the table that the project asks for?"""
-        same_subject = self.subject.upper() == table.subject.upper()
+        same_subject = [one.upper() for one in self.subjects] == [one.upper() for one in table.subjects]
         return self.table == table.table.upper() and same_subject and self.outbox == table.outbox
+
+
+def columns_noted(subject: Columns) -> str:
+    """The columns of a subject as one text, to be kept where capture is installed: the name of one stands for itself."""
+    return subject if isinstance(subject, str) else msgspec.json.encode(subject).decode()
+
+
+def columns_told(text: str) -> Columns:
+    """The columns that such a text tells."""
+    return msgspec.json.decode(text, type=tuple[str, ...]) if text.startswith('["') else text
 
 
 class _Upper(dict[str, str]):
@@ -161,7 +177,7 @@ def _position(table: Captured, values: Sequence[object], subject: str, reading: 
     """
     assert table.installed_at is not None
     key = "/".join(map(_spelt, values))
-    if table.subject not in table.keys:
+    if not set(table.subjects) <= set(table.keys):
         key += f"@{_spelt(subject)}"
     if len(key) > _LONGEST_KEY:
         key = hashlib.sha256(key.encode()).hexdigest()

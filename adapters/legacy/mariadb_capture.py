@@ -248,7 +248,7 @@ class MariadbCapture(TriggerCapture):
 
     def _image(self, connection: Connection, table: Captured) -> tuple[str, str]:
         now = _now(connection, table)
-        return _escaped(image("t", now.columns)), _escaped(subject("t", now.subject))
+        return _escaped(image("t", now.columns)), _escaped(subject("t", now.subjects))
 
     def _arrival(self, connection: Connection, table: Captured) -> str:
         counted = [one.name for one in columns_of(connection, table) if "auto_increment" in one.extra]
@@ -294,9 +294,9 @@ def _home(connection: Connection) -> str:
 def _now(connection: Connection, table: Captured) -> Table:
     """A captured table with the columns that were installed, as far as they are there."""
     columns = tuple(one for one in columns_of(connection, table) if one.name in table.columns)
-    if not any(one.name == table.subject for one in columns):
+    if gone := sorted(set(table.subjects) - {one.name for one in columns}):
         schema, name = parts(table.relation)
-        raise UsageError(f"{schema}.{name} has no column {table.subject} any more: install capture anew")
+        raise UsageError(f"{schema}.{name} has no column {', '.join(gone)} any more: install capture anew")
     return Table(captured=table, columns=columns)
 
 

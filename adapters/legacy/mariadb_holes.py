@@ -36,8 +36,9 @@ def holes_of(connection: Connection, table: Captured, home: str) -> Iterator[Hol
         return
     shape = shape_of(connection, table)
     yield from _engine(connection, table)
-    if table.subject not in shape.columns:
-        yield Hole(where=table.table, what=f"the subject column {table.subject} is gone", next=AGAIN)
+    for name in table.subjects:
+        if name not in shape.columns:
+            yield Hole(where=table.table, what=f"the subject column {name} is gone", next=AGAIN)
     yield from altered(table, shape, listed=True)
     yield from _triggers(connection, table, columns if shape == table.shape else (), home)
     if not table.outbox:

@@ -5,23 +5,113 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.legacy.images import Captured
+from adapters.legacy.joined import JoinedSubjects, Part, Searched
 from adapters.legacy.mariadb_tables import Table
-from adapters.legacy.mariadb_values import Column, quoted, text_of
-from adapters.legacy.subjects import SubjectOrder, TypedSubjects, condition
+from adapters.legacy.mariadb_values import SPELLING, Column, quoted, text_of
+from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition
 
 _EXACT = ("utf8mb4", "utf8mb4_bin")
 
 
 def mariadb_order(tables: Sequence[Table]) -> SubjectOrder:
-    """As numbers when every table keeps its subject as one, else as text in the order of the first table's collation."""
-    known = {table.captured.table: table.subject for table in tables}
+    """As numbers when every table keeps its subject as one, else as text in the order of the first table's collation.
+
+    Column by column where it has several.
+    """
+    first = tables[0].captured
+    if len(first.subjects) > 1:
+        return JoinedSubjects(first, [_part(tables, at) for at in range(len(first.subjects))], SPELLING)
+    known = {table.captured.table: table.subjects[0] for table in tables}
     if all(column.whole for column in known.values()):
         number = f"DECIMAL(65,{max(column.scale for column in known.values())})"
         return TypedSubjects(tables[0].captured, number, _column, "convert({} USING utf8mb4)".format)
     return _Texts(tables[0].captured, known)
 
 
-class _Texts:
+def _part(tables: Sequence[Table], at: int) -> Part:
+    known = {table.captured.table: table.subjects[at] for table in tables}
+    if all(column.whole for column in known.values()):
+        return _NumberPart(at, max(column.scale for column in known.values()))
+    return _TextPart(at, tables[0].captured, known)
+
+
+class _NumberPart:
+    """One column of numbers. A `Part`."""
+
+    def __init__(self, at: int, scale: int) -> None:
+        self._at, self._type = at, f"DECIMAL(65,{scale})"
+
+    def value(self, table: Captured) -> str:
+        return _column(table, self._at)
+
+    def comparable(self, table: Captured) -> str:
+        return f"{_column(table, self._at)} IS NOT NULL"
+
+    def text(self, table: Captured) -> str:
+        return f"convert({_column(table, self._at)} USING utf8mb4)"
+
+    def given(self, parameter: str) -> str:
+        return f"CAST({parameter} AS {self._type})"
+
+    def read(self, text: str) -> str:
+        return f"CAST(nullif({text}, '') AS {self._type})"
+
+    def readable(self, text: str) -> str:
+        return f"{text} <> ''"
+
+    def searched(self, table: Captured) -> Searched | None:
+        return Searched(column=_column(table, self._at), lowest=self.given)
+
+
+class _TextPart:
+    """One column of text, by the collation of the first table's. A `Part`."""
+
+    def __init__(self, at: int, first: Captured, columns: dict[str, Column]) -> None:
+        self._at, self._columns = at, columns
+        self._charset, self._collation = _collation(columns[first.table])
+
+    def value(self, table: Captured) -> str:
+        found = self.searched(table)
+        return found.column if found is not None and found.highest is None else self.given(self.text(table))
+
+    def comparable(self, table: Captured) -> str:
+        return f"coalesce({self.text(table)}, '') <> ''"
+
+    def text(self, table: Captured) -> str:
+        return f"rtrim({text_of('t', self._columns[table.table])})"
+
+    def given(self, parameter: str) -> str:
+        return f"CONVERT({parameter} USING {self._charset}) COLLATE {self._collation}"
+
+    def read(self, text: str) -> str:
+        return self.given(text)
+
+    def readable(self, text: str) -> str:
+        return f"{text} <> ''"
+
+    def searched(self, table: Captured) -> Searched | None:
+        if self._columns[table.table].collation != self._collation:
+            return None
+        upto = None if _pads(self._charset, self._collation) else self._upto
+        return Searched(column=_column(table, self._at), lowest=self.given, highest=upto)
+
+    def _upto(self, parameter: str) -> str:
+        return self.given(f"concat({parameter}, repeat(' ', 256))")
+
+
+def _collation(column: Column) -> tuple[str, str]:
+    """Character set and collation by which the texts of a column are compared."""
+    if not column.textual or column.charset is None or column.collation is None:
+        return _EXACT
+    return column.charset, column.collation
+
+
+def _pads(charset: str, collation: str) -> bool:
+    """Does the collation itself pay no heed to padding?"""
+    return not any(mark in collation for mark in ("nopad", "_0900_")) and charset != "binary"
+
+
+class _Texts(OneColumn):
     """Subjects are text without padding, compared by the collation of the first table's column.
 
     Subjects that this collation takes for equal ('a' and 'A') stay together, in the rows and in the changes alike. A
@@ -30,11 +120,7 @@ class _Texts:
 
     def __init__(self, first: Captured, columns: dict[str, Column]) -> None:
         self._first, self._columns = first, columns
-        column = columns[first.table]
-        charset, collation = column.charset, column.collation
-        if not column.textual or charset is None or collation is None:
-            charset, collation = _EXACT
-        self._charset, self._collation = charset, collation
+        self._charset, self._collation = _collation(columns[first.table])
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         value = self._value(table)
@@ -74,8 +160,7 @@ class _Texts:
 
     @property
     def _pads(self) -> bool:
-        """Does the collation itself pay no heed to padding?"""
-        return not any(mark in self._collation for mark in ("nopad", "_0900_")) and self._charset != "binary"
+        return _pads(self._charset, self._collation)
 
     def _searched(self, table: Captured) -> bool:
         return self._columns[table.table].collation == self._collation
@@ -98,5 +183,5 @@ class _Texts:
         return f"({above} OR coalesce({value}, '') = '')" if low else "true"
 
 
-def _column(table: Captured) -> str:
-    return f"t.{quoted(table.subject)}"
+def _column(table: Captured, at: int = 0) -> str:
+    return f"t.{quoted(table.subjects[at])}"

@@ -25,9 +25,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
 
     @property
-    def subject(self) -> Column:
-        """The column that holds the subject."""
-        return next(one for one in self.columns if one.name == self.captured.subject)
+    def subjects(self) -> tuple[Column, ...]:
+        """The columns that hold the subject."""
+        known = {one.name: one for one in self.columns}
+        return tuple(known[name] for name in self.captured.subjects)
 
 
 def statement(name: str) -> str:

@@ -7,7 +7,7 @@ import textwrap
 
 import msgspec
 
-from adapters.legacy.images import Captured, Chosen
+from adapters.legacy.images import Captured, Chosen, columns_noted
 from adapters.legacy.mariadb_tables import Table, parts, statement
 from adapters.legacy.mariadb_values import image, literal, pieces, quoted, subject
 from migrations.upgrade import offline_sql
@@ -97,7 +97,12 @@ def drop(table: Captured) -> tuple[str, ...]:
 
 def register(table: Captured, incarnation: str | None) -> str:
     """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
-    values = [literal(table.table), literal(table.relation), literal(table.subject), str(int(table.outbox))]
+    values = [
+        literal(table.table),
+        literal(table.relation),
+        literal(columns_noted(table.subject)),
+        str(int(table.outbox)),
+    ]
     noted = (table.keys, table.columns, table.chosen, table.shape)
     values += [literal(msgspec.json.encode(value).decode()) for value in noted]
     at = table.installed_at
@@ -161,7 +166,7 @@ def _image(table: Table, name: str) -> str:
             into=into,
             of=f"{into}_subject",
             image=image(row, table.columns),
-            subject=subject(row, table.subject),
+            subject=subject(row, table.subjects),
             pieces="\n".join(one_by_one),
         )
         + "\n"

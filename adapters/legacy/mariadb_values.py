@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from adapters.legacy.joined import Spelling
+
 _WHOLE = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 _NUMBERS = _WHOLE | {"decimal", "float", "double"}
 _BITS = frozenset({"bit", "year"})
@@ -14,6 +16,17 @@ _BYTES = frozenset(
     | {"polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection"}
 )
 _TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
+
+
+def _split(text: str, at: int) -> str:
+    return f"substring_index(substring_index({text}, '/', {at + 1}), '/', -1)"
+
+
+SPELLING = Spelling(join=lambda texts: f"concat({', '.join(_between(texts))})", split=_split, rows=False)
+
+
+def _between(texts: Sequence[str]) -> list[str]:
+    return [part for at, one in enumerate(texts) for part in (["'/'", one] if at else [one])]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +102,10 @@ def image(row: str, columns: Sequence[Column]) -> str:
     return f"concat('{{', substring(concat({', '.join(pieces(row, columns))}), 2), '}}')"
 
 
-def subject(row: str, column: Column) -> str:
+def subject(row: str, columns: Sequence[Column]) -> str:
     """The subject of a row as text without padding; a row without one has the empty subject."""
-    return f"coalesce(rtrim({text_of(row, column)}), '')"
+    texts = [f"rtrim({text_of(row, column)})" for column in columns]
+    return f"coalesce({texts[0]}, '')" if len(texts) == 1 else SPELLING.subject(texts)
 
 
 def _instant(value: str, fraction: int) -> str:

@@ -17,7 +17,15 @@ from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.postgresql_holes import holes_of
-from adapters.legacy.postgresql_tables import find_table, literal, postgres_order, query, statement, type_of
+from adapters.legacy.postgresql_tables import (
+    SPELLING,
+    find_table,
+    literal,
+    postgres_order,
+    query,
+    statement,
+    types_of,
+)
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
 from toolkit.core.changes import Change
@@ -80,7 +88,7 @@ class PostgresCapture(TriggerCapture):
         with self._judged(), reading(self._engine) as connection:
             registry = self._registry(connection)
             fresh = not inspect(connection).has_table(self._change.name, schema=self._change.schema)
-            statements = list(triggers.create_schema()) if fresh else []
+            statements = list(triggers.create_schema() if fresh else triggers.mended(_functions(connection)))
             removal: list[str] = []
             found = [find_table(connection, self._name, wanted) for wanted in tables]
             distinct(self._name, found)
@@ -113,6 +121,20 @@ class PostgresCapture(TriggerCapture):
         with self._judged(), reading(self._engine) as connection:
             asked = text(f"{statement('behind')} AND {self._mine}")
             return int(connection.scalar(asked, {"token": horizon.token}) or 0)
+
+    def writers(self) -> str:
+        """Which transactions write now: all that were numbered before one of ours, which is over at once.
+
+        A snapshot does not do: it ends before the first number that is still in use, whoever got a later one.
+        """
+        with self._judged(), reading(self._engine) as connection:
+            return str(connection.scalar(text("SELECT pg_current_xact_id()::text")))
+
+    def ended(self, token: str) -> bool:
+        """Is the oldest transaction that writes now younger than those?"""
+        over = "SELECT pg_snapshot_xmin(pg_current_snapshot()) > CAST(:token AS xid8)"
+        with self._judged(), reading(self._engine) as connection:
+            return bool(connection.scalar(text(over), {"token": token}))
 
     # --- what the shared part asks for
 
@@ -180,10 +202,11 @@ class PostgresCapture(TriggerCapture):
         return int(plan[0]["Plan"]["Plan Rows"])
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
-        return postgres_order(tables, [type_of(connection, table) for table in tables])
+        return postgres_order(tables, [types_of(connection, table) for table in tables])
 
     def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
-        subject = _escaped(literal(table.subject))
+        texts = [f"rtrim({_ROW} ->> {_escaped(literal(name))})" for name in table.subjects]
+        subject = f"coalesce({texts[0]}, '')" if len(texts) == 1 else SPELLING.subject(texts)
         image = _ROW
         if table.chosen.columns or table.chosen.ignore:
             names = ", ".join(literal(name) for name in table.chosen.columns or table.chosen.ignore)
@@ -192,7 +215,7 @@ class PostgresCapture(TriggerCapture):
                 f"(SELECT json_object_agg(e.key, e.value) FROM json_each({_ROW}) e"
                 f" WHERE e.key {test} ({_escaped(names)}))"
             )
-        return f"{image}::text", f"coalesce(rtrim({_ROW} ->> {subject}), '')"
+        return f"{image}::text", subject
 
     def _arrival(self, _connection: Connection, _table: Captured) -> str:
         return "t.ctid"
@@ -222,6 +245,12 @@ def clock(connection: Connection) -> dt.datetime:
 def cancelled(error: DBAPIError) -> bool:
     """Did PostgreSQL cancel the statement because its time was up?"""
     return getattr(error.orig, "sqlstate", None) in _CANCELLED
+
+
+def _functions(connection: Connection) -> dict[str, str]:
+    """What the functions of capture do, by name."""
+    sql = "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace('strangler')"
+    return {row.proname: row.prosrc for row in connection.execute(text(sql))}
 
 
 def _missing(before: Captured | None, table: Captured) -> list[str]:

@@ -48,7 +48,7 @@ def holes_of(connection: Connection, table: Captured) -> Iterator[Hole]:
     asked = {
         "relation": table.relation,
         "table": table.table,
-        "subject": table.subject,
+        "subjects": list(table.subjects),
         "rows": list(triggers.names(table)),
         "truncation": triggers.TRUNCATION,
     }
@@ -59,7 +59,7 @@ def holes_of(connection: Connection, table: Captured) -> Iterator[Hole]:
         return
     yield from _silent(table, state)
     if not state.subject:
-        yield Hole(where=table.table, what=f"the subject column {table.subject} is gone", next=AGAIN)
+        yield Hole(where=table.table, what=f"the subject column {_named(table)} is gone", next=AGAIN)
     if not state.readable and not table.outbox:
         what = "the owner of capture may not read the table, so that TRUNCATE would fail"
         yield Hole(where=table.table, what=what, next="grant it SELECT")
@@ -70,6 +70,10 @@ def holes_of(connection: Connection, table: Captured) -> Iterator[Hole]:
         if getattr(state, fact):
             yield Hole(where=table.table, what=what, next=next_step)
     yield from altered(table, shape_of(connection, state.oid))
+
+
+def _named(table: Captured) -> str:
+    return " or ".join(table.subjects)
 
 
 def _elsewhere(table: Captured, state: Any) -> Iterator[Hole]:

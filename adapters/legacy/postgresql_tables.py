@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Connection, Row, TextClause, text
 
 from adapters.legacy.images import Captured, Shape
-from adapters.legacy.subjects import SubjectOrder, TypedSubjects, condition
+from adapters.legacy.joined import JoinedSubjects, Part, Searched, Spelling
+from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition
 from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
@@ -18,6 +19,11 @@ from toolkit.ports import CapturedTable
 _FOLDER = Path(__file__).parent / "sql"
 _TEXTS = frozenset({"bpchar", "varchar", "text", "name"})
 _WHOLE = frozenset({"int2", "int4", "int8"})
+
+
+SPELLING = Spelling(
+    join=" || '/' || ".join, split=lambda text, at: f"split_part({text}, '/', {at + 1})", rows=True
+)
 
 
 class SubjectType(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,14 +111,15 @@ _BY_ROW = {
 }
 
 
-def type_of(connection: Connection, table: Captured) -> SubjectType:
-    """The type of a captured table's subject column."""
+def types_of(connection: Connection, table: Captured) -> list[SubjectType]:
+    """The types of a captured table's subject columns."""
     name = ".".join(part.replace('""', '"') for part in table.relation[1:-1].split('"."')).lower()
-    rows = connection.execute(query("columns"), {"names": [name]})
-    for row in rows:
-        if row.column == table.subject:
-            return SubjectType(type=row.type, kind=row.kind, collation=row.collation)
-    raise UsageError(f"{table.relation} has no column {table.subject} any more: install capture anew")
+    rows = {row.column: row for row in connection.execute(query("columns"), {"names": [name]})}
+    for column in table.subjects:
+        if column not in rows:
+            raise UsageError(f"{table.relation} has no column {column} any more: install capture anew")
+    found = [rows[column] for column in table.subjects]
+    return [SubjectType(type=row.type, kind=row.kind, collation=row.collation) for row in found]
 
 
 def quoted(name: str) -> str:
@@ -125,8 +132,14 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def postgres_order(tables: Sequence[Captured], types: Sequence[SubjectType]) -> SubjectOrder:
-    """The order of the subjects' common type; as text where the tables' types differ."""
+def postgres_order(tables: Sequence[Captured], columns: Sequence[Sequence[SubjectType]]) -> SubjectOrder:
+    """The order of the subjects' common type; as text where the tables' types differ. Column by column where it has several."""
+    if len(tables[0].subjects) > 1:
+        count = len(tables[0].subjects)
+        return JoinedSubjects(
+            tables[0], [_part(tables, [one[at] for one in columns], at) for at in range(count)], SPELLING
+        )
+    types = [one[0] for one in columns]
     kinds = {one.kind for one in types}
     known = {table.table: one for table, one in zip(tables, types, strict=True)}
     if kinds <= _TEXTS:
@@ -138,7 +151,82 @@ def postgres_order(tables: Sequence[Captured], types: Sequence[SubjectType]) -> 
     return _Texts(tables[0], known, '"C"')
 
 
-class _Texts:
+def _part(tables: Sequence[Captured], types: Sequence[SubjectType], at: int) -> Part:
+    kinds = {one.kind for one in types}
+    known = {table.table: one for table, one in zip(tables, types, strict=True)}
+    if kinds <= _WHOLE:
+        return _TypedPart(at, "bigint")
+    if len(kinds) == 1 and not kinds <= _TEXTS:
+        return _TypedPart(at, types[0].type)
+    return _TextPart(at, known, (types[0].collation if kinds <= _TEXTS else None) or '"C"')
+
+
+class _TypedPart:
+    """One column of a type that is not text. A `Part`."""
+
+    def __init__(self, at: int, type_: str) -> None:
+        self._at, self._type = at, type_
+
+    def value(self, table: Captured) -> str:
+        return _column(table, self._at)
+
+    def comparable(self, table: Captured) -> str:
+        return f"{_column(table, self._at)} IS NOT NULL"
+
+    def text(self, table: Captured) -> str:
+        return _shown(_column(table, self._at))
+
+    def given(self, parameter: str) -> str:
+        return f"CAST({parameter} AS {self._type})"
+
+    def read(self, text: str) -> str:
+        return f"CAST(nullif({text}, '') AS {self._type})"
+
+    def readable(self, text: str) -> str:
+        return f"{text} <> ''"
+
+    def searched(self, table: Captured) -> Searched | None:
+        return Searched(column=_column(table, self._at), lowest=self.given)
+
+
+class _TextPart:
+    """One column of text, compared without padding and by the first table's collation. A `Part`."""
+
+    def __init__(self, at: int, types: dict[str, SubjectType], collation: str) -> None:
+        self._at, self._types, self._collation = at, types, collation
+
+    def value(self, table: Captured) -> str:
+        return f"({self.text(table)} COLLATE {self._collation})"
+
+    def comparable(self, table: Captured) -> str:
+        return f"coalesce({self.text(table)}, '') <> ''"
+
+    def text(self, table: Captured) -> str:
+        column = _column(table, self._at)
+        is_text = self._types[table.table].kind in _TEXTS
+        return f"rtrim({column}::text)" if is_text else _shown(column)
+
+    def given(self, parameter: str) -> str:
+        return f"CAST({parameter} AS text)"
+
+    def read(self, text: str) -> str:
+        return f"({text} COLLATE {self._collation})"
+
+    def readable(self, text: str) -> str:
+        return f"{text} <> ''"
+
+    def searched(self, table: Captured) -> Searched | None:
+        kind = self._types[table.table].kind
+        if kind not in _TEXTS:
+            return None
+        column = f"({_column(table, self._at)} COLLATE {self._collation})"
+        if kind == "bpchar":  # compared without padding
+            return Searched(column=column, lowest="CAST({} AS bpchar)".format)
+        upto = "CAST({} AS text) || repeat(' ', 256)"
+        return Searched(column=column, lowest=self.given, highest=upto.format)
+
+
+class _Texts(OneColumn):
     """Subjects are text, compared without padding and by the first table's collation.
 
     Two tables may pad the same subject differently, and keep it in different types of text. The rows between two subjects
@@ -200,8 +288,8 @@ class _Texts:
         return f"rtrim({shown}) COLLATE {self._collation}"
 
 
-def _column(table: Captured) -> str:
-    return f"t.{quoted(table.subject)}"
+def _column(table: Captured, at: int = 0) -> str:
+    return f"t.{quoted(table.subjects[at])}"
 
 
 def _shown(column: str) -> str:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from adapters.legacy.images import Captured
+from adapters.legacy.images import Captured, columns_noted
 from adapters.legacy.postgresql_tables import literal, statement
 from migrations.upgrade import offline_sql
 
 ROWS = "strangler_capture"
 TRUNCATION = "strangler_capture_truncate"
 
-_FUNCTIONS = ("strangler.capture()", "strangler.capture_statement()", "strangler.capture_truncate()")
+_FUNCTIONS = (
+    "strangler.joined_subject(json, text[])",
+    "strangler.capture()",
+    "strangler.capture_statement()",
+    "strangler.capture_truncate()",
+)
+_SOURCES = {
+    "joined_subject": "joined",
+    "capture": "function",
+    "capture_statement": "statement",
+    "capture_truncate": "truncate",
+}
 _REFERENCING = {
     "INSERT": "REFERENCING NEW TABLE AS new_rows",
     "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
@@ -32,9 +43,7 @@ def create_schema() -> tuple[str, ...]:
     return (
         *offline_sql("postgresql", "capture"),
         _FIRST_NUMBER,
-        statement("function"),
-        statement("statement"),
-        statement("truncate"),
+        *(statement(source) for source in _SOURCES.values()),
         # Nobody else may hang these functions on a table of his and write changes that never were.
         f"REVOKE ALL ON FUNCTION {', '.join(_FUNCTIONS)} FROM PUBLIC",
         # The changes hold what row security and column rights may hide in the tables themselves.
@@ -43,10 +52,21 @@ def create_schema() -> tuple[str, ...]:
     )
 
 
+def mended(there: Mapping[str, str]) -> tuple[str, ...]:
+    """The statements that make functions, which an older version installed, what they are now. `there`: their bodies."""
+    found: list[str] = []
+    for function, (name, source) in zip(_FUNCTIONS, _SOURCES.items(), strict=True):
+        wanted = statement(source)
+        if there.get(name) != wanted.split("$function$")[1]:
+            found.append(wanted.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
+            found.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
+    return tuple(found)
+
+
 def drop_schema() -> tuple[str, ...]:
     """The statements that take them away."""
     return (
-        *(f"DROP FUNCTION {function}" for function in reversed(_FUNCTIONS)),
+        *(f"DROP FUNCTION IF EXISTS {function}" for function in reversed(_FUNCTIONS)),
         *offline_sql("postgresql", "capture", down=True),
     )
 
@@ -58,10 +78,12 @@ def names(table: Captured) -> tuple[str, ...]:
 
 def create(table: Captured) -> tuple[str, ...]:
     """The statements that make a table's triggers."""
-    given = [table.table, table.subject]
+    given = [table.table, table.subjects[0]]
     if table.chosen.columns or table.chosen.ignore:
         which = "columns" if table.chosen.columns else "ignore"
         given += [which, _array(table.chosen.columns or table.chosen.ignore)]
+    if len(table.subjects) > 1:
+        given += [*([] if len(given) > 2 else ["", "{}"]), _array(table.subjects)]
     arguments = ", ".join(literal(one) for one in given)
     made = []
     for name, event in zip(names(table), _events(table) if table.statement else [""], strict=True):
@@ -92,7 +114,7 @@ def drop(table: Captured) -> tuple[str, ...]:
 
 def register(table: Captured) -> str:
     """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
-    values = [literal(one) for one in (table.table, table.relation, table.subject)]
+    values = [literal(one) for one in (table.table, table.relation, columns_noted(table.subject))]
     values += [str(table.outbox).lower(), str(table.statement).lower()]
     noted = (table.keys, table.columns, table.chosen, table.shape)
     values += [literal(msgspec.json.encode(value).decode()) for value in noted]

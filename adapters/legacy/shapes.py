@@ -28,7 +28,7 @@ def _columns(table: Captured, was: Shape, now: Shape, listed: bool) -> Iterator[
             yield f"the column {name} was added: it is captured, and translators do not know it", ACCEPT
     for name in was.columns:
         if name not in now.columns:
-            if name != table.subject:
+            if name not in table.subjects:
                 yield f"the column {name} is gone (dropped or renamed): {_LACKING}", ACCEPT
         elif was.columns[name] != now.columns[name]:
             yield f"the column {name} is {now.columns[name]} now, and was {was.columns[name]}", ACCEPT

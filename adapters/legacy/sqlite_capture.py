@@ -17,7 +17,7 @@ from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured
 from adapters.legacy.shapes import AGAIN, altered
 from adapters.legacy.sqlite_subjects import sqlite_order
-from adapters.legacy.sqlite_tables import affinity_of, bare, find_table, has_rowid, shape_of
+from adapters.legacy.sqlite_tables import affinities_of, bare, find_table, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
 from migrations.upgrade import offline_sql
@@ -100,7 +100,7 @@ class SqliteCapture(TriggerCapture):
     # --- what the shared part asks for
 
     def _order(self, connection: Connection, tables: Sequence[Captured]) -> SubjectOrder:
-        return sqlite_order(tables, [affinity_of(connection, table) for table in tables])
+        return sqlite_order(tables, [affinities_of(connection, table) for table in tables])
 
     def _image(self, _connection: Connection, table: Captured) -> tuple[str, str]:
         return triggers.image("t", table.columns), triggers.subject("t", table)

@@ -5,25 +5,100 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from adapters.legacy.images import Captured
-from adapters.legacy.sqlite_tables import Affinity, quoted
-from adapters.legacy.subjects import SubjectOrder, condition
+from adapters.legacy.joined import JoinedSubjects, Part, Searched
+from adapters.legacy.sqlite_tables import SPELLING, Affinity, quoted
+from adapters.legacy.subjects import OneColumn, SubjectOrder, condition
 
 _PADDED = {
     "BINARY": ("{0} COLLATE BINARY >= {1}", "{0} COLLATE BINARY < {1} || '!'"),  # '!' follows the space
     "RTRIM": ("{0} COLLATE RTRIM > {1}", "{0} COLLATE RTRIM <= {1}"),
 }
 """What an index of this collation can find: every padding of the subjects above, or up to, a subject."""
+_PADDING = "{} || '" + " " * 256 + "'"
 
 
-def sqlite_order(tables: Sequence[Captured], affinities: Sequence[Affinity]) -> SubjectOrder:
-    """As numbers when every table keeps its subject as a number, else as text."""
+def sqlite_order(tables: Sequence[Captured], columns: Sequence[Sequence[Affinity]]) -> SubjectOrder:
+    """As numbers when every table keeps its subject as a number, else as text; column by column where it has several."""
+    if len(tables[0].subjects) > 1:
+        parts = [_part(tables, [one[at] for one in columns], at) for at in range(len(tables[0].subjects))]
+        return JoinedSubjects(tables[0], parts, SPELLING)
+    affinities = [one[0] for one in columns]
     if all(affinity.numeric for affinity in affinities):
         return _Numbers(tables[0])
     known = {table.table: affinity for table, affinity in zip(tables, affinities, strict=True)}
     return _Texts(tables[0], known)
 
 
-class _Numbers:
+def _part(tables: Sequence[Captured], affinities: Sequence[Affinity], at: int) -> Part:
+    if all(affinity.numeric for affinity in affinities):
+        return _NumberPart(at)
+    return _TextPart(at, {table.table: one for table, one in zip(tables, affinities, strict=True)})
+
+
+class _NumberPart:
+    """One column of numbers. A `Part`."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+
+    def value(self, table: Captured) -> str:
+        return _column(table, self._at)
+
+    def comparable(self, table: Captured) -> str:
+        return _is_number(_column(table, self._at))
+
+    def text(self, table: Captured) -> str:
+        return f"CAST({_column(table, self._at)} AS TEXT)"
+
+    def given(self, parameter: str) -> str:
+        return f"CAST({parameter} AS NUMERIC)"
+
+    def read(self, text: str) -> str:
+        return f"CAST({text} AS NUMERIC)"
+
+    def readable(self, text: str) -> str:
+        return f"CAST(CAST({text} AS NUMERIC) AS TEXT) = {text}"
+
+    def searched(self, table: Captured) -> Searched | None:
+        # A value with a type of its own would keep SQLite from comparing two columns at once by an index.
+        return Searched(column=_column(table, self._at), lowest="+CAST({} AS NUMERIC)".format)
+
+
+class _TextPart:
+    """One column of text, byte by byte and without padding. A `Part`."""
+
+    def __init__(self, at: int, affinities: Mapping[str, Affinity]) -> None:
+        self._at, self._affinities = at, affinities
+
+    def value(self, table: Captured) -> str:
+        return f"rtrim({_column(table, self._at)})"
+
+    def comparable(self, table: Captured) -> str:
+        return f"coalesce({self.value(table)}, '') <> ''"
+
+    def text(self, table: Captured) -> str:
+        return f"rtrim(CAST({_column(table, self._at)} AS TEXT))"
+
+    def given(self, parameter: str) -> str:
+        return parameter
+
+    def read(self, text: str) -> str:
+        return text
+
+    def readable(self, text: str) -> str:
+        return f"{text} <> ''"
+
+    def searched(self, table: Captured) -> Searched | None:
+        affinity = self._affinities[table.table]
+        if not affinity.text or affinity.collation not in _PADDED:
+            return None
+        column, collated = _column(table, self._at), f"{{}} COLLATE {affinity.collation}"
+        upto = None if affinity.collation == "RTRIM" else collated.format(f"({_PADDING})").format
+        order = collated.format(column)
+        return Searched(column=column, lowest=collated.format, highest=upto, order=order)
+
+
+class _Numbers(OneColumn):
     """Subjects are numbers. What else SQLite let into such a column comes last."""
 
     _number = "CAST(c.subject AS NUMERIC)"
@@ -68,7 +143,7 @@ class _Numbers:
         return f"({above} OR NOT ({comparable}))" if low else "1"
 
 
-class _Texts:
+class _Texts(OneColumn):
     """Subjects are text, compared without padding and byte by byte, whatever the columns' collations.
 
     Two tables may pad the same subject differently. The rows between two subjects are found by the column's index,
@@ -117,8 +192,8 @@ class _Texts:
         return affinity.text and affinity.collation in _PADDED
 
 
-def _column(table: Captured) -> str:
-    return f"t.{quoted(table.subject)}"
+def _column(table: Captured, at: int = 0) -> str:
+    return f"t.{quoted(table.subjects[at])}"
 
 
 def _is_number(column: str) -> str:

@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, text
 
 from adapters.legacy.images import Captured, Shape
+from adapters.legacy.joined import Spelling
 from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
@@ -67,12 +68,25 @@ def _key(connection: Connection, name: str) -> tuple[str, ...]:
     return ()
 
 
-def affinity_of(connection: Connection, table: Captured) -> Affinity:
-    """How the subject column compares (https://sqlite.org/datatype3.html, 3.1)."""
-    name = bare(table.relation)
+def _split(text: str, at: int) -> str:
+    for _ in range(at):
+        text = f"substr({text}, instr({text} || '/', '/') + 1)"
+    return f"substr({text}, 1, instr({text} || '/', '/') - 1)"
+
+
+SPELLING = Spelling(join=" || '/' || ".join, split=_split, rows=True)
+
+
+def affinities_of(connection: Connection, table: Captured) -> list[Affinity]:
+    """How the subject's columns compare (https://sqlite.org/datatype3.html, 3.1)."""
+    return [_affinity(connection, table, at) for at in range(len(table.subjects))]
+
+
+def _affinity(connection: Connection, table: Captured, at: int) -> Affinity:
+    name, column = bare(table.relation), table.subjects[at]
     declared = connection.scalar(
         text("SELECT upper(type) FROM pragma_table_xinfo(:name) WHERE name = :column"),
-        {"name": name, "column": table.subject},
+        {"name": name, "column": column},
     )
     kind = declared or "BLOB"
     if "INT" in kind:
@@ -82,18 +96,18 @@ def affinity_of(connection: Connection, table: Captured) -> Affinity:
     else:
         numeric, texts = "BLOB" not in kind, False
     return Affinity(
-        numeric=numeric, text=texts, collation=_collation(connection, name, table.subject, numeric)
+        numeric=numeric, text=texts, collation=_collation(connection, name, (column, at), numeric)
     )
 
 
-def _collation(connection: Connection, name: str, column: str, numeric: bool) -> str | None:
+def _collation(connection: Connection, name: str, placed: tuple[str, int], numeric: bool) -> str | None:
     if numeric:
         return "BINARY"
     sql = (
         "SELECT x.coll FROM pragma_index_list(:name) l, pragma_index_xinfo(l.name) x"
-        " WHERE x.seqno = 0 AND x.name = :column AND NOT l.partial ORDER BY l.name"
+        " WHERE x.seqno = :at AND x.name = :column AND NOT l.partial ORDER BY l.name"
     )
-    found: str | None = connection.scalar(text(sql), {"name": name, "column": column})
+    found: str | None = connection.scalar(text(sql), {"name": name, "column": placed[0], "at": placed[1]})
     return found
 
 

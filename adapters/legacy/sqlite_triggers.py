@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from adapters.legacy.images import Captured, Chosen
-from adapters.legacy.sqlite_tables import literal, quoted
+from adapters.legacy.images import Captured, Chosen, columns_noted
+from adapters.legacy.sqlite_tables import SPELLING, literal, quoted
 
 NOW = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00'"
 """The clock as `migrations.schema.types.Instant` keeps it; SQLite counts milliseconds."""
@@ -41,7 +41,8 @@ def image(row: str, columns: Sequence[str]) -> str:
 
 def subject(row: str, table: Captured) -> str:
     """The subject of a row as text without padding; a row without one has the empty subject."""
-    return f"coalesce(rtrim(CAST({row}.{quoted(table.subject)} AS TEXT)), '')"
+    texts = [f"rtrim(CAST({row}.{quoted(name)} AS TEXT))" for name in table.subjects]
+    return f"coalesce({texts[0]}, '')" if len(texts) == 1 else SPELLING.subject(texts)
 
 
 def names(table: Captured) -> tuple[str, ...]:
@@ -78,7 +79,12 @@ def drop(table: Captured) -> tuple[str, ...]:
 
 def register(table: Captured) -> str:
     """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
-    values = [literal(table.table), literal(table.relation), literal(table.subject), str(int(table.outbox))]
+    values = [
+        literal(table.table),
+        literal(table.relation),
+        literal(columns_noted(table.subject)),
+        str(int(table.outbox)),
+    ]
     noted = (table.keys, table.columns, table.chosen, table.shape)
     values += [literal(msgspec.json.encode(value).decode()) for value in noted]
     at = table.installed_at

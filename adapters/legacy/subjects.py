@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from adapters.legacy.images import Captured
@@ -12,10 +12,13 @@ from toolkit.ports import Cursor
 class SubjectOrder(Protocol):
     """How the subjects of one group of tables are compared: SQL fragments over :low and :high.
 
-    :low is the last subject that is done (none: before all), :high the last one of the range (none: no bound). Both are
+    `given` makes the parameters of these bounds. :low is the last subject that is done (none: before all), :high the last one of the range (none: no bound). Both are
     subjects as changes spell them: text without padding. A subject that is not comparable (NULL, blank, text among
     numbers) belongs to the last range, which has no upper bound.
     """
+
+    def given(self, bounds: Mapping[str, str | None]) -> dict[str, object]:
+        """The parameters that say these subjects (by the names that the fragments have, without those that are none)."""
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         """SELECT that passes by :skip rows of the range that have a comparable subject, and gives the next one's (as text)."""
@@ -36,7 +39,14 @@ class SubjectOrder(Protocol):
         """Condition on captured changes (alias `c`) whose subject is at most the parameter `low`."""
 
 
-class TypedSubjects:
+class OneColumn:
+    """What subjects of one column have alike: a bound is one parameter."""
+
+    def given(self, bounds: Mapping[str, str | None]) -> dict[str, object]:
+        return {name: subject for name, subject in bounds.items() if subject is not None}
+
+
+class TypedSubjects(OneColumn):
     """Subjects of one type that is not text: compared as that type, found by its index. A `SubjectOrder`.
 
     `column` spells a row's subject column, `shown` gives its value as the text that changes have.
@@ -98,7 +108,7 @@ def beyond(order: SubjectOrder, at: int, cursor: Cursor) -> tuple[str, dict[str,
     low = f"low{at}"
     return (
         f"(c.table_name NOT IN ({names}) OR {order.established(':' + low)})",
-        {**tables, low: cursor.after},
+        {**tables, **order.given({low: cursor.after})},
     )
 
 

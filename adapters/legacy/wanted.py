@@ -7,14 +7,18 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from adapters.legacy.images import Captured, Chosen, Shape
+from adapters.legacy.images import Captured, Chosen, Shape, columns_noted
 from toolkit.core.errors import UsageError
+from toolkit.core.subjects import columns_of, simplest
 from toolkit.ports import CapturedTable
 
 NO_KEY = (
     "no primary key and no unique index over columns that are NOT NULL, so that a row found by backfill has no name of "
     "its own; give the table one, name the columns that identify a row (key), or leave it out"
 )
+
+_LONGEST_SUBJECT = 128
+"""As much as is noted where capture is installed."""
 
 
 def spelt(wanted: CapturedTable, where: str, relation: str, shape: Shape) -> Captured:
@@ -25,7 +29,7 @@ def spelt(wanted: CapturedTable, where: str, relation: str, shape: Shape) -> Cap
         for twice, count in Counter(name.upper() for name in shape.columns).items()
         if count > 1
     ]
-    asked = (wanted.subject, *wanted.columns, *wanted.ignore, *wanted.key)
+    asked = (*wanted.subjects, *wanted.columns, *wanted.ignore, *wanted.key)
     faults += [
         f"there is no column {name}; there are {', '.join(shape.columns)}"
         for name in dict.fromkeys(asked)
@@ -36,9 +40,13 @@ def spelt(wanted: CapturedTable, where: str, relation: str, shape: Shape) -> Cap
     if faults:
         raise UsageError("\n".join(f"{where}: {fault}" for fault in faults))
     named = [[columns[n.upper()] for n in some] for some in (wanted.columns, wanted.ignore, wanted.key)]
-    subject = columns[wanted.subject.upper()]
-    keys = _keys(named[2], shape.key, subject)
-    needed = (*keys, subject)
+    subject = simplest([columns[name.upper()] for name in wanted.subjects])
+    if len(columns_noted(subject)) > _LONGEST_SUBJECT:
+        raise UsageError(
+            f"{where}: the names of the subject's columns are too long together: name fewer of them"
+        )
+    keys = _keys(named[2], shape.key, columns_of(subject))
+    needed = (*keys, *columns_of(subject))
     if lost := [name for name in named[1] if name in needed]:
         raise UsageError(f"{where}: {', '.join(lost)} is key or subject and cannot be ignored")
     chosen = Chosen(
@@ -68,20 +76,20 @@ def check_key(connection: Connection, where: str, table: Captured, quoted: Calla
         raise UsageError(
             f"{where}: two rows hold the same {', '.join(table.keys)}: name a key that is unique"
         )
-    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name != table.subject)
+    empty = " OR ".join(f"{quoted(name)} IS NULL" for name in table.keys if name not in table.subjects)
     null = f"SELECT 1 FROM {table.relation} WHERE {empty} LIMIT 1"
     if empty and asked.exec_driver_sql(null).scalar() is not None:
         raise UsageError(f"{where}: a row has no {', '.join(table.keys)}: a key must not be NULL")
 
 
-def _keys(named: Sequence[str], enforced: Sequence[str], subject: str) -> tuple[str, ...]:
+def _keys(named: Sequence[str], enforced: Sequence[str], subjects: Sequence[str]) -> tuple[str, ...]:
     """A key that nothing enforces names a row of its subject only: two subjects must not share a row's position."""
     if not named:
         return tuple(enforced)
     return (
         tuple(named)
         if set(enforced) and set(enforced) <= set(named)
-        else tuple(dict.fromkeys((*named, subject)))
+        else tuple(dict.fromkeys((*named, *subjects)))
     )
 
 

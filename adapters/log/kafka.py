@@ -36,6 +36,9 @@ _USUAL = 1_000_000
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
 
+AT_ONCE = 500
+"""Messages that are taken from the driver at once."""
+
 _Message = tuple[int, bytes | None, Any, bytes]
 """partition, key, headers, value"""
 
@@ -326,9 +329,9 @@ class KafkaConsumer:
         self._raise_failure()
         deadline = time.monotonic() + timeout.total_seconds()
         while True:
-            found = self._take(self._wait(deadline, limit))
+            found = self._take(self._wait(deadline))
             if found:
-                return found
+                return self._rest(found, limit)
             self._raise_failure()
             if time.monotonic() >= deadline:
                 break
@@ -339,31 +342,41 @@ class KafkaConsumer:
         """Leave the connections."""
         self._consumer.close()
 
-    def _wait(self, deadline: float, limit: int) -> list[Message]:
-        """One message as soon as there is one, and with it what is there without waiting.
-
-        `consume` with a time-out would wait for it to pass whenever fewer than `limit` are there.
-        """
+    def _wait(self, deadline: float) -> list[Message]:
+        """One message as soon as there is one: `consume` with a time-out would wait for as many as it is asked for."""
         with driver_errors("Kafka cannot be read"):
             left = max(0.0, deadline - time.monotonic())
             first = self._consumer.poll(min(left, SLICE))
-            if first is None:
-                return []
-            return [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else [])]
+            return [] if first is None else [first]
+
+    def _rest(self, found: list[Delivery], limit: int) -> list[Delivery]:
+        """And with it what is there without waiting, up to the first error.
+
+        A few at once: the garbage collector would look through all that wait to be read.
+        """
+        with driver_errors("Kafka cannot be read"):
+            while len(found) < limit and self._failed is None:
+                messages = self._consumer.consume(min(AT_ONCE, limit - len(found)), 0)
+                if not messages:
+                    break
+                found += self._take(messages)
+        return found
 
     def _take(self, messages: Sequence[Message]) -> list[Delivery]:
         """What the messages say, up to the first error, which the next poll raises."""
         found: list[Delivery] = []
+        positions = self._positions
         for message in messages:
             error = message.error()
             if error is not None:
                 self._failed = self._failed or self._explain(message, error)
                 continue
             delivery = _delivery(message)
-            at = (delivery.at.topic, delivery.at.partition)
-            if at not in self._positions:
+            stands = delivery.at
+            at = (stands.topic, stands.partition)
+            if at not in positions:
                 continue  # fetched before the assignment changed
-            self._positions[at] = delivery.at.offset + 1
+            positions[at] = stands.offset + 1
             found.append(delivery)
         if found:
             self._down = ""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, update
+from sqlalchemy import Connection, Engine, Row, delete, func, select, update
 
 from adapters.engines import bulk_insert, open_engine, reading, writing
 from adapters.log.topics import no_topic, other_partitions
@@ -24,6 +24,9 @@ from toolkit.settings import LogSection
 
 POLL_INTERVAL = dt.timedelta(milliseconds=50)
 
+PRUNE_CHUNK = 5_000
+"""Records that one transaction removes."""
+
 Partition = tuple[str, int]
 
 
@@ -33,7 +36,7 @@ def open(section: LogSection, state_url: str) -> SqlLog:  # noqa: A001 - what ev
 
 
 class SqlLog:
-    """Implements `toolkit.ports.Log`."""
+    """Implements `toolkit.ports.Log`, and `PrunableLog`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -65,6 +68,41 @@ class SqlLog:
         with reading(self._engine) as connection:
             known = _known(topic, _partitions(connection, topic))
             return {partition: _bounds(connection, (topic, partition)) for partition in range(known)}
+
+    def before(self, topic: str, instant: dt.datetime) -> dict[int, int]:
+        """Partition to the first offset whose event is not older than this instant."""
+        return {
+            number: self._first_since((topic, number), instant) for number in range(self.partitions(topic))
+        }
+
+    def _first_since(self, at: Partition, instant: dt.datetime) -> int:
+        """Halve what lies between: times rise about as offsets do."""
+        with reading(self._engine) as connection:
+            low, high = _bounds(connection, at)
+            while low < high:
+                middle = (low + high) // 2
+                record = connection.execute(_next_records(at, middle, 1)).one()
+                content = cloudevents.read_json(bytes(record.content), at[1])
+                if isinstance(content, Record) and content.envelope.time < instant:
+                    low = middle + 1
+                else:
+                    high = middle
+        return low
+
+    def prune(self, topic: str, firsts: Mapping[int, int]) -> Iterator[int]:
+        """Remove all that stands before these offsets, but never a partition's last record: the next one is counted
+        from it. A step takes no lock that a publisher or a consumer would wait for.
+        """
+        for partition, wanted in firsts.items():
+            at = (topic, partition)
+            while True:
+                with writing(self._engine) as connection:
+                    first, end = _bounds(connection, at)
+                    until = min(wanted, end - 1, first + PRUNE_CHUNK)
+                    if first >= until:
+                        break
+                    gone = connection.execute(_records_before(at, until)).rowcount
+                yield gone
 
     def largest(self, topic: str) -> int | None:  # noqa: ARG002 - the port's
         """As many bytes as a record likes."""
@@ -183,6 +221,8 @@ class SqlConsumer:
         found = self._reached(at, position)
         rows = connection.execute(_next_records(at, position.offset, limit - len(found))).all()
         if rows:
+            if rows[0].offset != position.offset:  # offsets have no gaps: what lay between was pruned
+                raise OffsetLost(*at, position.offset, _bounds(connection, at))
             position.offset = rows[-1].offset + 1
             found.extend(_delivery(at, row) for row in rows)
         return found + self._reached(at, position) if len(found) < limit else found
@@ -240,6 +280,11 @@ def _next_records(at: Partition, offset: int, limit: int) -> Any:
         .order_by(table.c.offset)
         .limit(limit)
     )
+
+
+def _records_before(at: Partition, offset: int) -> Any:
+    table = log_record
+    return delete(table).where(table.c.topic == at[0], table.c.partition == at[1], table.c.offset < offset)
 
 
 def _new_watermark(at: Partition, revision: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, case, delete, select, update
 
+from adapters.read_store import ledger
 from adapters.read_store.engine import EngineOfRows
 from migrations.schema.read_store import checkpoint, parked_event, projection
 from toolkit.core.errors import Fenced, UsageError
@@ -160,12 +161,14 @@ def move(connection: Connection, name: str, number: int, moved: Sequence[Checkpo
 
 def park(connection: Connection, rows: EngineOfRows, name: str, number: int, batch: Batch) -> None:
     """Write and remove parked events; one that is parked already keeps its place and gets the new reason."""
-    if batch.unparked:
+    ledger.enter(connection, name, number, batch.skipped)
+    gone = [*batch.unparked, *(one.event_id for one in batch.skipped)]
+    if gone:
         connection.execute(
             delete(parked_event).where(
                 of(parked_event, name, number), parked_event.c.event_id == bindparam("applied")
             ),
-            [{"applied": event} for event in batch.unparked],
+            [{"applied": event} for event in gone],
         )
     if batch.parked:
         waiting = [_parked_row(name, number, one) for one in batch.parked]

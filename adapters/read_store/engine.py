@@ -43,7 +43,14 @@ class EngineOfRows(Protocol):
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None: ...
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows whose keys the table does not have."""
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows, in the place of those with their keys."""
+
+    def doubled(self, error: Exception) -> bool:
+        """Did `add` find a key that was there after all?"""
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None: ...
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
@@ -176,9 +177,18 @@ class MariadbRows:
             some = layout.keys(keys[start : start + LOAD])
             yield from connection.exec_driver_sql(layout.load, some)
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
-        """Write rows; the driver makes one INSERT of many."""
-        connection.exec_driver_sql(layout.upsert, list(rows))
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows: whether they are there makes no difference here."""
+        self.upsert(connection, layout, rows)
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows, in the order of their keys; the driver makes one INSERT of many."""
+        encode, key = layout.encode, itemgetter(*layout.key)
+        connection.exec_driver_sql(layout.upsert, [encode(row) for row in sorted(rows, key=key)])
+
+    def doubled(self, _error: Exception) -> bool:
+        """Never: `add` takes either."""
+        return False
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""

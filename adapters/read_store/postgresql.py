@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from adapters.engines import open_engine
+from adapters.read_store.copying import Lines
 from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, quoted
 from adapters.read_store.queries import query
@@ -26,6 +27,7 @@ SWITCH_PATIENCE = "5s"
 """How long a switch waits for reads that are running; all later reads wait behind it meanwhile."""
 
 _UNDEFINED_TABLE = "42P01"
+_UNIQUE_VIOLATION = "23505"
 _QUERY_CANCELED = "57014"
 _READ_ONLY = "25006"
 
@@ -101,20 +103,30 @@ class PostgresRows:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows that are not there: COPY into the table itself."""
+        self._copy(self._cursor(connection), quoted(layout.table), layout, rows)
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
         """Write rows: few as statements, many by COPY."""
         if len(rows) < COPY_FROM:
-            connection.exec_driver_sql(layout.upsert, list(rows))
+            connection.exec_driver_sql(layout.upsert, [layout.encode(row) for row in rows])
             return
-        cursor = cast(Any, connection.connection.driver_connection).cursor()
+        cursor = self._cursor(connection)
         scratch = self._scratch(cursor, layout)
-        with cursor.copy(f"COPY {scratch} ({layout.listed}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+        self._copy(cursor, scratch, layout, rows)
         cursor.execute(
             f"INSERT INTO {quoted(layout.table)} ({layout.listed}) "
             f"SELECT {layout.listed} FROM {scratch} {layout.in_place}"
         )
+
+    def _cursor(self, connection: Connection) -> Any:
+        return cast(Any, connection.connection.driver_connection).cursor()
+
+    def _copy(self, cursor: Any, table: str, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        lines = Lines(layout.definition)
+        with cursor.copy(f"COPY {table} ({lines.listed}) FROM STDIN") as copy:
+            copy.write(lines.of(rows))
 
     def _scratch(self, cursor: Any, layout: Layout) -> str:
         """The session's own table for COPY, emptied by every commit; named by its columns, so never a stale one."""
@@ -124,6 +136,10 @@ class PostgresRows:
         )
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({columns}) ON COMMIT DELETE ROWS")
         return f"pg_temp.{name}"
+
+    def doubled(self, error: Exception) -> bool:
+        """Did a row that was thought not to be there meet itself?"""
+        return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""

@@ -7,12 +7,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
 from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
-from adapters.engines import reading, writing
-from adapters.read_store import bookkeeping
+from adapters.engines import ours_is_missing, reading, writing
+from adapters.read_store import bookkeeping, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, quoted
 from adapters.read_store.mariadb import MariadbRows
@@ -21,7 +22,7 @@ from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, VersionState, ViewAnswer
+from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState, ViewAnswer
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
@@ -57,6 +58,7 @@ class SqlReadStore:
         self.engine = engine
         self._rows = rows
         self._layouts: dict[str, Layout] = {}
+        self._selects: dict[str, str] = {}
 
     def close(self) -> None:
         """Give back the connections."""
@@ -70,7 +72,9 @@ class SqlReadStore:
 
     # --- versions
 
-    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+    def create(
+        self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
+    ) -> VersionState:
         """Create what is missing of a version: its table, its checkpoints, and the view if it is the first."""
         layout = self._layout(definition)
         if len(layout.table) > LONGEST_NAME:
@@ -78,14 +82,14 @@ class SqlReadStore:
                 f"projection {definition.name}: its table's name may have {LONGEST_NAME} characters: give it a shorter name="
             )
         with self._writing() as connection, self._rows.alone(connection, definition.name):
-            self._create_table(connection, layout)
+            self._create_table(connection, layout, indexed=indexed)
             bookkeeping.enter(connection, definition.name, definition.version, topics, now)
             state = bookkeeping.version(connection, definition.name, definition.version)
             if state.serving and not self._rows.shows(connection, definition.name, layout.table):
                 self._rows.replace_view(connection, definition.name, self._select(connection, layout.table))
         return state
 
-    def _create_table(self, connection: Connection, layout: Layout) -> None:
+    def _create_table(self, connection: Connection, layout: Layout, *, indexed: bool) -> None:
         definition = layout.definition
         there = self._rows.columns(connection, layout.table)
         if there and sorted(there) != sorted(layout.columns):
@@ -96,7 +100,7 @@ class SqlReadStore:
             there = []
         if not there:
             connection.exec_driver_sql(layout.create)
-        for statement in layout.indexes.values():
+        for statement in layout.indexes.values() if indexed else ():
             connection.exec_driver_sql(statement)
 
     def drop(self, projection: str, version: int) -> None:
@@ -132,6 +136,12 @@ class SqlReadStore:
         shown = ", ".join(self._rows.shown(name, declared) for name, declared in columns)
         return f"SELECT {shown} FROM {quoted(table)}"
 
+    def _known_select(self, connection: Connection, table: str) -> str:
+        """The same, asked once: a version's columns stay what they are, until a read fails on them."""
+        if table not in self._selects:
+            self._selects[table] = self._select(connection, table)
+        return self._selects[table]
+
     # --- what a projector does
 
     def seize(self, projection: str, version: int) -> int:
@@ -151,13 +161,26 @@ class SqlReadStore:
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
+        try:
+            self._commit(definition, batch, epoch, now)
+        except Exception as error:
+            if not batch.inserts or not self._rows.doubled(error):
+                raise
+            # Somebody put rows there by hand. Who owns the version owns its rows.
+            upserts = [*batch.upserts, *batch.inserts]
+            whole = msgspec.structs.replace(batch, upserts=upserts, inserts=[])
+            self._commit(definition, whole, epoch, now)
+
+    def _commit(self, definition: Definition, batch: Batch, epoch: int, now: dt.datetime) -> None:
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
-            bookkeeping.fence(connection, name, version, epoch, updated_at=now)
+            bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
-                self._rows.upsert(connection, layout, [layout.encode(row) for row in batch.upserts])
+                self._rows.upsert(connection, layout, batch.upserts)
+            if batch.inserts:
+                self._rows.add(connection, layout, batch.inserts)
             bookkeeping.move(connection, name, version, batch.checkpoints)
             bookkeeping.park(connection, self._rows, name, version, batch)
 
@@ -170,6 +193,11 @@ class SqlReadStore:
         """A version's parked events by (topic, partition, sequence)."""
         with self._reading() as connection:
             return bookkeeping.parked(connection, projection, version)
+
+    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
+        """The ledger of a version by (topic, partition, sequence)."""
+        with self._reading() as connection:
+            return ledger.skipped(connection, projection, version)
 
     def set_state(
         self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
@@ -233,7 +261,7 @@ class SqlReadStore:
             raise UsageError(_not_there(", ".join(missing)))
         tables = {name: f"{name}__v{standing[name][0]}" for name in projections}
         asked = self._rows.meaning(
-            connection, sql, tables, set(versions), lambda table: self._select(connection, table)
+            connection, sql, tables, set(versions), lambda table: self._known_select(connection, table)
         )
         return {name: standing[name] for name in projections}, asked
 
@@ -243,10 +271,13 @@ class SqlReadStore:
         try:
             yield
         except DBAPIError as error:
+            self._selects.clear()
             if self._rows.timed_out(error):
                 raise ReadTimeout(
                     f"the read took longer than {timeout.total_seconds():g} s and was cancelled: {first}"
                 ) from error
+            if ours_is_missing(error):
+                raise
             if self._rows.missing_table(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             if self._rows.faulty_sql(error):
@@ -288,6 +319,7 @@ class SqlReadStore:
         with self._reading() as connection:
             positions = bookkeeping.checkpoints(connection, name, version)
             parked = bookkeeping.parked(connection, name, version)
+            skipped = ledger.skipped(connection, name, version)
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
@@ -297,6 +329,7 @@ class SqlReadStore:
             rows=count,
             checkpoints=positions,
             parked=[one.record.envelope.id for one in parked],
+            skipped=sorted(one.event_id for one in skipped),
         )
 
     # --- transactions
@@ -313,10 +346,11 @@ class SqlReadStore:
 
     @contextmanager
     def _own_tables(self) -> Iterator[None]:
+        """A table of a version that is not there; `adapters.engines` knows what is to be done where ours are missing."""
         try:
             yield
         except DBAPIError as error:
-            if self._rows.missing_table(error):
+            if self._rows.missing_table(error) and not ours_is_missing(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
             raise
 

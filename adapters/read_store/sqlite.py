@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
@@ -108,6 +109,13 @@ def _keys(columns: Sequence[tuple[str, str]]) -> str:
     return f"({names}) IN (SELECT {values} FROM json_each(?))"
 
 
+def _upsert(layout: Layout) -> str:
+    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(layout.names)))
+    # Without the WHERE, the parser would take ON CONFLICT for the beginning of a join's condition.
+    given = f"SELECT {values} FROM json_each(?) WHERE true"
+    return f"INSERT INTO {quoted(layout.table)} ({layout.listed}) {given} {layout.in_place}"
+
+
 class SqliteRows:
     """SQLite's answers to what the read store asks."""
 
@@ -175,9 +183,22 @@ class SqliteRows:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))
 
-    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[tuple[object, ...]]) -> None:
-        """Write rows."""
-        connection.exec_driver_sql(layout.upsert, list(rows))
+    def add(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows: whether they are there makes no difference here."""
+        self.upsert(connection, layout, rows)
+
+    def upsert(self, connection: Connection, layout: Layout, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write rows, in the order of their keys, by one statement.
+
+        The interpreter is free while it runs. It would be taken and given back for every row of an executemany.
+        """
+        encode, key = layout.encode, itemgetter(*layout.key)
+        values = [encode(row) for row in sorted(rows, key=key)]
+        connection.exec_driver_sql(_upsert(layout), (msgspec.json.encode(values).decode(),))
+
+    def doubled(self, _error: Exception) -> bool:
+        """Never: `add` takes either."""
+        return False
 
     def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
         """Delete rows."""

@@ -16,7 +16,7 @@ from adapters.state.queries import query, remove, replace
 from adapters.state.unclassified import note
 from migrations.schema import state
 from migrations.schema.types import Instant
-from toolkit.core.errors import Fault, ProjectError
+from toolkit.core.errors import Fault, HistoryGone, ProjectError
 from toolkit.core.records import Delivery, Draft, Record, Run, partition_of
 from toolkit.core.shards import WHOLE, Shard
 from toolkit.core.unclassified import Unclassified
@@ -194,18 +194,36 @@ class SqlArchive:
                 low, left = after.get(partition, 0), limit - len(found)
                 if left and one.published > low:
                     page = events.after(connection, topic, partition, low, one.published, left)
+                    # A time partition may have been dropped after this transaction's snapshot was taken.
+                    if low < one.pruned or not page or page[0].sequence != low + 1:
+                        raise _gone(topic, partition, low, one.pruned)
                     found.extend(events.placed(connection, topic, page))
         return found
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:
-        """All published records of one subject, by (partition, sequence)."""
+        """The published records of one subject that are kept, by (partition, sequence)."""
         with reading(self._engine) as connection:
             known = _sequences(connection, topic)
             return [
                 record
                 for record in events.of_subject(connection, topic, subject)
-                if record.sequence <= known[record.partition].published
+                if known[record.partition].pruned < record.sequence <= known[record.partition].published
             ]
+
+    def pruned(self, topic: str) -> dict[int, int]:
+        """Partition to the sequence up to which its events are gone."""
+        with reading(self._engine) as connection:
+            return {number: one.pruned for number, one in _sequences(connection, topic).items()}
+
+    def offsets(self, topic: str, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Partition to where the log got the event with this sequence."""
+        with reading(self._engine) as connection:
+            known = _sequences(connection, topic)
+            return {
+                partition: events.offset_of(connection, topic, partition, sequence)
+                for partition, sequence in sequences.items()
+                if partition in known and 0 < sequence <= known[partition].published
+            }
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
@@ -216,17 +234,25 @@ class SqlArchive:
 
 
 class _Sequence(msgspec.Struct, frozen=True):
-    """How far a partition is archived, and published."""
+    """How far a partition is archived, published, and pruned."""
 
     archived: int
     published: int
+    pruned: int
 
 
 def _sequences(connection: Connection, topic: str) -> dict[int, _Sequence]:
     table = state.sequence
-    found = select(table.c.partition, table.c.archived, table.c.published).where(table.c.topic == topic)
-    rows = connection.execute(found.order_by(table.c.partition))
-    return {partition: _Sequence(archived, published) for partition, archived, published in rows}
+    columns = (table.c.partition, table.c.archived, table.c.published, table.c.pruned)
+    rows = connection.execute(select(*columns).where(table.c.topic == topic).order_by(table.c.partition))
+    return {partition: _Sequence(*numbers) for partition, *numbers in rows}
+
+
+def _gone(topic: str, partition: int, low: int, pruned: int) -> HistoryGone:
+    return HistoryGone(
+        f"{topic}[{partition}]: event {low + 1} is asked for, but the archive was pruned up to event {pruned}",
+        ["`strangler archive status` says what is kept"],
+    )
 
 
 def _numbered(connection: Connection, topic: str, drafts: Sequence[Draft], partitions: int) -> list[Record]:

@@ -16,6 +16,7 @@ from migrations.schema import state
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, Run
 
 _event, _coordinates = state.event, state.coordinates
+_pruned = state.pruned_id.c.id
 _COLUMNS = (
     _event.c.partition,
     _event.c.sequence,
@@ -97,7 +98,7 @@ def _escaped(text: str) -> str:
 
 
 def unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list[Draft]:
-    """The drafts that are not archived yet, each once: a second run of a step adds nothing."""
+    """The drafts that were never archived, each once: a second run of a step adds nothing, however late it comes."""
     by_id = {draft.envelope.id: draft for draft in drafts}
     for some in chunks(by_id.values()):
         hashes = {subject_hash(draft.envelope.subject) for draft in some}
@@ -107,6 +108,10 @@ def unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list
             _event.c.id.in_([draft.envelope.id for draft in some]),
         )
         for found in list(connection.scalars(known)):
+            by_id.pop(found, None)
+    # Afterwards: an event that is pruned between the two questions is found by the second.
+    for some in chunks(by_id):
+        for found in list(connection.scalars(select(_pruned).where(_pruned.in_(some)))):
             by_id.pop(found, None)
     return list(by_id.values())
 
@@ -207,6 +212,12 @@ def placed(connection: Connection, topic: str, records: Sequence[Record]) -> Ite
             run = next(held)
         offset = run.offset + record.sequence - run.sequence
         yield Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=record)
+
+
+def offset_of(connection: Connection, topic: str, partition: int, sequence: int) -> int:
+    """Where the log got a published event, also one that the archive has no more."""
+    run = _runs(connection, topic, partition, sequence, sequence)[0]
+    return run.offset + sequence - run.sequence
 
 
 def _runs(connection: Connection, topic: str, partition: int, first: int, last: int) -> list[Run]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select
 
+from adapters.engines import reading, writing
 from migrations.schema.state import acceptance, discrepancy, rehearsal, shadow_run, verification, waiver
 from toolkit.core.evidence import (
     Acceptance,
@@ -41,7 +42,7 @@ class EvidenceStore:
             name: value for name, value in msgspec.to_builtins(run).items() if name not in _RUN_COLUMNS
         }
         rows = [msgspec.structs.asdict(one) | {"key": _fitting(one.key)} for one in discrepancies]
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(discrepancy).where(discrepancy.c.run_id == run.id))
             connection.execute(delete(shadow_run).where(shadow_run.c.id == run.id))
             connection.execute(insert(shadow_run), columns | {"outcome": outcome})
@@ -81,7 +82,7 @@ class EvidenceStore:
     def prune_runs(self, older_than: dt.datetime) -> int:
         """Delete runs that ended before, with their discrepancies. Returns how many runs went."""
         old = select(shadow_run.c.id).where(shadow_run.c.ended_at < older_than)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(discrepancy).where(discrepancy.c.run_id.in_(old)))
             return connection.execute(delete(shadow_run).where(shadow_run.c.ended_at < older_than)).rowcount
 
@@ -90,13 +91,13 @@ class EvidenceStore:
     def accept(self, capability: str, fingerprint: str, one: Acceptance, now: dt.datetime) -> None:
         """Accept a fingerprint, in place of a former acceptance of it."""
         row = {"capability": capability, "fingerprint": fingerprint, "accepted_at": now}
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             _forget(connection, capability, fingerprint)
             connection.execute(insert(acceptance), row | msgspec.structs.asdict(one))
 
     def withdraw(self, capability: str, fingerprint: str) -> bool:
         """Take an acceptance back. False: there was none."""
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             return _forget(connection, capability, fingerprint) > 0
 
     def acceptances(self, capability: str, now: dt.datetime | None = None) -> dict[str, Acceptance]:
@@ -144,7 +145,7 @@ class EvidenceStore:
     def grant(self, waiver_: Waiver, now: dt.datetime) -> None:
         """Store a waiver in place of a former one for the same capability and gate."""
         same = (waiver.c.capability == waiver_.capability) & (waiver.c.gate == waiver_.gate)
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(delete(waiver).where(same))
             connection.execute(insert(waiver), msgspec.structs.asdict(waiver_) | {"granted_at": now})
 
@@ -164,7 +165,7 @@ class EvidenceStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(deferred=True) as connection:
+        with reading(self._engine) as connection:
             yield connection
 
     def _all(self, wanted: Select[Any]) -> Sequence[Row[Any]]:
@@ -176,7 +177,7 @@ class EvidenceStore:
             return connection.execute(wanted).first()
 
     def _insert(self, statement: Any, values: Mapping[str, object]) -> None:
-        with self._engine.begin() as connection:
+        with writing(self._engine) as connection:
             connection.execute(statement, values)
 
 

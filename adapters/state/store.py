@@ -9,8 +9,10 @@ from sqlalchemy import Engine
 from adapters.engines import open_engine
 from adapters.state.archive import SqlArchive
 from adapters.state.inbox import SqlInbox
+from adapters.state.kinds import SqlKinds
 from adapters.state.leases import SqlLeases
 from adapters.state.pauses import SqlPauses
+from adapters.state.retention import SqlRetention
 from adapters.state.unclassified import SqlUnclassified
 
 
@@ -20,9 +22,11 @@ class State:
 
     engine: Engine
     archive: SqlArchive
+    retention: SqlRetention
     leases: SqlLeases
     pauses: SqlPauses
     unclassified: SqlUnclassified
+    kinds: SqlKinds
 
     def inbox(self, source: str) -> SqlInbox:
         """The fetched changes of one legacy source."""
@@ -39,7 +43,9 @@ def open_state(url: str) -> State:
     return State(
         engine=engine,
         archive=SqlArchive(engine),
+        retention=SqlRetention(engine),
         leases=SqlLeases(engine),
         pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),
+        kinds=SqlKinds(engine),
     )

@@ -22,7 +22,7 @@ from rich.rule import Rule
 from examples.insurer.estate.generate import generate
 from toolkit.app import open_project
 from toolkit.cli.app import run
-from toolkit.questions.overview import lagging
+from toolkit.questions.lagging import lagging
 
 HERE = Path(__file__).resolve().parent
 console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""The read store's bookkeeping: versions, checkpoints and parked events, beside the read models themselves."""
+"""The read store's bookkeeping: versions, checkpoints, parked and skipped events, beside the read models themselves."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ projection = Table(
     Column("detail", LongText, nullable=False),
     Column("built_at", Instant),
     Column("updated_at", Instant),
+    Column("projected_at", Instant),
     **MYSQL,
 )
 
@@ -57,4 +58,25 @@ Index(
     parked_event.c.version,
     parked_event.c.key,
     mysql_length={"key": 191},
+)
+
+skipped_event = Table(
+    "strangler_skipped_event",
+    metadata,
+    Column("projection", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", String(36), primary_key=True),
+    Column("topic", String(200), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("sequence", BigNumber, nullable=False),
+    Column("key", LongText),
+    Column("parked_for", LongText, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("parked_at", Instant, nullable=False),
+    Column("record", LongBytes, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("reason", LongText, nullable=False),
+    Column("skipped_at", Instant, nullable=False),
+    Column("code_hash", String(64), nullable=False),
+    **MYSQL,
 )

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.event import listen
 from sqlalchemy.schema import ExecutableDDLElement
 
@@ -70,6 +71,36 @@ sequence = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("archived", BigNumber, nullable=False),
     Column("published", BigNumber, nullable=False),
+    Column("pruned", BigNumber, nullable=False, server_default="0"),
+    Column("swept", BigNumber, nullable=False, server_default="0"),
+)
+
+pruned_id = Table(
+    "strangler_pruned_id",
+    metadata,
+    Column("id", String(36).with_variant(UUID(as_uuid=False), "postgresql"), primary_key=True),
+)
+
+kind = Table(
+    "strangler_kind",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("type", String(200), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("meaning", Integer, primary_key=True, autoincrement=False),
+    Column("events", BigNumber, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("sequence", BigNumber, nullable=False),
+)
+
+kind_counted = Table(
+    "strangler_kind_counted",
+    metadata,
+    Column("topic", String(200), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigNumber, nullable=False),
 )
 
 coordinates = Table(
@@ -291,6 +322,7 @@ verification = Table(
     Column("upcaster_hash", String(64), nullable=False),
     Column("positions", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+    Column("skipped", JSON, nullable=False),
     Column("detail", Text, nullable=False),
 )
 

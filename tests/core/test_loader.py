@@ -104,11 +104,15 @@ def test_a_captured_table_without_a_translator_is_a_fault(tmp_path: Path) -> Non
     ]
 
 
-def test_a_subject_of_several_columns_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
-    translators = TRANSLATORS.replace('"POL_NO"})', '("CMP_CD", "POL_NO")})')
-    (fault,) = faults(write(tmp_path, translators=translators))
-    assert "table POLMAST: has the subject (CMP_CD, POL_NO): it must be one column" in fault
-    assert "GENERATED ALWAYS AS" in fault
+def test_a_subject_may_have_several_columns_the_same_ones_in_each_table(tmp_path: Path) -> None:
+    translators = TRANSLATORS.replace('"POL_NO"})', '("cmp_cd", "pol_no")})')
+    loaded = load(write(tmp_path, translators=translators), {})
+    assert loaded.captured("core")[0].subjects == ("CMP_CD", "POL_NO")
+    uneven = translators.replace('("cmp_cd", "pol_no")})', '("CMP_CD", "POL_NO"), "POLEND": "POL_NO"})')
+    (fault, *_) = faults(write(tmp_path, translators=uneven))
+    assert "table POLEND: has its subject in POL_NO, and the first table of policy in CMP_CD, POL_NO" in fault
+    twice = translators.replace('"pol_no")})', '"cmp_cd")})')
+    assert "names CMP_CD twice" in faults(write(tmp_path, translators=twice))[0]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from toolkit import (
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Verb
 from toolkit.core.records import drafts, partition_of
+from toolkit.core.subjects import parted, subject_text
 
 NOON = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)
 policies = Context("policies")
@@ -230,4 +231,26 @@ def test_an_event_without_its_row_is_unprojectable() -> None:
 def test_a_value_outside_the_vocabulary_is_unprojectable() -> None:
     row: dict[str, object] = {"policy_no": "P1", "premium": Decimal(1), "status": "on_fire", "reason": None}
     with pytest.raises(Unprojectable, match="status = 'on_fire' is not in its vocabulary"):
-        CustomerPolicy.definition._keep_contract(row, {})
+        CustomerPolicy.definition.keep(row, {})
+
+
+def test_a_subject_of_several_fields_is_spelt_as_the_changes_spell_it() -> None:
+    context = Context("policies")
+
+    @context.event(subject=["company_no", "policy_no"], means="Covered.")
+    class PolicyCovered(Event):
+        company_no: int
+        policy_no: str | None
+
+    catalogue = Catalogue.of([context])
+    change = Change(
+        source="core",
+        table="POLMAST",
+        op=Op.INSERT,
+        subject=subject_text(["7", "A/1%"]),
+        position="change:1",
+        captured_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    )
+    (draft,) = drafts(catalogue, change, [PolicyCovered(company_no=7, policy_no="A/1%")])
+    assert (draft.envelope.subject, parted(draft.envelope.subject)) == ("7/A%2F1%25", ("7", "A/1%"))
+    assert catalogue.by_name("PolicyCovered").subject_of(PolicyCovered(company_no=7, policy_no=None)) == "7/"

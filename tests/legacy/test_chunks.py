@@ -254,8 +254,7 @@ def test_no_chunk_grows_with_the_rows_of_a_table_beside_nor_with_those_that_have
             assert whole.setdefault(change.subject, at) == at
 
 
-def test_a_subject_of_several_columns_is_a_column_that_the_database_computes(legacy: Legacy) -> None:
-    """What `strangler check` advises where an aggregate has a composite id."""
+def test_a_subject_may_be_a_column_that_the_database_computes(legacy: Legacy) -> None:
     joined = "concat(CMP, '/', NO)" if legacy.mariadb else "CMP || '/' || NO"
     legacy.run(
         "CREATE TABLE BOOK (CMP VARCHAR(2) NOT NULL, NO VARCHAR(6) NOT NULL, PREM INTEGER,"

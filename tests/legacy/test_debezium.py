@@ -268,6 +268,24 @@ def test_a_row_that_moves_leaves_one_subject_and_comes_to_another(shop: Shop) ->
     assert (came.op, came.subject, came["ORDER_ID"]) == (Op.INSERT, "8", 8)
 
 
+def test_a_subject_of_several_columns_is_joined_and_told_only_by_all_of_them(shop: Shop) -> None:
+    lines = CapturedTable(table="LINES", subject=("SHOP", "ORDER_ID"))
+    first = {"id": 7, "shop": "a/b", "order_id": 1}
+    shop.broker.send(
+        shop.topic("lines"),
+        shop.message("c", "lines", first),
+        shop.message("u", "lines", {**first, "order_id": 2}, before=first),
+        shop.message("d", "lines", {"id": 7, "shop": "a/b"}),
+    )
+    told = [(one.op, one.subject, bool(one.fault)) for one in fetch(shop.capture(lines), 4)]
+    assert told == [
+        (Op.INSERT, "a%2Fb/1", False),
+        (Op.DELETE, "a%2Fb/1", False),
+        (Op.INSERT, "a%2Fb/2", False),
+        (Op.DELETE, "", True),
+    ]
+
+
 def test_a_deletion_without_its_subject_is_a_fault(shop: Shop) -> None:
     topic = shop.topic("lines")
     shop.broker.send(topic, shop.message("d", "lines", {"id": 1}))

@@ -351,7 +351,7 @@ def test_null_says_nothing_and_zeros_behind_the_point_do_not_either() -> None:
     assert digest(image) != digest({"A": Decimal("1.1"), "B": "5"})
     row = Row(table="T", subject="s", key=(1,), name="n", image=image)
     for images in (True, False):
-        assert same(row, kept(keep(row, image=images, key_columns=("B",), subject="b")))
+        assert same(row, kept(keep(row, image=images, key_columns=("B",), subjects=("b",))))
 
 
 def test_all_tables_are_looked_at_as_they_are_spelt(watched: Watched) -> None:

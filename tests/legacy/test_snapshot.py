@@ -336,3 +336,23 @@ def test_rows_without_a_key_are_a_hole(watched: Watched) -> None:
     )
     assert sorted(one.subject for one in watched.look(capture)) == ["1", "4", "5"]
     assert ["NULL in their key" in hole.what for hole in capture.holes()] == [True]
+
+
+def test_a_subject_of_several_columns_is_read_whole_by_them(watched: Watched) -> None:
+    watched.run(
+        "CREATE TABLE BOOK (CMP CHAR(3) NOT NULL, NO INTEGER NOT NULL, PREM INTEGER, PRIMARY KEY (CMP, NO))",
+        "CREATE TABLE LINE (ID INTEGER NOT NULL PRIMARY KEY, CMP VARCHAR(9), NO INTEGER, KIND VARCHAR(9))",
+        "CREATE INDEX LINE_BOOK ON LINE (CMP, NO)",
+        "INSERT INTO BOOK VALUES ('A/B', 7, 1), ('A', 7, 1)",
+        "INSERT INTO LINE VALUES (1, 'A/B', 7, 'x'), (2, 'A', NULL, 'x'), (3, NULL, NULL, 'x')",
+    )
+    group = [CapturedTable(table=name, subject=("CMP", "NO")) for name in ("BOOK", "LINE")]
+    capture = install(watched.snapshot(), group)
+    assert {one.subject for one in watched.look(capture)} == {"A%2FB/7", "A/7", "A/", ""}
+    watched.run("UPDATE LINE SET CMP = 'A' WHERE ID = 1", "UPDATE BOOK SET PREM = 2 WHERE CMP = 'A'")
+    assert sorted(brief(watched.look(capture))) == [
+        ("delete", "LINE", "A%2FB/7"),
+        ("insert", "LINE", "A/7"),
+        ("update", "BOOK", "A/7"),
+    ]
+    assert watched.look(capture) == []

@@ -2,11 +2,18 @@
 
 from types import ModuleType
 
-from tests.legacy import test_capture, test_chunks, test_installing, test_postgresql_capture
+from tests.legacy import (
+    test_capture,
+    test_chunks,
+    test_installing,
+    test_joined_subjects,
+    test_postgresql_capture,
+)
+from tests.legacy.test_joined_subjects import books
 from tests.legacy.test_postgresql_capture import two
 from tests.support.wal import legacy
 
-__all__ = ["legacy", "two"]
+__all__ = ["books", "legacy", "two"]
 
 OTHERWISE = {
     "test_offered_twice_a_change_is_the_same": "positions name places in the log",
@@ -15,7 +22,10 @@ OTHERWISE = {
     "test_removal_leaves_no_trace": "other traces: see test_wal.py",
     "test_a_trigger_that_is_gone_is_a_hole": "no triggers",
     "test_a_column_that_came_later_is_captured_or_a_hole": "it is both",
-    "test_a_subject_of_several_columns_is_a_column_that_the_database_computes": "generated columns are not in the log",
+    "test_a_subject_may_be_a_column_that_the_database_computes": "generated columns are not in the log",
+    "test_a_truncate_is_told_under_the_same_subjects": "the log does not say which rows it deletes",
+    "test_columns_that_are_left_out_and_statements_know_the_subject_as_well": "triggers alone know them",
+    "test_a_chunk_is_found_by_an_index_over_all_columns": "the same code",
     "test_an_installation_does_not_stand_in_a_lock_queue_for_long": "the same code, and it waits five seconds",
 }
 OF_POSTGRESQL = {
@@ -32,7 +42,7 @@ def _tests(module: ModuleType) -> dict[str, object]:
     return {name: one for name, one in vars(module).items() if name.startswith("test_") and callable(one)}
 
 
-for _module in (test_capture, test_chunks, test_installing):
+for _module in (test_capture, test_chunks, test_installing, test_joined_subjects):
     globals().update({name: one for name, one in _tests(_module).items() if name not in OTHERWISE})
 globals().update(
     {name: one for name, one in _tests(test_postgresql_capture).items() if name in OF_POSTGRESQL}

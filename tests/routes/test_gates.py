@@ -59,6 +59,7 @@ BROKEN: list[tuple[str, Outcome, dict[str, Any]]] = [
     ("determinism", Outcome.FAILED, {"verifications": {"policy": verification(deterministic=False)}}),
     ("determinism", Outcome.INSUFFICIENT, {"verifications": {"policy": verification(at=NOW - 8 * DAY)}}),
     ("determinism", Outcome.INSUFFICIENT, {"code_hashes": {"policy": "edited"}}),
+    ("determinism", Outcome.INSUFFICIENT, {"upcaster_hashes": {"policy": "another step"}}),
     ("way_back", Outcome.INSUFFICIENT, {"rehearsal": None}),
     ("way_back", Outcome.FAILED, {"rehearsal": rehearsal(passed=False, detail="legacy did not answer")}),
     ("way_back", Outcome.INSUFFICIENT, {"rehearsal": rehearsal(at=NOW - 31 * DAY)}),
@@ -148,6 +149,43 @@ def test_a_waiver_of_unclassified_changes_covers_the_kinds_that_were_there() -> 
 
     assert gate("unclassified", unclassified=(known,), waivers=(granted,)).outcome is Outcome.WAIVED
     assert not gate("unclassified", unclassified=(known, other), waivers=(granted,)).open
+
+
+def test_a_skipped_event_closes_its_gate_until_a_waiver_names_it_and_the_next_one_closes_it_again() -> None:
+    skipped = facts(skipped={"policy": ("e1",)}, verifications={"policy": verification(skipped=["e1"])})
+    assert (
+        evaluate(skipped, Stage.CANARY)
+        .reasons[0]
+        .startswith("skipped failed: 1 events were skipped: policy: e1")
+    )
+    granted = Waiver(
+        capability="portal",
+        gate="skipped",
+        owner="ada",
+        reason="test bookings",
+        expires_at=NOW + HOUR,
+        covers=faults_of(skipped, "skipped"),
+    )
+    assert evaluate(msgspec.structs.replace(skipped, waivers=(granted,)), Stage.CANARY).passed
+    more = facts(
+        skipped={"policy": ("e1", "e2")},
+        waivers=(granted,),
+        verifications={"policy": verification(skipped=["e1", "e2"])},
+    )
+    assert "does not cover: policy: e2" in evaluate(more, Stage.CANARY).reasons[0]
+
+
+def test_a_verification_from_before_an_event_was_skipped_says_nothing() -> None:
+    (reason,) = evaluate(facts(skipped={"policy": ("e1",)}), Stage.CANARY).reasons[1:]
+    assert "determinism insufficient: events of policy v2 were skipped since it was verified" in reason
+
+
+def test_a_gate_names_a_few_things_and_how_many_there_are_besides() -> None:
+    holes = tuple(Hole(where=f"T{at}", what="its trigger is gone", next="") for at in range(60))
+    (reason,) = evaluate(facts(holes=holes), Stage.SHADOW).reasons[1:]
+    assert "T2: its trigger is gone; and 57 more: strangler capture status" in reason
+    assert "T3" not in reason
+    assert len(faults_of(facts(holes=holes), "capture")) == 60, "a waiver still covers each of them"
 
 
 def test_the_order_of_the_stages_cannot_be_waived() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tests.routes.estate import TOPIC
 from tests.routes.facts import HOUR, Blown, Fuse
 from tests.routes.now import NOW
 from tests.routes.world import World
@@ -18,8 +19,10 @@ from toolkit.cutover.facts import gather
 from toolkit.cutover.gates import Outcome, evaluate
 from toolkit.cutover.guard import guard
 from toolkit.ports import Checkpoint, LeaseState, VersionState
-from toolkit.questions.overview import SILENT, authority, lagging, silence, stalled, status, status_of_all
+from toolkit.questions.lagging import lagging
+from toolkit.questions.overview import authority, status, status_of_all
 from toolkit.questions.repair import Action, Kind, Loops, execute, plan
+from toolkit.questions.stalling import SILENT, Blocker, silence, stalled
 from toolkit.router.read import Reader
 
 Make = Callable[..., World]
@@ -73,7 +76,10 @@ def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_
 
 
 def test_before_the_history_is_read_it_says_that_watermarks_wait_for_it(make_world: Make) -> None:
-    seen = lagging(make_world().around, "portal")
+    world = make_world()
+    assert lagging(world.around, "portal").hops[0].blocker is Blocker.CAPTURE
+    world.capture()
+    seen = lagging(world.around, "portal")
     assert "the history of POLICY is not read to its end" in seen.causes[0]
     assert seen.hops[0].next == "strangler backfill"
 
@@ -98,11 +104,80 @@ def test_what_cannot_be_seen_is_a_problem_and_not_an_error(
     assert seen.hops[0].waiting is None
     assert seen.problems == (
         "legacy: legacy does not answer",
-        "view: legacy does not answer",
         "capture: legacy does not answer",
     )
     shown = status(world.around, "portal")
     assert shown.problems["freshness"] == "legacy does not answer"
+
+
+def test_when_legacy_is_away_the_last_as_of_is_told_with_its_age_and_by_whose_clock(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = running(make_world)
+    before = lagging(world.around, "portal")
+    assert (before.trusted, before.clock, before.unreachable) == (True, "the clock of crm", False)
+
+    def dead(*_: object) -> None:
+        raise Infrastructure("legacy does not answer")
+
+    monkeypatch.setattr(type(world.legacy), "clock", dead)
+    world.skew = HOUR
+    seen = lagging(world.around, "portal")
+    assert (seen.as_of, seen.trusted, seen.unreachable) == (before.as_of, False, True)
+    assert seen.lag is not None
+    assert HOUR <= seen.lag < HOUR + dt.timedelta(minutes=5)
+    assert seen.clock == "this machine's clock: crm does not tell its own"
+    assert (seen.confidence, seen.fresh) == (Confidence.UNKNOWN, False)
+    assert status(world.around, "portal").unreachable
+
+
+def test_the_three_legs_and_every_partition_are_told_apart(make_world: Make) -> None:
+    world = running(make_world)
+    world.route(Stage.SHADOW)
+    world.route(Stage.CANARY, 500)
+    world.commit("P4", "P5")
+    world.relay()
+    seen = lagging(world.around, "portal")
+    published, projected, given = (leg.behind for leg in seen.legs)
+    assert published is not None
+    assert projected is not None
+    assert given == dt.timedelta()
+    assert seen.lag is not None
+    assert abs(published + projected + given - seen.lag) < dt.timedelta(seconds=1)
+    assert projected == (seen.watermark or NOW) - (seen.as_of or NOW) > dt.timedelta()
+    assert {one.partition: one.as_of for one in seen.partitions} == {0: seen.as_of, 1: seen.as_of}
+    assert sum(one.waiting or 0 for one in seen.partitions) == 2
+    [portal] = seen.served
+    assert (portal.side, portal.as_of, portal.how) == (
+        Side.PROJECTION,
+        seen.as_of,
+        "served (fresh), for 5 % of subjects",
+    )
+    [context] = seen.projected
+    assert (context.context, context.projection, context.state) == ("customer-service", "policy", "building")
+    assert context.at is not None
+
+
+def test_a_route_that_falls_back_says_that_legacy_answers(make_world: Make) -> None:
+    world = make_world(when_stale="legacy")
+    for stage in (Stage.SHADOW, Stage.CANARY, Stage.PROJECTION):
+        world.route(stage, 500)
+    [portal] = lagging(world.around, "portal").served
+    assert (portal.side, portal.how) == (Side.LEGACY, "falls back to legacy (unknown)")
+
+
+def test_what_is_parked_is_named_with_its_event_its_place_and_its_reason(make_world: Make) -> None:
+    world = make_world()
+    world.capture()
+    world.backfilled()
+    world.commit("P1")
+    world.relay()
+    world.project_all(park="P1")
+    hop = lagging(world.around, "portal").hops[2]
+    event = world.store.parked("policy", 1)[0].record
+    assert hop.blocker is Blocker.PARKED
+    assert f"PolicyIssued of P1 ({event.envelope.id}, {TOPIC}[{event.partition}] event 1)" in hop.cause
+    assert hop.cause.endswith("no branch has this code")
 
 
 def lease(seconds: int) -> LeaseState:
@@ -161,9 +236,9 @@ def at(offset: int, sequence: int, as_of: dt.datetime | None = NOW) -> list[Chec
 def test_a_projection_that_does_not_follow_says_what_it_waits_for(
     checkpoints: list[Checkpoint], last: dict[int, int], bounds: dict[int, tuple[int, int]], cause: str
 ) -> None:
-    said = stalled(STATE, checkpoints, last, bounds, NOW)
-    assert cause in said
-    assert bool(said) == bool(cause)
+    found = stalled(STATE, checkpoints, last, bounds, NOW)
+    assert cause in (found.cause if found is not None else "")
+    assert (found is not None) == bool(cause)
 
 
 # --- who is authoritative -----------------------------------------------------------------------

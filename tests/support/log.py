@@ -108,6 +108,8 @@ class ListArchive:
         self.topic = topic
         self.records: list[Record] = list(records)
         self.watermark: dt.datetime | None = None
+        self.gone = 0
+        """the sequence up to which each partition was pruned"""
 
     def _of(self, topic: str) -> list[Record]:
         mine = self.records if topic == self.topic else []
@@ -128,6 +130,13 @@ class ListArchive:
 
     def unpublished(self, _topic: str, _limit: int) -> list[Record]:
         return []
+
+    def pruned(self, topic: str) -> dict[int, int]:
+        return {record.partition: self.gone for record in self._of(topic)}
+
+    def offsets(self, topic: str, sequences: Mapping[int, int]) -> dict[int, int]:
+        there = self.last_sequences(topic)
+        return {at: sequence - 1 for at, sequence in sequences.items() if 0 < sequence <= there.get(at, 0)}
 
     def last_sequences(self, topic: str) -> dict[int, int]:
         return {record.partition: record.sequence for record in self._of(topic)}

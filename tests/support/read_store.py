@@ -167,7 +167,7 @@ class Story:
 
     def _add(self, event: Event, data: bytes) -> Record:
         kind = CATALOGUE.of_event(event)
-        return self._number(kind.name, str(getattr(event, kind.subject)), data, kind.version)
+        return self._number(kind.name, kind.subject_of(event), data, kind.version)
 
     def _number(self, type_: str, subject: str, data: bytes, version: int) -> Record:
         partition = partition_of(subject, self.partitions)

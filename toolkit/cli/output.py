@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import msgspec
 import typer
@@ -23,8 +24,17 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+WIDE = 200
+"""Columns of a table that no terminal shows: what is piped is read by a pager, a mail, or a log."""
+
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+    return Console(stderr=stderr, highlight=False, width=width)
+
+
+console = _console(sys.stdout, stderr=False)
+errors = _console(sys.stderr, stderr=True)
 
 
 def emit(value: T, as_json: bool, render: Callable[[T], None]) -> None:

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from toolkit.app import App, open_project
+from toolkit.cli.elsewhere import Elsewhere
 from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
+from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, VersionComparison, compare_versions
 from toolkit.loops.rebuild import switch as switch_to
 from toolkit.loops.verify import verify as replay_twice
@@ -66,10 +68,16 @@ def _wanted(opened: App, projection: str, version: int) -> Definition:
 def rebuild(
     projection: ProjectionArgument,
     version: VersionOption = 0,
+    origin: Annotated[
+        Origin,
+        typer.Option(
+            "--from", help="Where its events come from; both are asked first whether they have all."
+        ),
+    ] = Origin.ARCHIVE,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Build a version from the archive, beside the one that serves. Can be stopped; goes on where it was."""
+    """Build a version from its history, beside the one that serves. Can be stopped; goes on where it was."""
     with open_project(project) as opened, stop_on_signals() as stop, progress() as bar:
         definition = _wanted(opened, projection, version)
         task = bar.add_task(f"rebuild {definition.identity}", total=None)
@@ -77,7 +85,7 @@ def rebuild(
         def advance(seen: Progress) -> None:
             bar.update(task, total=seen.total, completed=seen.done)
 
-        done = opened.rebuild(definition).run(stop, advance)
+        done = opened.rebuild(definition, origin).run(stop, advance)
     emit(done, as_json, _show_rebuilt)
     raise typer.Exit(ExitCode.CLEAN if done.complete else ExitCode.FINDINGS)
 
@@ -94,15 +102,23 @@ def _show_rebuilt(done: Rebuilt) -> None:
 def verify(
     projection: ProjectionArgument,
     version: ServingOption = 0,
+    here: Annotated[bool, typer.Option("--here", help="In this process alone.")] = False,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a version's history twice, in different orders and batches, and compare with the live table. Recorded."""
+    """Replay a version's history twice, in different orders and batches, and once in another process with other hashes,
+    time zone and language; compare with each other and with the live table. Recorded.
+    """
     with open_project(project) as opened:
         serving = serving_versions(opened.store, [projection])
         definition = _wanted(opened, projection, version or serving.get(projection, 0))
         done = replay_twice(
-            definition, opened.project.catalogue, opened.store, opened.state.archive, opened.clock
+            definition,
+            opened.project.catalogue,
+            opened.store,
+            opened.state.archive,
+            opened.clock,
+            elsewhere=None if here else Elsewhere(opened.project.folder, definition),
         )
         opened.evidence.save_verification(done.record)
     emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))

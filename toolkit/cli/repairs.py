@@ -10,16 +10,18 @@ import typer
 from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import OptionalCapability, ProjectionArgument
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table
+from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table, text_of
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
 from toolkit.core.unclassified import Unclassified
 from toolkit.cutover.facts import open_shapes, serving_versions
-from toolkit.loops.replay import Reprojected, replay_parked, reproject
+from toolkit.loops.replay import Reprojected, replay_parked, reproject, skip_parked
+from toolkit.loops.verify import code_hash
+from toolkit.ports import SkippedEvent
 from toolkit.questions.parked import ParkedReason, parked_of
 from toolkit.questions.repair import Action, plan
 
 repair = typer.Typer(
-    help="How do we repair it: show, parked, unclassified, changes, events, key.", no_args_is_help=True
+    help="How do we repair it: show, parked, unclassified, changes, events, skip, key.", no_args_is_help=True
 )
 
 
@@ -74,6 +76,8 @@ def _show_parked(found: list[ParkedReason]) -> None:
         line(f"  reason  {one.reason}")
         line(f"  row     {one.what} of {one.subject}: {one.row}")
         line(f"  next    mend the rule, then {one.command}")
+        if one.or_skip:
+            line(f"  or      {one.or_skip}")
 
 
 @repair.command()
@@ -195,6 +199,76 @@ def events(projection: ProjectionArgument, project: ProjectOption = ".", as_json
     said = f"{definition.identity}: {done.applied} applied, {len(done.waiting)} still parked"
     emit(summary, as_json, lambda _: line("\n  ".join([said, *reasons])))
     raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+
+
+@repair.command()
+def skip(
+    projection: ProjectionArgument,
+    event_ids: Annotated[list[str], typer.Argument(help="Events, as `repair parked` prints them.")],
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why the view is right without it.")],
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """Never apply these parked events in the serving version: what waits behind them goes on, the ledger keeps them.
+
+    A rebuild of the version passes them by, too; another version meets them anew.
+    """
+    with open_project(project) as opened:
+        definition = opened.project.definition(projection, _serving(opened, projection))
+        done = skip_parked(
+            definition,
+            opened.project.catalogue,
+            opened.store,
+            opened.clock,
+            event_ids,
+            owner=owner,
+            reason=reason,
+            code_hash=code_hash(definition),
+        )
+    summary = {
+        "skipped": [one.event_id for one in done.skipped],
+        "applied": done.applied,
+        "waiting": len(done.waiting),
+    }
+    said = (
+        f"{definition.identity}: {owner} answers for {len(done.skipped)} skipped; "
+        f"{done.applied} behind them applied, {len(done.waiting)} still parked"
+    )
+    emit(summary, as_json, lambda _: line(said))
+    raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+
+
+@repair.command()
+def skipped(
+    projection: Annotated[str, typer.Argument(help="A projection; all of them when left out.")] = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
+) -> None:
+    """List the events that were never applied, with who answers for each and why. Ends with 1 when there are any."""
+    with open_project(project) as opened:
+        names = [projection] if projection else list(opened.project.projections)
+        serving = serving_versions(opened.store, names)
+        found = {
+            f"{name} v{version}": ledger
+            for name, version in serving.items()
+            if (ledger := opened.store.skipped(name, version))
+        }
+    emit(found, as_json, _show_skipped)
+    raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
+
+
+def _show_skipped(found: dict[str, list[SkippedEvent]]) -> None:
+    if not found:
+        line("no event was skipped")
+    for name, ledger in found.items():
+        line(f"{name}: {len(ledger)} skipped", style="bold")
+        for one in ledger:
+            envelope = one.parked.record.envelope
+            line(f"  {one.event_id}  {envelope.type} of {envelope.subject}")
+            line(f"    was parked for  {one.parked.reason}")
+            line(f"    data            {one.parked.record.data.decode()}")
+            line(f"    answered by     {one.owner}, {text_of(one.skipped_at)}: {one.reason}")
 
 
 @repair.command()

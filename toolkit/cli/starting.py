@@ -1,9 +1,8 @@
-"""Commands to begin with: check the project, set up our tables, install capture, read the catalogue."""
+"""Commands to begin with: check the project, set up our tables, install capture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -12,10 +11,11 @@ from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
 from toolkit.core.errors import ExitCode, Fault, ProjectError, StranglerError, UsageError
-from toolkit.core.events import EventType
+from toolkit.core.evolving import unfinished
 from toolkit.cutover.facts import backfilled
+from toolkit.golden import broken, examples
 from toolkit.loader import Project, load
-from toolkit.loops.purity import impurities
+from toolkit.loops.purity import impure_steps, impurities
 from toolkit.ports import Plan
 from toolkit.settings import ENGINES_OWN
 
@@ -29,7 +29,6 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
     app.command()(setup)
     app.add_typer(capture, name="capture")
-    app.command()(catalogue)
 
 
 def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
@@ -42,17 +41,25 @@ def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
         for definition in versions.values()
         for one in impurities(definition)
     ]
+    kept, misnamed = examples(loaded.folder)
+    definitions = [one for versions in loaded.projections.values() for one in versions.values()]
+    evolution = [
+        *unfinished(loaded.catalogue, definitions),
+        *(one for kind in loaded.catalogue.types.values() for one in impure_steps(kind)),
+        *misnamed,
+        *broken(loaded.catalogue, kept),
+    ]
     summary = {
         "project": loaded.settings.project.name,
         "events": len(loaded.catalogue.types),
-        "projections": [
-            one.identity for versions in loaded.projections.values() for one in versions.values()
-        ],
+        "projections": [one.identity for one in definitions],
         "capabilities": list(loaded.settings.capability),
+        "golden": len(kept),
         "impure": found,
+        "evolution": [{"where": one.where, "what": one.what, "next": one.next} for one in evolution],
     }
-    emit(summary, as_json, lambda _: _show_check(loaded, found))
-    raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
+    emit(summary, as_json, lambda _: _show_check(loaded, len(kept), found, evolution))
+    raise typer.Exit(ExitCode.FINDINGS if found or evolution else ExitCode.CLEAN)
 
 
 def _known_captures(loaded: Project) -> None:
@@ -67,14 +74,21 @@ def _known_captures(loaded: Project) -> None:
         raise ProjectError(faults)
 
 
-def _show_check(loaded: Project, found: list[dict[str, str]]) -> None:
+def _show_check(loaded: Project, golden: int, found: list[dict[str, str]], evolution: list[Fault]) -> None:
     versions = [one.identity for all_ in loaded.projections.values() for one in all_.values()]
     line(f"{loaded.settings.project.name}: no fault in {len(loaded.catalogue.types)} event types")
     line(f"  projections: {', '.join(versions)}")
     line(f"  capabilities: {', '.join(loaded.settings.capability) or 'none'}")
+    line(f"  golden examples: {golden}")
     if found:
         rows = [(one["projection"], one["finding"]) for one in found]
         table("handlers that are not pure", ("projection", "finding"), rows)
+    if evolution:
+        table(
+            "events that changed",
+            ("where", "what", "next"),
+            [(one.where, one.what, one.next) for one in evolution],
+        )
 
 
 def setup(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
@@ -208,45 +222,3 @@ def _show_status(found: dict[str, dict[str, object]]) -> None:
                 ("where", "what", "next"),
                 [(hole["where"], hole["what"], hole["next"]) for hole in holes],
             )
-
-
-def catalogue(
-    event: Annotated[str, typer.Argument(help="One event type; all of them when left out.")] = "",
-    project: ProjectOption = ".",
-    as_json: JsonOption = False,
-) -> None:
-    """Show the event types: what each means, and what it does not imply."""
-    loaded = load(Path(project))
-    if event and event not in loaded.catalogue.types:
-        raise UsageError(
-            f"there is no event {event} in the catalogue; there are {', '.join(loaded.catalogue.types)}"
-        )
-    types = [loaded.catalogue.types[event]] if event else list(loaded.catalogue.types.values())
-    emit([_described(one) for one in types], as_json, _show_catalogue)
-
-
-def _described(one: EventType) -> dict[str, object]:
-    return {
-        "event": one.name,
-        "context": one.context,
-        "subject": one.subject,
-        "version": one.version,
-        "meaning": one.meaning,
-        "means": one.means,
-        "not_implied": list(one.not_implied),
-        "fields": {name: str(hint) for name, hint in one.cls.__annotations__.items()},
-    }
-
-
-def _show_catalogue(described: list[dict[str, object]]) -> None:
-    rows = [
-        (
-            one["event"],
-            f"v{one['version']} m{one['meaning']}",
-            one["context"],
-            one["means"],
-            one["not_implied"],
-        )
-        for one in described
-    ]
-    table("catalogue", ("event", "version", "context", "means", "does not imply"), rows)

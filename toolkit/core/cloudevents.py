@@ -10,8 +10,8 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from functools import cache
-from typing import Annotated, Any, Literal
+from functools import cache, lru_cache
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -20,14 +20,17 @@ from toolkit.core.records import Draft, Envelope, Malformed, Record, Watermark
 
 WATERMARK_TYPE = "strangler.watermark"
 WATERMARK_SOURCE = "/strangler/relay"
-JSON = "application/json"
+JSON: Final = "application/json"
 STRUCTURED = "application/cloudevents"
 _STRUCTURED_JSON = STRUCTURED + "+json"
 _VERSIONS = ("1.0", "0.3")
 SEQUENCE_WIDTH = 19
+FIRST_MEANING = "1"
+"""What an event means that does not tell: there was one meaning only when it was written."""
 
 _REQUIRED = ("id", "source", "type")
 _Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
+_Present = Annotated[str, msgspec.Meta(min_length=1)]
 _watermark_data = msgspec.json.Decoder(Watermark)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -40,15 +43,15 @@ class _OwnJson(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A record in the JSON format: written and read in one pass."""
 
     specversion: Literal["1.0"]
-    id: str
-    source: str
-    type: str
+    id: _Present
+    source: _Present
+    type: _Present
     time: _Instant
     partitionsequence: str
     schemaversion: str
     meaningversion: str
     data: msgspec.Raw
-    datacontenttype: str = ""
+    datacontenttype: Literal["", "application/json"] = ""
     subject: str = ""
     legacyposition: str = ""
     legacytransaction: str | None = None
@@ -117,12 +120,12 @@ def content(event: CloudEvent, partition: int) -> Record | Watermark:
         return Record(
             envelope=Envelope(
                 id=attributes["id"],
-                source=unquote(attributes["source"].removeprefix("/")),
+                source=_unrooted(attributes["source"]),
                 type=attributes["type"],
                 subject=attributes.get("subject", ""),
                 time=msgspec.convert(attributes["time"], _Instant),
                 version=int(attributes["schemaversion"]),
-                meaning=int(attributes["meaningversion"]),
+                meaning=int(attributes.get("meaningversion", FIRST_MEANING)),
                 position=attributes.get("legacyposition", ""),
                 transaction=attributes.get("legacytransaction"),
             ),
@@ -247,7 +250,7 @@ def read_message(
     headers: Iterable[tuple[str, bytes | str | None]], value: bytes | None, partition: int
 ) -> Record | Watermark | Malformed:
     """What a Kafka message carries, or why it cannot be read."""
-    headers = list(headers)
+    headers = headers if isinstance(headers, list) else list(headers)
     if headers == STRUCTURED_HEADERS and value is not None:
         return read_json(value, partition)
     record = _own_binary(headers, value, partition)
@@ -277,19 +280,17 @@ def _own(raw: bytes, partition: int) -> Record | None:
     """
     try:
         found = _own_json.decode(raw)
-        if not (found.id and found.source and found.type) or found.type == WATERMARK_TYPE:
-            return None
-        if found.datacontenttype not in ("", JSON):
+        if found.type == WATERMARK_TYPE:
             return None
         return Record(
             envelope=Envelope(
                 id=found.id,
-                source=unquote(found.source.removeprefix("/")),
+                source=_unrooted(found.source),
                 type=found.type,
                 subject=found.subject,
                 time=found.time,
-                version=int(found.schemaversion),
-                meaning=int(found.meaningversion),
+                version=_version(found.schemaversion),
+                meaning=_version(found.meaningversion),
                 position=found.legacyposition,
                 transaction=found.legacytransaction,
             ),
@@ -317,7 +318,7 @@ def _own_binary(
         return Record(
             envelope=Envelope(
                 id=id_,
-                source=unquote(source.removeprefix("/")),
+                source=_unrooted(source),
                 type=kind,
                 subject=found.get("ce_subject", b"").decode(),
                 time=time,
@@ -337,6 +338,15 @@ def _own_binary(
 @cache
 def _rooted(source: str) -> str:
     return "/" + quote(source, safe="")
+
+
+@lru_cache(maxsize=1024)
+def _unrooted(source: str) -> str:
+    return unquote(source.removeprefix("/"))
+
+
+_version = lru_cache(maxsize=64)(int)
+"""There are few of them, and each event has two."""
 
 
 def _time(instant: dt.datetime) -> str:

@@ -3,7 +3,10 @@
 StranglerError                     exit code
 ├── ProjectError                   2  the project folder is at fault (all faults at once)
 ├── UsageError                     2  the command or call asks for what does not exist
+│   └── NotSetUp                   2  the toolkit's own tables are not there
 ├── Refused                        1  a gate or a guard says no, with its reasons
+│   └── NotYet                     1  the view did not come so far in time
+│   └── HistoryGone                1  events that are asked for were pruned from the archive
 ├── Fenced                         3  somebody else leads now; stop
 ├── LeaseHeld                      3  somebody else leads; try later
 ├── Infrastructure                 3  a server, a driver or a network is not there
@@ -67,6 +70,10 @@ class UsageError(StranglerError):
     exit_code = ExitCode.USAGE
 
 
+class NotSetUp(UsageError):
+    """The toolkit's own tables are not in the database: `strangler setup` makes them."""
+
+
 class Refused(StranglerError):
     """A gate or a guard says no; the reasons are what has to change first."""
 
@@ -75,6 +82,14 @@ class Refused(StranglerError):
     def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
         self.reasons = tuple(reasons)
         super().__init__("\n".join([message, *(f"  - {reason}" for reason in self.reasons)]))
+
+
+class HistoryGone(Refused):
+    """The archive was pruned: it no longer has the events that an answer would have to begin with."""
+
+
+class NotYet(Refused):
+    """The view did not come as far as the read asked for in the time it was given: there is no answer yet."""
 
 
 class Fenced(StranglerError):
@@ -111,8 +126,11 @@ class OffsetLost(StranglerError):
         partition: int,
         offset: int,
         bounds: tuple[int, int],
-        advice: str = "The archive still has every event: build a new version from it with `strangler rebuild`",
+        advice: str = "If the archive still has what is missing (`strangler archive status`), build a new version from it "
+        "with `strangler rebuild`",
+        who: str = "",
     ) -> None:
+        self.place = (topic, partition, offset, bounds)
         first, end = bounds
         why = (
             "the log's retention has removed it"
@@ -120,8 +138,8 @@ class OffsetLost(StranglerError):
             else "the log ends before it: was the topic deleted and made anew, or restored from a backup?"
         )
         super().__init__(
-            f"{topic}[{partition}]: offset {offset} is asked for, but the log holds {first} to {end} (exclusive): "
-            f"{why}. {advice}"
+            f"{who and who + ' stands still: '}{topic}[{partition}]: offset {offset} is asked for, but the log holds "
+            f"{first} to {end} (exclusive): {why}. {advice}"
         )
 
 

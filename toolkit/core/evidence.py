@@ -114,6 +114,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, int] = {}
     """topic/partition to the last sequence that was replayed"""
     digest: str = ""
+    skipped: list[str] = []
+    """ids of the events that were left out because somebody said so: an input like the code"""
     detail: str = ""
 
 

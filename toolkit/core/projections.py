@@ -11,18 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import msgspec
 
 from toolkit.core import values
+from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
 from toolkit.core.records import Envelope
+from toolkit.core.subjects import joined, parted
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = str | tuple[str, ...]
 """One column or field, or several."""
+Numbers = int | tuple[int, ...]
+"""One meaning, or several."""
 
 
 class Verb(Enum):
@@ -71,23 +75,6 @@ _NORMAL: Mapping[ColumnType, Callable[[object], object]] = {
 }
 
 
-class Clause(NamedTuple):
-    """What the contract says of one column, as it is looked at with every event."""
-
-    name: str
-    normal: Callable[[object], object]
-    nullable: bool
-    vocabulary: tuple[str, ...]
-    always: bool
-    """A value that can be changed in place is looked at even when it is the one from before."""
-
-    @staticmethod
-    def of(column: Column) -> Clause:
-        """The clause of a column."""
-        normal, always = _NORMAL[column.type], column.type is ColumnType.JSON
-        return Clause(column.name, normal, column.nullable, column.vocabulary, always)
-
-
 _KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.INSTANT)
 """What sorts and compares alike in Python and in every store."""
 
@@ -102,6 +89,10 @@ class Handler:
     """fields of the event that hold the row's key, in the order of the key's columns"""
     function: Callable[..., Verb | None]
     takes_envelope: bool
+    meanings: tuple[int, ...] = (1,)
+    """the meanings of the event type that it reads"""
+    passes_over: tuple[int, ...] = ()
+    """the meanings that tell it nothing, because it reads the same fact in another one"""
 
 
 class Projection:
@@ -165,7 +156,9 @@ class Definition:
     key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """columns whose values a handler could change in place; they are copied before it gets them"""
-    contract: tuple[Clause, ...] = field(init=False, repr=False, compare=False)
+    keep: Keep = field(init=False, repr=False, compare=False)
+    """the contract: what brings a row into its normal form, or refuses it"""
+    _keys: Mapping[str, Callable[[Event], object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
@@ -173,7 +166,14 @@ class Definition:
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
-        object.__setattr__(self, "contract", tuple(map(Clause.of, self.columns)))
+        normals = [(column.name, _NORMAL[column.type]) for column in self.key_columns]
+        keys = {name: finder(self.identity, name, normals, one.key) for name, one in self.handlers.items()}
+        object.__setattr__(self, "_keys", keys)
+        object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
+
+    def _clause(self, column: Column) -> Clause:
+        normal = _NORMAL[column.type]
+        return Clause(self.identity, column.name, column.type, normal, column.nullable, column.vocabulary)
 
     @property
     def identity(self) -> str:
@@ -190,23 +190,7 @@ class Definition:
 
         Raises Unprojectable when it cannot be one.
         """
-        fields = self.handlers[type(event).__name__].key
-        values = [
-            self._key_value(event, column, name)
-            for column, name in zip(self.key_columns, fields, strict=True)
-        ]
-        return values[0] if len(values) == 1 else tuple(values)
-
-    def _key_value(self, event: Event, column: Column, name: str) -> object:
-        value = getattr(event, name)
-        try:
-            if value is None:
-                raise ValueError("is empty")
-            return column.normal(value)
-        except ValueError as error:
-            raise Unprojectable(
-                f"{self.identity}: the key of {type(event).__name__}, {column.name}, {error}"
-            ) from error
+        return self._keys[type(event).__name__](event)
 
     def key_in(self, row: Mapping[str, object]) -> object:
         """The key of a row."""
@@ -218,13 +202,13 @@ class Definition:
 
         A slash inside such a value becomes %2F: two keys never have one text, or one would hold the other's row back.
         """
-        return "/".join(map(_part, key)) if isinstance(key, tuple) else str(key)
+        return joined(key) if isinstance(key, tuple) else str(key)
 
     def key_parts(self, text: str) -> tuple[str, ...]:
         """The values in a key's text, as many as it has."""
         if len(self.key) == 1:
             return (text,)
-        return tuple(part.replace("%2F", "/").replace("%25", "%") for part in text.split("/"))
+        return parted(text)
 
     @property
     def key_label(self) -> str:
@@ -246,19 +230,33 @@ class Definition:
                 f"{self.identity}: no row for {self.key_label} = {key!r}, and "
                 f"{type(event).__name__} does not create one"
             )
+        before = self.defaults if row is None else row
         subject = self.row_class.__new__(self.row_class)
-        state = self.defaults if row is None else row
-        subject.__dict__.update(state)
-        for name in self.mutable:
+        subject.__dict__ = state = dict(before)
+        for name in self.mutable:  # what the handler does to it must not be seen in the row from before
             if name in state:
-                subject.__dict__[name] = copy.deepcopy(state[name])
-        subject.__dict__.update(zip(self.key, key if isinstance(key, tuple) else (key,), strict=True))
-        verb = self._handle(handler, subject, event, envelope)
-        if verb is DELETE:
+                state[name] = copy.deepcopy(state[name])
+        if isinstance(key, tuple):
+            state.update(zip(self.key, key, strict=True))
+        else:
+            state[self.key[0]] = key
+        if self._handle(handler, subject, event, envelope) is DELETE:
             return None
-        after = self._keep_contract(subject.as_row(), state)
+        after = self._kept(subject, before)
         if self.key_in(after) != key:
             raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
+        return after
+
+    def _kept(self, subject: Projection, before: Mapping[str, object]) -> dict[str, object]:
+        """The row that the handler left, in its normal form."""
+        after = subject.__dict__
+        try:
+            if len(after) != len(self.columns):  # a handler may have noted something besides the columns
+                after = subject.as_row()
+            self.keep(after, before)
+        except KeyError:
+            subject.as_row()
+            raise
         return after
 
     def _handle(self, handler: Handler, row: Projection, event: Event, envelope: Envelope) -> Verb | None:
@@ -274,37 +272,30 @@ class Definition:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _keep_contract(self, row: dict[str, object], before: Mapping[str, object]) -> dict[str, object]:
-        """The row in its normal form. What the handler left as it was is in it already."""
-        unknown = before.get
-        for name, normal, nullable, vocabulary, always in self.contract:
-            value = row[name]
-            if not always and value is unknown(name, self):
-                continue
-            if value is None:
-                if nullable:
-                    continue
-                raise Unprojectable(f"{self.identity}: {name} may not be empty")
-            try:
-                row[name] = value = normal(value)
-            except ValueError as error:
-                raise Unprojectable(f"{self.identity}: {name} {error}") from error
-            if vocabulary and value not in vocabulary:
-                raise Unprojectable(
-                    f"{self.identity}: {name} = {value!r} is not in its vocabulary ({', '.join(vocabulary)})"
-                )
-        return row
 
-
-def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -> Callable[[F], F]:
+def on(
+    event: type[Event],
+    *,
+    creates: bool = False,
+    key: Names | None = None,
+    meaning: Numbers = 1,
+    passes_over: Numbers = (),
+) -> Callable[[F], F]:
     """Register the decorated method for an event type.
 
-    `key` names the event's fields that hold the row's key, when they are called otherwise there.
+    `key` names the event's fields that hold the row's key, when they are called otherwise there. `meaning` is the one
+    that the handler was written for, or several: an event of any other is parked, so that a new meaning never flows
+    into an old rule in silence. `passes_over` are meanings to leave out, where a fact is given in two side by side.
     """
 
     def register(function: F) -> F:
         function.__dict__.setdefault("_handles", []).append(
-            (event, creates, None if key is None else _names(key))
+            (
+                event,
+                creates,
+                None if key is None else _names(key),
+                (_numbers(meaning), _numbers(passes_over)),
+            )
         )
         return function
 
@@ -313,6 +304,10 @@ def on(event: type[Event], *, creates: bool = False, key: Names | None = None) -
 
 def _names(given: Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _numbers(given: Numbers) -> tuple[int, ...]:
+    return (given,) if isinstance(given, int) else tuple(sorted(set(given)))
 
 
 def _define(
@@ -396,7 +391,7 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
     handlers: dict[str, Handler] = {}
     methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
     for method in methods.values():
-        for event, creates, own_key in getattr(method, "_handles", ()):
+        for event, creates, own_key, (meanings, passes_over) in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
                 what = f"{event.__name__} has two handlers"
                 faults.append(Fault(where=f"projection {cls.__name__}", what=what))
@@ -406,6 +401,8 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
                 key=own_key or key,
                 function=method,
                 takes_envelope=len(inspect.signature(method).parameters) > 2,
+                meanings=meanings,
+                passes_over=passes_over,
             )
             faults.extend(_handler_faults(cls, method, event, own_key or key, len(key)))
     return handlers
@@ -484,7 +481,3 @@ def _snake(name: str) -> str:
 def row_json(row: Mapping[str, object]) -> bytes:
     """One canonical text per row (sorted keys, exact decimals): what digests are taken over."""
     return msgspec.json.encode(dict(row), order="deterministic")
-
-
-def _part(value: object) -> str:
-    return str(value).replace("%", "%25").replace("/", "%2F")

@@ -12,7 +12,7 @@ import msgspec
 
 from toolkit.core.changes import Change
 from toolkit.core.errors import Untranslatable
-from toolkit.core.events import Catalogue, Event
+from toolkit.core.events import Catalogue, Event, EventType, InMeaning
 
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
@@ -175,11 +175,14 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
     """
     ordinals: dict[str, int] = {}
     made = []
-    for event in events:
+    for given in events:
+        event, meaning = given, None
         event_type = catalogue.types.get(type(event).__name__)
+        if event_type is None and isinstance(event, InMeaning):
+            event_type, meaning, event = _former(catalogue, event)
         if event_type is None:
             raise Untranslatable(f"a translator gave {type(event).__name__}, which is not in the catalogue")
-        name, subject = event_type.name, str(getattr(event, event_type.subject))
+        name, subject = event_type.name, event_type.subject_of(event)
         if subject != origin.subject:
             raise Untranslatable(
                 f"{name} speaks of subject {subject!r}, but the rows belong to {origin.subject!r}: "
@@ -196,7 +199,7 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
                     subject=subject,
                     time=origin.captured_at,
                     version=event_type.version,
-                    meaning=event_type.meaning,
+                    meaning=meaning or event_type.meaning,
                     position=origin.position,
                     transaction=origin.transaction,
                 ),
@@ -204,6 +207,18 @@ def drafts(catalogue: Catalogue, origin: Change, events: Iterable[Event]) -> lis
             )
         )
     return made
+
+
+def _former(catalogue: Catalogue, said: InMeaning) -> tuple[EventType | None, int, Event]:
+    """The type, the meaning and the event that a translator gave in a meaning of its choice. Raises Untranslatable."""
+    kind = catalogue.types.get(type(said.event).__name__)
+    if kind is not None and said.meaning not in kind.given:
+        given = ", ".join(map(str, kind.given))
+        raise Untranslatable(
+            f"a translator gave {kind.name} in meaning {said.meaning}, which is not given any more (given: {given}): "
+            f"say so with context.formerly({kind.name}, meaning={said.meaning}, given=True, ...), or yield another"
+        )
+    return kind, said.meaning, said.event
 
 
 _to_json = msgspec.json.Encoder().encode

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from toolkit.core.changes import Change
 from toolkit.core.errors import Fault
 from toolkit.core.events import Event
+from toolkit.core.subjects import Columns, columns_of, simplest
 from toolkit.core.unclassified import Meaningless
 
 TranslateOne = Callable[[Change], Iterable[Event]]
@@ -26,13 +27,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
-    """Legacy tables whose rows make up one aggregate, each with the column that holds the aggregate's id.
+    """Legacy tables whose rows make up one aggregate, each with the column, or columns, that hold the aggregate's id.
 
     The order matters: backfill reads the first table's subjects, and gives each subject's rows in this order.
     """
 
     name: str
-    tables: Mapping[str, str]
+    tables: Mapping[str, Columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +61,13 @@ class Translators:
         self._rules: list[Translator] = []
         self._meaningless: list[Meaningless] = []
 
-    def aggregate(self, name: str, tables: Mapping[str, str]) -> Aggregate:
-        """Declare which tables hold an aggregate's rows, and in which column each keeps the aggregate's id."""
+    def aggregate(self, name: str, tables: Mapping[str, str | Sequence[str]]) -> Aggregate:
+        """Declare which tables hold an aggregate's rows, and in which column, or columns, each keeps the aggregate's id.
+
+        The values of several columns are joined by slashes, in the order that is given: the tables name the same parts.
+        """
         made = Aggregate(
-            name=name, tables={table.upper(): _one_column(column) for table, column in tables.items()}
+            name=name, tables={table.upper(): _upper(columns) for table, columns in tables.items()}
         )
         self._aggregates.append(made)
         return made
@@ -138,13 +142,10 @@ class Translators:
     def faults(self, captured: Sequence[str]) -> list[Fault]:
         """What is wrong between the rules, the aggregates and the tables that the settings capture."""
         owned: dict[str, str] = {}
-        faults = []
+        faults: list[Fault] = []
         for aggregate in self._aggregates:
-            for table, column in aggregate.tables.items():
-                if _JOIN in column:
-                    faults.append(
-                        self._fault(table, f"has the subject ({column}): it must be one column", _JOINED)
-                    )
+            faults += self._uneven(aggregate)
+            for table in aggregate.tables:
                 other = owned.setdefault(table, aggregate.name)
                 if other != aggregate.name:
                     faults.append(
@@ -164,20 +165,29 @@ class Translators:
             )
         return faults
 
+    def _uneven(self, aggregate: Aggregate) -> Iterator[Fault]:
+        """Tables whose subjects cannot be those of the first one."""
+        lead = next(iter(aggregate.tables.values()), "")
+        for table, subject in aggregate.tables.items():
+            names = columns_of(subject)
+            if not names or len(set(names)) < len(names):
+                yield self._fault(
+                    table, "names no subject" if not names else f"names {names[0]} twice as subject"
+                )
+            elif len(names) != len(columns_of(lead)):
+                yield self._fault(
+                    table,
+                    f"has its subject in {', '.join(names)}, and the first table of {aggregate.name} in "
+                    f"{', '.join(columns_of(lead))}",
+                    "name the same parts in each table, in the same order",
+                )
+
     def _fault(self, table: str, what: str, next_step: str = "") -> Fault:
         return Fault(where=f"translators of {self.source}, table {table}", what=what, next=next_step)
 
 
-_JOIN = ", "
-_JOINED = (
-    "let the database join them in a column of its own (GENERATED ALWAYS AS (...) STORED, with an index) and name that one, "
-    "or name the part that is widest: order is then kept within it"
-)
-
-
-def _one_column(column: object) -> str:
-    """A subject of several columns is not possible yet; `faults` says so with what to do instead."""
-    return (_JOIN.join(map(str, column)) if isinstance(column, tuple | list) else str(column)).upper()
+def _upper(columns: str | Sequence[str]) -> Columns:
+    return columns.upper() if isinstance(columns, str) else simplest([str(one).upper() for one in columns])
 
 
 def payload(change: Change, column: str = "PAYLOAD") -> dict[str, object]:

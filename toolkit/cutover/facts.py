@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from toolkit import commands
-from toolkit.core.errors import StranglerError
+from toolkit.core.errors import Infrastructure, NotSetUp, StranglerError
+from toolkit.core.events import Catalogue
 from toolkit.core.evidence import Verification
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
@@ -27,6 +28,7 @@ from toolkit.ports import (
     Log,
     Pauses,
     ReadStore,
+    Retention,
     RouteStore,
     UnclassifiedLedger,
 )
@@ -53,6 +55,8 @@ class Around:
     log: Log | None = None
     leases: LeaseList | None = None
     pauses: Pauses | None = None
+    upcaster_hash: Callable[[Definition, Catalogue], str] | None = None
+    retention: Retention | None = None
 
 
 class Attempts:
@@ -60,15 +64,25 @@ class Attempts:
 
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
+        self.unreachable: set[str] = set()
 
     def get(self, gates: Sequence[str], ask: Callable[[], T], default: T) -> T:
-        """What `ask` gives, or `default` with the reason noted."""
+        """What `ask` gives, or `default` with the reason noted. Raises NotSetUp: nothing can be told before."""
         try:
             return ask()
+        except NotSetUp:
+            raise
         except StranglerError as error:
             for gate in gates:
                 self.problems.setdefault(gate, str(error))
+            if isinstance(error, Infrastructure):
+                self.unreachable.update(gates)
             return default
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Each problem as a line: which fact, and why it could not be had."""
+        return tuple(f"{part}: {problem}" for part, problem in self.problems.items())
 
 
 def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Facts:
@@ -98,11 +112,13 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
+        skipped=attempts.get(("skipped", "determinism"), lambda: skipped(around, versions), {}),
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
         run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
         verifications=attempts.get(("determinism",), lambda: _verifications(evidence, versions), {}),
         code_hashes=_code_hashes(around, versions),
+        upcaster_hashes=_upcaster_hashes(around, versions),
         rehearsal=attempts.get(
             ("way_back",), lambda: evidence.last_rehearsal(capability, ANY_CONSUMER), None
         ),
@@ -112,6 +128,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         others=_others(around.routes.all(), route, consumer),
         legacy_answers=attempts.get((), lambda: _answers(around.legacy[source]), False),
         problems=attempts.problems,
+        unreachable=bool(attempts.unreachable),
     )
 
 
@@ -181,6 +198,12 @@ def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Pa
     return tuple(found)
 
 
+def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+    """By projection, the ids of the events that its serving version never applies."""
+    found = {name: around.read_store.skipped(name, version) for name, version in versions.items()}
+    return {name: tuple(sorted(one.event_id for one in some)) for name, some in found.items() if some}
+
+
 def open_shapes(around: Around, source: str) -> tuple[Unclassified, ...]:
     """Kinds of change that gave no event, that the project does not declare meaningless and nobody answers for."""
     if around.unclassified is None:
@@ -236,6 +259,14 @@ def _verifications(evidence: Evidence, versions: Mapping[str, int]) -> dict[str,
 def _code_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
     known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
     return {name: around.code_hash(one) for name, one in known.items() if one is not None}
+
+
+def _upcaster_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
+    known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
+    if around.upcaster_hash is None:
+        return {}
+    catalogue = around.project.catalogue
+    return {name: around.upcaster_hash(one, catalogue) for name, one in known.items() if one is not None}
 
 
 def _others(routes: Sequence[Route], mine: Route, consumer: str) -> tuple[Route, ...]:

@@ -3,7 +3,8 @@
 | stage        | gates                                                                                     |
 |--------------|-------------------------------------------------------------------------------------------|
 | `shadow`     | order, authority, capture, backfill                                                       |
-| `canary`     | these, and parked, unclassified, freshness, shadow, fingerprints, determinism, way_back   |
+| `canary`     | these, and parked, skipped, unclassified, freshness, shadow, fingerprints, determinism,   |
+|              | way_back                                                                                  |
 | `projection` | the same: each step of the ramp is judged on fresh evidence                               |
 | `retired`    | these, and accepted, tenure, consumers, fallback: nothing is left that only legacy knows  |
 
@@ -15,7 +16,7 @@ before `retired`: a waiver ends, retirement does not.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -109,11 +110,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     backfill: dict[str, bool] = {}
     parked: tuple[Parked, ...] = ()
     unclassified: tuple[Unclassified, ...] = ()
+    skipped: dict[str, tuple[str, ...]] = {}
+    """by projection, the ids of the events that are never applied, because somebody said so"""
     freshness: Freshness | None = None
     versions: dict[str, int] = {}
     run: RunSummary | None = None
     verifications: dict[str, Verification] = {}
     code_hashes: dict[str, str] = {}
+    upcaster_hashes: dict[str, str] = {}
     rehearsal: Rehearsal | None = None
     waivers: tuple[Waiver, ...] = ()
     since: dt.datetime | None = None
@@ -121,6 +125,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Route, ...] = ()
     legacy_answers: bool = True
     problems: dict[str, str] = {}
+    unreachable: bool = False
+    """does one of them come of a server that does not answer?"""
 
 
 Target = tuple[Stage, int]
@@ -148,7 +154,7 @@ def _judge(name: str, facts: Facts, target: Target) -> Gate:
     for waiver in facts.waivers:
         if waiver.gate == name and waiver.active(facts.now):
             if beyond := [fault for fault in gate.faults if fault not in waiver.covers]:
-                said = f"{gate.evidence}; the waiver of {waiver.owner} does not cover: {'; '.join(beyond)}"
+                said = f"{gate.evidence}; the waiver of {waiver.owner} does not cover: {some(beyond)}"
                 return msgspec.structs.replace(gate, evidence=said)
             said = f"{gate.evidence}; {waiver.owner} answers for it until {waiver.expires_at:%Y-%m-%d}: {waiver.reason}"
             return msgspec.structs.replace(gate, outcome=Outcome.WAIVED, evidence=said, next="")
@@ -186,13 +192,17 @@ def _authority(facts: Facts, _target: Target) -> Gate:
 
 def _capture(facts: Facts, _target: Target) -> Gate:
     if facts.uncaptured:
-        missing = f"not captured: {', '.join(facts.uncaptured)}"
-        gate = _gate("capture", Outcome.FAILED, missing, commands.INSTALL_CAPTURE)
-        return msgspec.structs.replace(gate, faults=(missing,))
+        faults = tuple(f"not captured: {one}" for one in facts.uncaptured)
+        said = f"not captured: {some(facts.uncaptured, commands.CAPTURE_STATUS)}"
+        gate = _gate("capture", Outcome.FAILED, said, commands.INSTALL_CAPTURE)
+        return msgspec.structs.replace(gate, faults=faults)
     if facts.holes:
         faults = tuple(f"{hole.where}: {hole.what}" for hole in facts.holes)
         gate = _gate(
-            "capture", Outcome.FAILED, "; ".join(faults), facts.holes[0].next or commands.CAPTURE_STATUS
+            "capture",
+            Outcome.FAILED,
+            some(faults, commands.CAPTURE_STATUS),
+            facts.holes[0].next or commands.CAPTURE_STATUS,
         )
         return msgspec.structs.replace(gate, faults=faults)
     return _gate("capture", Outcome.PASSED, "every table is captured, without a hole", age=dt.timedelta())
@@ -202,7 +212,7 @@ def _backfill(facts: Facts, _target: Target) -> Gate:
     if not facts.backfill:
         return _gate("backfill", Outcome.INSUFFICIENT, "there was no backfill yet", commands.BACKFILL)
     if open_groups := [tables for tables, done in facts.backfill.items() if not done]:
-        said = f"not complete for {'; '.join(open_groups)}"
+        said = f"not complete for {some(open_groups)}"
         return _gate("backfill", Outcome.FAILED, said, commands.BACKFILL)
     return _gate("backfill", Outcome.PASSED, f"{len(facts.backfill)} groups of tables are complete")
 
@@ -210,9 +220,24 @@ def _backfill(facts: Facts, _target: Target) -> Gate:
 def _parked(facts: Facts, _target: Target) -> Gate:
     waiting = [one for one in facts.parked if one.count]
     if waiting:
-        said = "; ".join(f"{one.count} in {one.where}: {one.reason}" for one in waiting)
+        said = some([f"{one.count} in {one.where}: {one.reason}" for one in waiting], commands.PARKED)
         return _gate("parked", Outcome.FAILED, said, f"mend the rule, then {waiting[0].next}")
     return _gate("parked", Outcome.PASSED, "nothing is parked", age=dt.timedelta())
+
+
+def _skipped(facts: Facts, _target: Target) -> Gate:
+    """Who skipped an event answered for the view; whether reads may move to it all the same is for a waiver to say."""
+    faults = tuple(f"{name}: {event}" for name, events in facts.skipped.items() for event in events)
+    if not faults:
+        return _gate("skipped", Outcome.PASSED, "no event was skipped", age=dt.timedelta())
+    first = next(name for name, events in facts.skipped.items() if events)
+    gate = _gate(
+        "skipped",
+        Outcome.FAILED,
+        f"{len(faults)} events were skipped: {some(faults, commands.skipped(first))}",
+        f"mend the projection as a new version, or {commands.waive(facts.capability, 'skipped')}",
+    )
+    return msgspec.structs.replace(gate, faults=faults)
 
 
 def _unclassified(facts: Facts, _target: Target) -> Gate:
@@ -310,9 +335,15 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
         age = facts.now - found.at
         oldest = age if oldest is None else max(age, oldest)
         if not found.deterministic:
-            return _gate("determinism", Outcome.FAILED, f"{name}: {found.detail}", again, age)
+            return _gate("determinism", Outcome.FAILED, f"{name}: {short(found.detail)}", again, age)
         if found.code_hash != facts.code_hashes.get(projection):
             said = f"the code of {name} has changed since it was verified"
+            return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
+        if found.upcaster_hash != facts.upcaster_hashes.get(projection, found.upcaster_hash):
+            said = f"how the events of {name} are read has changed since it was verified"
+            return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
+        if found.skipped != list(facts.skipped.get(projection, ())):
+            said = f"events of {name} were skipped since it was verified"
             return _gate("determinism", Outcome.INSUFFICIENT, said, again, age)
         if age > duration(facts.limits.verification_age):
             said = f"{name} was verified longer ago than {facts.limits.verification_age}"
@@ -371,9 +402,28 @@ def _versions(versions: Mapping[str, int]) -> str:
     return ", ".join(f"{name} v{version}" for name, version in versions.items()) or "no version"
 
 
+SHOWN = 3
+"""Things of one kind that a gate names; who wants all of them is told the command."""
+LONGEST = 160
+"""Characters of a reason or a name that a gate repeats."""
+
+
+def some(things: Sequence[str], more: str = "") -> str:
+    """The first few of them, each shortened, and how many there are besides; `more` is the command that lists all."""
+    shown = [short(one) for one in things[:SHOWN]]
+    if len(things) > SHOWN:
+        shown.append(f"and {len(things) - SHOWN} more" + (f": {more}" if more else ""))
+    return "; ".join(shown)
+
+
+def short(text: str) -> str:
+    """A text on one line that a cell can hold."""
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
 def _findings(findings: list[Finding]) -> str:
-    shown = [f"{one.kind} {one.path} ({one.keys} keys, {one.fingerprint})" for one in findings[:3]]
-    return "; ".join(shown) + (f"; and {len(findings) - 3} more" if len(findings) > 3 else "")
+    return some([f"{one.kind} {one.path} ({one.keys} keys, {one.fingerprint})" for one in findings])
 
 
 JUDGES: Final[Mapping[str, Judge]] = {
@@ -382,6 +432,7 @@ JUDGES: Final[Mapping[str, Judge]] = {
     "capture": _capture,
     "backfill": _backfill,
     "parked": _parked,
+    "skipped": _skipped,
     "unclassified": _unclassified,
     "freshness": _freshness,
     "shadow": _shadow,
@@ -398,6 +449,7 @@ _TO_COMPARE = ("order", "authority", "capture", "backfill")
 _TO_SERVE = (
     *_TO_COMPARE,
     "parked",
+    "skipped",
     "unclassified",
     "freshness",
     "shadow",

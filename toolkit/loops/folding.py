@@ -13,9 +13,10 @@ import msgspec
 
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.meanings import Read, Ways
 from toolkit.core.projections import Definition
-from toolkit.core.records import Delivery, Malformed, Record, Watermark
-from toolkit.ports import Checkpoint, ParkedEvent
+from toolkit.core.records import Delivery, Record, Watermark
+from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -70,7 +71,7 @@ def arrange(
         now = standing[at.topic, at.partition]
         if at.offset >= now.next_offset:
             now.next_offset = at.offset + 1
-        if isinstance(content, Record):
+        if type(content) is Record:
             sequence = content.sequence
             if sequence == now.sequence + 1:
                 due.append((at.topic, content))
@@ -79,10 +80,11 @@ def arrange(
                 duplicates += 1
             else:
                 early += 1
-            now.seen = max(now.seen, sequence)
-        elif isinstance(content, Watermark):
+            if sequence > now.seen:
+                now.seen = sequence
+        elif type(content) is Watermark:
             now.promise(content)
-        elif isinstance(content, Malformed):
+        else:
             malformed += 1
     return Arranged(
         due=due,
@@ -120,7 +122,7 @@ class _Standing:
 # --- what they say
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """An event that a projection handles, read for it; or why it cannot be read (`key` is None then)."""
 
     topic: str
@@ -131,23 +133,39 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
-    """Decode the events that the projection handles; the others are not its business."""
-    handled = definition.handlers
-    return [
-        _step(definition, catalogue, topic, record)
-        for topic, record in due
-        if record.envelope.type in handled
-    ]
+    """Decode the events that the projection handles, and tell of those it cannot read; the rest is not its business."""
+    ways = _ways(definition, catalogue)
+    steps = []
+    for topic, record in due:
+        envelope = record.envelope
+        way = ways[envelope.type, envelope.version, envelope.meaning]
+        if way is not None:
+            steps.append(_step(definition, way, topic, record))
+    return steps
 
 
-def _step(definition: Definition, catalogue: Catalogue, topic: str, record: Record) -> Step:
+_kept: list[tuple[Definition, Catalogue, Ways]] = []
+_KEPT = 64
+
+
+def _ways(definition: Definition, catalogue: Catalogue) -> Ways:
+    """The ways of a projection, kept from batch to batch; a project has few projections, and none changes."""
+    for known, of, ways in _kept:
+        if known is definition and of is catalogue:
+            return ways
+    made = Ways(definition, catalogue)
+    _kept.append((definition, catalogue, made))
+    del _kept[:-_KEPT]
+    return made
+
+
+def _step(definition: Definition, way: Read, topic: str, record: Record) -> Step:
     try:
-        event_type = catalogue.by_name(record.envelope.type)
-        event = event_type.current(record.data, record.envelope.version)
-        return Step(topic=topic, record=record, event=event, key=definition.key_of(event))
+        event = way(record.data)
+        return Step(topic, record, event, definition.key_of(event))
     except Unprojectable as error:
         return Step(topic=topic, record=record, fault=str(error))
-    except Exception as error:  # noqa: BLE001 - an upcaster is a user's code and may fail in any way; the event is parked
+    except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
         return Step(topic=topic, record=record, fault=_reason(error))
 
 
@@ -160,23 +178,28 @@ def _reason(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held back: row keys with a parked event, and subjects whose parked event told no key."""
+    """What is held back: row keys with a parked event, and subjects whose parked event told no key.
+
+    `skipped` are the ids of events that are passed by, because somebody said so: they hold nothing back.
+    """
 
     keys: frozenset[str] = frozenset()
     subjects: frozenset[tuple[str, str]] = frozenset()
+    skipped: frozenset[str] = frozenset()
 
     @staticmethod
-    def by(parked: Iterable[ParkedEvent]) -> Held:
-        """What these parked events hold back."""
+    def by(parked: Iterable[ParkedEvent], skipped: Iterable[SkippedEvent] = ()) -> Held:
+        """What these parked events hold back, and what is passed by."""
         events = list(parked)
         return Held(
+            skipped=frozenset(one.event_id for one in skipped),
             keys=frozenset(one.key for one in events if one.key is not None),
             subjects=frozenset((one.topic, one.record.envelope.subject) for one in events if one.key is None),
         )
 
     def __or__(self, other: Held) -> Held:
         """Both."""
-        return Held(self.keys | other.keys, self.subjects | other.subjects)
+        return Held(self.keys | other.keys, self.subjects | other.subjects, self.skipped | other.skipped)
 
 
 @dataclass(slots=True)
@@ -218,15 +241,19 @@ def fold(
     folded = Folded()
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
-        subject = (step.topic, step.record.envelope.subject)
-        name = None if step.key is None else definition.key_text(step.key)
-        behind = name in held_keys or subject in held_subjects
-        reason = _BEHIND if behind else _apply(definition, step, rows, folded)
+        if held.skipped and step.record.envelope.id in held.skipped:
+            continue
+        if held_keys or held_subjects:
+            behind = _behind(definition, step, held_keys, held_subjects)
+            reason = _BEHIND if behind else _apply(definition, step, rows, folded)
+        else:
+            behind, reason = False, _apply(definition, step, rows, folded)
         if not reason:
             folded.applied += 1
             continue
+        name = None if step.key is None else definition.key_text(step.key)
         if name is None:
-            held_subjects.add(subject)
+            held_subjects.add((step.topic, step.record.envelope.subject))
         else:
             held_keys.add(name)
         folded.parked.append(
@@ -237,6 +264,13 @@ def fold(
     return folded
 
 
+def _behind(definition: Definition, step: Step, keys: set[str], subjects: set[tuple[str, str]]) -> bool:
+    """Does an earlier event of its row, or of its subject, wait?"""
+    if (step.topic, step.record.envelope.subject) in subjects:
+        return True
+    return step.key is not None and definition.key_text(step.key) in keys
+
+
 _BEHIND = "an earlier event of the same row is parked"
 
 
@@ -244,11 +278,13 @@ def _apply(
     definition: Definition, step: Step, rows: Mapping[object, Mapping[str, object]], folded: Folded
 ) -> str:
     """Apply one event; returns why it cannot be, or nothing."""
-    if step.event is None:
+    event, key = step.event, step.key
+    if event is None:
         return step.fault
-    row = folded.changed[step.key] if step.key in folded.changed else rows.get(step.key)
+    changed = folded.changed
+    row = changed[key] if key in changed else rows.get(key)
     try:
-        folded.changed[step.key] = definition.apply(row, step.event, step.record.envelope, step.key)
+        changed[key] = definition.apply(row, event, step.record.envelope, key)
     except Unprojectable as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on

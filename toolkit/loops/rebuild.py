@@ -9,19 +9,27 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import msgspec
+
 from toolkit import commands
-from toolkit.core.errors import Fenced, Refused, Unprojectable
+from toolkit.core.errors import Fenced, OffsetLost, Refused
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
 from toolkit.loops import folding
-from toolkit.loops.folding import Held, Place
-from toolkit.loops.project import Pace, Projector
-from toolkit.ports import Archive, Batch, Checkpoint, Clock, Log, ReadStore
+from toolkit.loops.folding import Place
+from toolkit.loops.history import ANEW, ArchiveHistory, History, LogHistory, Origin, beginnings
+from toolkit.loops.keeping import Keeper, Pace, Work
+from toolkit.loops.project import Projector
+from toolkit.loops.settling import Settled
+from toolkit.ports import Archive, Batch, Checkpoint, Clock, LegacySource, Log, ReadStore
 
 BATCH = 5_000
+COMMIT_EVERY = dt.timedelta(seconds=10)
+"""How much of a rebuild is lost at most when it is killed."""
 BEHIND = dt.timedelta(seconds=10)
 """How far a version may stand behind the serving one when reads are switched to it."""
 PATIENCE = dt.timedelta(seconds=60)
@@ -33,7 +41,7 @@ class Progress:
     """How far a rebuild is. `rate` is events per second since it began, `left` what is to be expected at that rate."""
 
     phase: str
-    """archive | log"""
+    """archive | log: where the events come from; log also while it follows what is new"""
     done: int
     total: int
     rate: float
@@ -52,6 +60,8 @@ class Rebuilt:
     took: dt.timedelta
     complete: bool
     detail: str = ""
+    skipped: int = 0
+    """events that the ledger tells to pass by"""
 
 
 Report = Callable[[Progress], None]
@@ -74,92 +84,138 @@ class Rebuild:
         *,
         batch: int = BATCH,
         patience: dt.timedelta = PATIENCE,
+        origin: Origin = Origin.ARCHIVE,
+        pace: Pace | None = None,
+        sources: Mapping[str, LegacySource] | None = None,
     ) -> None:
         self._definition, self._catalogue = definition, catalogue
         self._store, self._archive, self._log = store, archive, log
         self._topics, self._clock = topics, clock
-        self._batch, self._patience = batch, patience
+        self._batch, self._patience, self._pace = batch, patience, pace or Pace()
+        self._keeper = Keeper(
+            definition, catalogue, store, clock, self._pace, look=self._readable, too_much=self._too_much
+        )
         self._began = clock()
         self._first = self._total = 0
         self._report: Report = lambda _: None
+        self._origin, self._sources = origin, sources or {}
+        self._histories: dict[Origin, History] = {
+            Origin.ARCHIVE: ArchiveHistory(archive, batch),
+            Origin.LOG: LogHistory(log, archive, batch),
+        }
 
     def run(self, stop: threading.Event | None = None, report: Report = lambda _: None) -> Rebuilt:
         """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
         stop, self._report, self._began = stop or threading.Event(), report, self._clock()
         promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
-        epoch = self._take()
+        settled = Settled(self._sources)
+        self._possible()
+        self._take()
+        # Again, now that the version is there: whoever prunes looks at the versions after it has cut.
+        self._possible()
         self._total = sum(sum(self._archive.last_sequences(topic).values()) for topic in self._topics)
         try:
-            if not self._from_archive(epoch, stop):
+            if not self._from_history(stop):
                 return self._rebuilt(_STOPPED)
-        except Refused as error:
-            self._tell("failed", str(error), epoch)
+        except (Refused, OffsetLost) as error:
+            self._keeper.tell("failed", str(error))
             raise
-        return self._rebuilt(self._from_log(promised, stop))
+        finally:
+            self._histories[self._origin].close()
+        detail = self._settle(settled, stop)
+        if not detail:
+            promised |= settled.instants()
+            detail = self._from_log(promised, stop)
+        return self._rebuilt(detail)
 
-    def _take(self) -> int:
+    def _settle(self, settled: Settled, stop: threading.Event) -> str:
+        """Wait for the transactions that are older than the rebuild. Returns why not, or nothing."""
+        end = self._clock() + self._patience
+        while waiting := settled.waiting():
+            if stop.wait(LOOK_EVERY):
+                return _STOPPED
+            if self._clock() > end:
+                return (
+                    f"a transaction that was open when it began is still open in the source of {', '.join(waiting)}, "
+                    "and may add events: run it again once that has ended"
+                )
+        return ""
+
+    def _possible(self) -> None:
+        """Raise Refused unless all that the version lacks is still there. Nothing was changed yet."""
         name, version = self._definition.name, self._definition.version
-        state = self._store.create(self._definition, self._topics, self._clock())
+        known = folding.places(self._store.checkpoints(name, version)) if self._known() else {}
+        at = {**beginnings(self._topics), **known}
+        reasons = self._histories[self._origin].lacks(at)
+        if not reasons:
+            return
+        other = Origin.LOG if self._origin is Origin.ARCHIVE else Origin.ARCHIVE
+        again = f"the {other} still has all of it: `{commands.rebuild(name, version)} --from {other}`"
+        instead = ANEW if self._histories[other].lacks(at) else again
+        raise Refused(
+            f"{self._definition.identity} cannot be rebuilt from the {self._origin}", [*reasons, instead]
+        )
+
+    def _known(self) -> bool:
+        name, version = self._definition.name, self._definition.version
+        return any(one.version == version for one in self._store.versions(name))
+
+    def _take(self) -> None:
+        state = self._store.create(self._definition, self._topics, self._clock(), indexed=False)
         if state.serving and state.built_at is not None:
             raise Refused(
                 f"{self._definition.identity} serves reads: raise version= in the code and rebuild that one beside it"
             )
-        epoch = self._store.seize(name, version)
-        self._tell("building", "", epoch)
-        self._first = _done(self._store.checkpoints(name, version))
-        return epoch
+        self._keeper.take_over()
+        self._keeper.tell("building", "")
+        self._first = _done(self._keeper.at.checkpoints.values())
 
-    def _tell(self, state: str, detail: str, epoch: int) -> None:
-        name, version = self._definition.name, self._definition.version
-        self._store.set_state(name, version, state, detail, epoch=epoch, now=self._clock())
+    # --- from the history
 
-    # --- from the archive
+    def _from_history(self, stop: threading.Event) -> bool:
+        """Apply all that there is. False when it was stopped before.
 
-    def _from_archive(self, epoch: int, stop: threading.Event) -> bool:
-        """Apply all that is archived and published. False when it was stopped before."""
-        name, version = self._definition.name, self._definition.version
-        at = folding.places(self._store.checkpoints(name, version))
-        held = Held.by(self._store.parked(name, version))
-        for topic in self._topics:
-            while deliveries := self._page(topic, at):
-                if stop.is_set():
-                    return False
-                arranged = folding.arrange(at, {}, deliveries)
-                if not arranged.due:
-                    break  # a hole in what is published: the log will give the missing events, or say that it waits
-                held |= self._apply(arranged, at, held, epoch)
-                at = arranged.checkpoints
-                self._say("archive", at)
+        One page is read, and one transaction is written, while what lies between them is folded.
+        """
+        if moved := self._histories[self._origin].begin(self._keeper.at.checkpoints):
+            epoch, now = self._keeper.epoch or 0, self._clock()
+            self._store.commit(self._definition, Batch(checkpoints=moved), epoch=epoch, now=now)
+            self._keeper.take_over()
+        with ThreadPoolExecutor(2, f"rebuild {self._definition.identity}") as others:
+            writing = _Writing(self._keeper, others, self._clock)
+            try:
+                return all(self._topic(topic, others, writing, stop) for topic in self._topics)
+            finally:
+                writing.end()
+
+    def _topic(
+        self, topic: str, others: ThreadPoolExecutor, writing: _Writing, stop: threading.Event
+    ) -> bool:
+        read, keeper = self._histories[self._origin].page, self._keeper
+        at: Mapping[Place, Checkpoint] = keeper.ahead.checkpoints
+        page = others.submit(read, topic, at)
+        while deliveries := page.result():
+            if stop.is_set():
+                return False
+            at = _behind_all(at, deliveries)
+            page = others.submit(read, topic, at)
+            before = _done(keeper.ahead.checkpoints.values())
+            writing.add(deliveries)
+            if self._origin is Origin.ARCHIVE and _done(keeper.ahead.checkpoints.values()) == before:
+                break  # a hole in what is published: the log will give the missing events, or say that it waits
+            self._say(self._origin, keeper.ahead.checkpoints)
         return True
 
-    def _page(self, topic: str, at: Mapping[Place, Checkpoint]) -> list[Delivery]:
-        after = {partition: one.sequence for (name, partition), one in at.items() if name == topic}
-        return self._archive.scan(topic, after, self._batch)
-
-    def _apply(
-        self, arranged: folding.Arranged, at: Mapping[Place, Checkpoint], held: Held, epoch: int
-    ) -> Held:
-        self._known_types(arranged.due)
-        steps = folding.read(self._definition, self._catalogue, arranged.due)
-        self._readable(steps)
-        rows = self._store.load(self._definition, folding.keys(steps))
-        folded = folding.fold(self._definition, steps, rows, held, self._clock())
-        moved = [one for place, one in arranged.checkpoints.items() if one != at[place]]
-        batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
-        self._store.commit(self._definition, batch, epoch=epoch, now=self._clock())
-        return Held.by(folded.parked)
-
-    def _known_types(self, due: list[tuple[str, Record]]) -> None:
-        for topic, record in due:
-            try:
-                self._catalogue.by_name(record.envelope.type)
-            except Unprojectable as error:
-                raise self._stop_at(topic, record, str(error)) from error
-
     def _readable(self, steps: list[folding.Step]) -> None:
+        """Whatever cannot be read stops the rebuild, unless somebody said that it is passed by."""
+        skipped = self._keeper.ahead.held.skipped
         for step in steps:
-            if step.fault:
+            if step.fault and step.record.envelope.id not in skipped:
                 raise self._stop_at(step.topic, step.record, step.fault)
+
+    def _too_much(self, parked: int) -> str:
+        limit = f"{self._pace.park_limit} (read_store.park_limit)"
+        return f"{self._definition.identity}: {parked} events cannot be applied, more than {limit}: mend the rule"
 
     def _stop_at(self, topic: str, record: Record, reason: str) -> Refused:
         where = f"{topic}[{record.partition}] event {record.sequence}, {record.envelope.type} of {record.envelope.subject}"
@@ -174,7 +230,7 @@ class Rebuild:
     def _from_log(self, promised: Mapping[str, dt.datetime | None], stop: threading.Event) -> str:
         """Follow the log until every topic has a watermark newer than the rebuild. Returns why not, or nothing."""
         projector = Projector(
-            self._definition, self._catalogue, self._store, self._log, self._topics, self._clock, Pace()
+            self._definition, self._catalogue, self._store, self._log, self._topics, self._clock, self._pace
         )
         try:
             projector.start()
@@ -230,7 +286,53 @@ class Rebuild:
             took=self._clock() - self._began,
             complete=not detail,
             detail=detail,
+            skipped=len(self._store.skipped(name, version)),
         )
+
+
+class _Writing:
+    """Writes what pages come to: a row that many events change, once, as long as the rows fit into memory."""
+
+    def __init__(self, keeper: Keeper, others: ThreadPoolExecutor, clock: Clock) -> None:
+        self._keeper, self._others, self._clock = keeper, others, clock
+        self._work: Work | None = None
+        self._begun = clock()
+        self._under_way: tuple[Work, Future[None]] | None = None
+
+    def add(self, deliveries: list[Delivery]) -> None:
+        """Another page; raises what its folding, or an earlier transaction, came to."""
+        self._work = self._keeper.fold(deliveries, self._work)
+        if len(self._work.changed) >= self._keeper.room or self._clock() - self._begun > COMMIT_EVERY:
+            self._write()
+
+    def _write(self) -> None:
+        work, self._work, self._begun = self._work, None, self._clock()
+        self._settle(len(work.changed) if work else 0)
+        if work:
+            self._under_way = work, self._others.submit(self._keeper.write, work)
+
+    def _settle(self, uncommitted: int = 0) -> None:
+        if self._under_way is not None:
+            (work, future), self._under_way = self._under_way, None
+            future.result()
+            self._keeper.written(work, uncommitted=uncommitted)
+
+    def end(self) -> None:
+        """Write what is left, and wait for it."""
+        self._write()
+        self._settle()
+
+
+def _behind_all(at: Mapping[Place, Checkpoint], deliveries: list[Delivery]) -> dict[Place, Checkpoint]:
+    """Where the next page begins when this one is through, whatever of it is due."""
+    last = {(one.at.topic, one.at.partition): one for one in deliveries}
+    moved = dict(at)
+    for place, one in last.items():
+        sequence = one.content.sequence if isinstance(one.content, Record) else at[place].sequence
+        moved[place] = msgspec.structs.replace(
+            at[place], next_offset=max(at[place].next_offset, one.at.offset + 1), sequence=sequence
+        )
+    return moved
 
 
 def _done(checkpoints: Iterable[Checkpoint]) -> int:

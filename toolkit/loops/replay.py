@@ -6,7 +6,8 @@ Both take the version over, so that a projector that runs meanwhile is fenced, a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit import commands
@@ -16,7 +17,8 @@ from toolkit.core.projections import Column, ColumnType, Definition
 from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
-from toolkit.ports import Archive, Batch, Checkpoint, Clock, ParkedEvent, ReadStore
+from toolkit.loops.history import whole
+from toolkit.ports import Archive, Batch, Checkpoint, Clock, ParkedEvent, ReadStore, SkippedEvent
 
 PAGE = 5_000
 """Records read at once when one row's events have to be looked for in the whole archive."""
@@ -28,6 +30,7 @@ class Replayed:
 
     applied: int
     waiting: tuple[ParkedEvent, ...]
+    skipped: tuple[SkippedEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +46,71 @@ class Reprojected:
 
 def replay_parked(definition: Definition, catalogue: Catalogue, store: ReadStore, clock: Clock) -> Replayed:
     """Apply a version's parked events again, in their order; what still fails keeps its place (R6)."""
+    return _replay(definition, catalogue, store, clock, lambda _: [])
+
+
+def skip_parked(
+    definition: Definition,
+    catalogue: Catalogue,
+    store: ReadStore,
+    clock: Clock,
+    event_ids: Collection[str],
+    *,
+    owner: str,
+    reason: str,
+    code_hash: str,
+) -> Replayed:
+    """Never apply these parked events: enter them into the ledger, and let what waits behind them go on (R6).
+
+    One transaction, whatever becomes of what waits behind. Raises UsageError when one of them is not parked.
+    """
+
+    def decided(parked: Sequence[ParkedEvent]) -> list[SkippedEvent]:
+        known = {one.record.envelope.id: one for one in parked}
+        if missing := [one for one in event_ids if one not in known]:
+            first = next((one.record.envelope.id for one in parked if not one.held), "")
+            there = f"{len(known)} events are, the first is {first}" if known else "nothing is"
+            raise UsageError(
+                f"{definition.identity}: not parked: {', '.join(missing)} ({there}): see `{commands.PARKED}`"
+            )
+        return [
+            SkippedEvent(
+                parked=known[one], owner=owner, reason=reason, skipped_at=clock(), code_hash=code_hash
+            )
+            for one in dict.fromkeys(event_ids)
+        ]
+
+    decided(store.parked(definition.name, definition.version))  # before anybody is disturbed
+    return _replay(definition, catalogue, store, clock, decided)
+
+
+def _replay(
+    definition: Definition,
+    catalogue: Catalogue,
+    store: ReadStore,
+    clock: Clock,
+    decide: Callable[[Sequence[ParkedEvent]], list[SkippedEvent]],
+) -> Replayed:
     name, version = definition.name, definition.version
     epoch = store.seize(name, version)
-    parked = store.parked(name, version)
+    everything = store.parked(name, version)
+    skipped = decide(everything)
+    passed = {one.event_id for one in skipped}
+    parked = [one for one in everything if one.record.envelope.id not in passed]
     steps = folding.read(definition, catalogue, ((one.topic, one.record) for one in parked))
     rows = store.load(definition, folding.keys(steps))
     folded = folding.fold(definition, steps, rows, Held(), clock())
     waiting = {one.record.envelope.id for one in folded.parked}
     released = [one.record.envelope.id for one in parked if one.record.envelope.id not in waiting]
-    batch = Batch(upserts=folded.upserts, deletes=folded.deletes, parked=folded.parked, unparked=released)
+    batch = Batch(
+        upserts=folded.upserts,
+        deletes=folded.deletes,
+        parked=folded.parked,
+        unparked=released,
+        skipped=skipped,
+    )
     store.commit(definition, batch, epoch=epoch, now=clock())
-    return Replayed(applied=folded.applied, waiting=tuple(folded.parked))
+    return Replayed(applied=folded.applied, waiting=tuple(folded.parked), skipped=tuple(skipped))
 
 
 def reproject(
@@ -64,13 +121,19 @@ def reproject(
     key: object,
     clock: Clock,
 ) -> Reprojected:
-    """Fold one row anew from all events up to where the version stands, and put it in the place of the old one."""
+    """Fold one row anew from all events up to where the version stands, and put it in the place of the old one.
+
+    Raises Refused when the archive was pruned: which of the row's events went with it, nobody knows.
+    """
     name, version = definition.name, definition.version
     wanted = _key(definition, key)
+    topics = Counter(one.topic for one in store.checkpoints(name, version))
+    whole(archive, topics, f"{definition.identity}, {definition.key_label} {wanted!r} cannot be folded anew")
     epoch = store.seize(name, version)
     _noted(archive, folding.places(store.checkpoints(name, version)))
     steps = _steps(definition, catalogue, store, archive, wanted)
-    folded = folding.fold(definition, steps, {}, Held(), clock())
+    held = Held.by((), store.skipped(name, version))
+    folded = folding.fold(definition, steps, {}, held, clock())
     after = folded.changed.get(wanted)
     waiting = {one.record.envelope.id for one in folded.parked}
     before = store.load(definition, [wanted]).get(wanted)

@@ -1,7 +1,7 @@
 """Verify: replay a version's history twice, in different orders and batches, and compare with what it serves (R5).
 
-Order is promised per subject only. So the second replay keeps that and nothing else: other batches, partitions taken
-in turns, subjects of a batch shuffled. A projection that depends on more gives another digest.
+Order is promised per subject only. So the second replay keeps that and nothing else: other batches, as many workers as
+there are partitions instead of one, subjects of a batch shuffled. A projection that depends on more gives another digest.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 import copy
 import hashlib
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
-from toolkit.core.events import Catalogue
+from toolkit.core.events import Catalogue, EventType
 from toolkit.core.evidence import Verification
 from toolkit.core.projections import Definition, row_json
 from toolkit.core.records import Record
 from toolkit.loops import folding
+from toolkit.loops.code import code_behind, code_of, data_of, source_of
 from toolkit.loops.folding import Held, Place
-from toolkit.loops.purity import code_of, data_of, impurities, source_of
+from toolkit.loops.history import whole
+from toolkit.loops.purity import impure_steps, impurities
 from toolkit.loops.watching import Watch
 from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
 
@@ -44,6 +48,30 @@ class Verified:
     findings: tuple[str, ...]
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay is to be of: up to which sequence of each (topic, partition), without which parked events."""
+
+    positions: list[tuple[str, int, int]]
+    left_out: list[str]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay in another process came to: agreement; or its rows; or why there are none."""
+
+    rows: list[bytes] = []
+    failed: str = ""
+
+
+class Elsewhere(Protocol):
+    """A replay in another process, where hashes, time zone, language and folder are others."""
+
+    def ask(self, asked: Asked) -> None:
+        """Begin; it works while we do."""
+
+    def told(self, digest: str) -> Told:
+        """Wait for it, and compare with our digest."""
+
+
 def verify(
     definition: Definition,
     catalogue: Catalogue,
@@ -52,21 +80,33 @@ def verify(
     clock: Clock,
     *,
     batches: tuple[int, int] = (FIRST_BATCH, SECOND_BATCH),
+    elsewhere: Elsewhere | None = None,
 ) -> Verified:
-    """Replay twice up to where the live table stands, and compare. Changes nothing.
+    """Replay twice up to where the live table stands (and once more elsewhere), and compare. Changes nothing.
 
-    Events that are parked live are left out: their effect is not in the table either.
+    Events that are parked live, or were skipped, are left out: their effect is not in the table either. Raises Refused when the archive
+    was pruned: what the table began with cannot be replayed.
     """
     live = store.digest(definition)
+    topics = Counter(one.topic for one in live.checkpoints)
+    whole(archive, topics, f"{definition.identity} cannot be verified")
     positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
-    history = _History(archive, positions, frozenset(live.parked))
+    left_out = frozenset((*live.parked, *live.skipped))
+    history = _History(archive, positions, left_out)
+    if elsewhere is not None:
+        there = [(topic, partition, sequence) for (topic, partition), sequence in positions.items()]
+        elsewhere.ask(Asked(positions=there, left_out=sorted(left_out)))
+    known = _looked_into(definition)
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
     with Watch(definition) as watch:
         second = _replay(definition, catalogue, history.interleaved(batches[1]), clock)
     findings = [
         *map(str, impurities(definition)),
+        *(str(one) for kind in _kinds(definition, catalogue) for one in impure_steps(kind)),
         *watch.seen,
+        *_changed(known, _looked_into(definition)),
         *_unlike("replayed twice", definition, first.rows, second.rows),
+        *([] if elsewhere is None else _elsewhere(elsewhere.told(first.digest()), first)),
         *_failed(first.parked),
         *_against_live(definition, store, live, first),
     ]
@@ -79,7 +119,10 @@ def verify(
         upcaster_hash=upcaster_hash(definition, catalogue),
         positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
         digest=first.digest(),
-        detail=_summary(first, findings),
+        skipped=live.skipped,
+        detail=_summary(
+            first, findings, _how(batches, len(positions), elsewhere is not None), len(live.skipped)
+        ),
     )
     return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
 
@@ -94,12 +137,22 @@ class _History:
         self._archive, self._positions, self._left_out = archive, positions, left_out
 
     def in_order(self, size: int) -> Iterator[list[Due]]:
-        """Partition after partition."""
-        for place in self._positions:
-            yield from self._batches(place, size)
+        """As one worker gets it that has all partitions: a batch holds some of each."""
+        turns = [self._batches(place, max(1, size // len(self._positions))) for place in self._positions]
+        while turns:
+            mixed: list[Due] = []
+            for turn in list(turns):
+                batch = next(turn, None)
+                if batch is None:
+                    turns.remove(turn)
+                else:
+                    mixed += batch
+            yield mixed
 
     def interleaved(self, size: int) -> Iterator[list[Due]]:
-        """The partitions in turns, the last one first; within a window by subject, in no order that means anything."""
+        """As workers get it that have one partition each, the last one first; within a window by subject, in no order
+        that means anything.
+        """
         turns = [self._shuffled(place, size) for place in reversed(list(self._positions))]
         while turns:
             for turn in list(turns):
@@ -128,6 +181,15 @@ class _History:
 
 
 # --- a replay
+
+
+def replay_of(
+    definition: Definition, catalogue: Catalogue, archive: Archive, clock: Clock, asked: Asked
+) -> _Replay:
+    """Fold what was asked for, in order."""
+    positions = {(topic, partition): sequence for topic, partition, sequence in asked.positions}
+    history = _History(archive, positions, frozenset(asked.left_out))
+    return _replay(definition, catalogue, history.in_order(FIRST_BATCH), clock)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,6 +247,22 @@ def _values(one: Mapping[str, object] | None, other: Mapping[str, object] | None
     return ", ".join(f"{name} {one[name]!r} and {other[name]!r}" for name in one if one[name] != other[name])
 
 
+def _elsewhere(told: Told, replay: _Replay) -> list[str]:
+    """What another process makes of the same events: what differs, depends on the process."""
+    if told.failed:
+        return [f"replayed in another process: it failed: {told.failed}"]
+    if not told.rows:
+        return []
+    here = [row_json(replay.rows[key]) for key in sorted(replay.rows)]  # type: ignore[type-var]
+    pairs = [(one, other) for one, other in zip(here, told.rows, strict=False) if one != other]
+    said = [
+        f"replayed in another process: {one.decode()} here and {other.decode()} there: it depends on the order of a set, "
+        "the time zone, the language or the folder of the process"
+        for one, other in pairs[:EXAMPLES]
+    ]
+    return said or [f"replayed in another process: {len(told.rows)} rows there, {len(here)} here"]
+
+
 def _failed(parked: list[ParkedEvent]) -> list[str]:
     """Events that went through live and cannot be applied now: the code is another one."""
     failing = [one for one in parked if not one.held]
@@ -213,11 +291,36 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
 
 
-def _summary(replay: _Replay, findings: list[str]) -> str:
+def _how(batches: tuple[int, int], partitions: int, elsewhere: bool) -> str:
+    """How it was replayed, for the record."""
+    workers = max(1, partitions)
+    told = f"1 worker with batches of {batches[0]}, {workers} with batches of {batches[1]}"
+    return told + ("; once more in another process" if elsewhere else "")
+
+
+def _summary(replay: _Replay, findings: list[str], how: str, skipped: int) -> str:
     if not findings:
-        return f"{replay.events} events replayed twice: the same {len(replay.rows)} rows, and the live table has them"
+        without = f" without {skipped} that were skipped" if skipped else ""
+        told = f"the same {len(replay.rows)} rows, and the live table has them ({how})"
+        return f"{replay.events} events replayed twice{without}: {told}"
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more
+
+
+def _looked_into(definition: Definition) -> dict[str, str]:
+    """What handlers look into besides row and event: code tables of modules, attributes of the class."""
+    return {
+        name: text for one in code_of(definition) for name, text in data_of(definition.row_class, one).items()
+    }
+
+
+def _changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Caches and counters: a replay begins without what they hold by now, whoever filled them."""
+    return [
+        f"{name} is another one after the replay than before: handlers look into it, and it does not stay as it is"
+        for name in before
+        if before[name] != after.get(name)
+    ]
 
 
 # --- which code it was
@@ -226,7 +329,10 @@ def _summary(replay: _Replay, findings: list[str]) -> str:
 def code_hash(definition: Definition) -> str:
     """Hash of what decides a row: columns, defaults, handlers, the functions they call and the tables they look into."""
     columns = [(one.name, one.type, one.nullable, one.vocabulary) for one in definition.columns]
-    handlers = sorted((name, one.creates, one.key) for name, one in definition.handlers.items())
+    handlers = sorted(
+        (name, one.creates, one.key, one.meanings, one.passes_over)
+        for name, one in definition.handlers.items()
+    )
     known = [
         definition.name,
         definition.version,
@@ -236,18 +342,26 @@ def code_hash(definition: Definition) -> str:
         handlers,
     ]
     codes = code_of(definition)
-    return _hash([known, [one.text for one in codes], [data_of(definition, one) for one in codes]])
+    return _hash([known, [one.text for one in codes], [data_of(definition.row_class, one) for one in codes]])
 
 
 def upcaster_hash(definition: Definition, catalogue: Catalogue) -> str:
-    """Hash of how the events it handles are read: their versions, meanings, fields and upcasters."""
+    """Hash of how the events it handles are read: versions, meanings, fields, upcasters, mappings, and what they call."""
     known = []
-    for name in sorted(definition.handlers):
-        kind = catalogue.by_name(name)
+    for kind in _kinds(definition, catalogue):
         fields = [(one.name, str(one.type), one.required) for one in msgspec.structs.fields(kind.cls)]
-        upcasters = [(step, source_of(one)) for step, one in sorted(kind.upcasters.items())]
-        known.append((name, kind.version, kind.meaning, fields, upcasters))
+        functions = [*kind.upcasters.values(), *(one.function for one in kind.maps.values())]
+        codes = code_behind(functions)
+        texts = [source_of(one) for one in functions] + [one.text for one in codes]
+        steps = [sorted(kind.upcasters), sorted(kind.maps), texts]
+        data = [data_of(object, one) for one in codes]
+        known.append((kind.name, kind.version, kind.meaning, fields, steps, data))
     return _hash(known)
+
+
+def _kinds(definition: Definition, catalogue: Catalogue) -> list[EventType]:
+    """The event types that a projection handles."""
+    return [catalogue.by_name(name) for name in sorted(definition.handlers)]
 
 
 def _hash(value: object) -> str:

@@ -11,12 +11,13 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from toolkit.core.projections import Definition
-from toolkit.loops.purity import BUILTINS, METHODS, MODULES, reason_against, short
+from toolkit.loops.code import short
+from toolkit.loops.forbidden import BUILTINS, METHODS, MODULES, reason_against
 
 _EXCUSED = frozenset(("_strptime",))
 """Modules of the standard library that ask the machine, but whose answer does not depend on it as they are used."""
-_CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events"))
-"""Where the toolkit calls handlers and upcasters; what else runs meanwhile (a clock, a driver) is not theirs."""
+_CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events", "toolkit.core.meanings"))
+"""Where the toolkit calls handlers, upcasters and mappings; what else runs meanwhile (a clock, a driver) is not theirs."""
 
 
 class Watch:

@@ -21,18 +21,22 @@ from toolkit.ports.read_store import (
     Digest,
     ParkedEvent,
     ReadStore,
+    SkippedEvent,
     VersionState,
     ViewAnswer,
 )
+from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
 from toolkit.ports.state import (
     Archive,
+    Kinds,
     LeaseList,
     Leases,
     LeaseState,
     ParkedChange,
     Pause,
     Pauses,
+    SeenKind,
     UnclassifiedLedger,
 )
 
@@ -52,6 +56,8 @@ __all__ = [
     "Evidence",
     "Hole",
     "Horizon",
+    "Kept",
+    "Kinds",
     "LeaseList",
     "LeaseState",
     "Leases",
@@ -63,9 +69,14 @@ __all__ = [
     "Pause",
     "Pauses",
     "Plan",
+    "PrunableLog",
     "Publisher",
     "ReadStore",
+    "Retention",
     "RouteStore",
+    "SeenKind",
+    "SkippedEvent",
+    "Swept",
     "UnclassifiedLedger",
     "VersionState",
     "ViewAnswer",

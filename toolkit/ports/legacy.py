@@ -10,6 +10,7 @@ import msgspec
 
 from toolkit.core.changes import Change
 from toolkit.core.shards import Shard
+from toolkit.core.subjects import Columns, columns_of
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,19 +31,24 @@ class LegacyReads(Protocol):
 
 
 class CapturedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table to capture: the column that holds its subject, whether it is an outbox, and what the settings say of it.
+    """A table to capture: the columns that hold its subject, whether it is an outbox, and what the settings say of it.
 
     `columns` are captured and no others (none: all), or all but those in `ignore`; `key` identifies a row where the
     table has no key of its own; `statement` asks for capture by statement where the engine has that.
     """
 
     table: str
-    subject: str
+    subject: Columns
     outbox: bool = False
     columns: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     statement: bool = False
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The columns that hold the subject."""
+        return columns_of(self.subject)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

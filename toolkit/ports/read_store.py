@@ -36,6 +36,25 @@ class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     parked_at: dt.datetime
 
 
+class SkippedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that somebody decided never to apply in one version of a projection: the ledger's row, with its evidence.
+
+    `parked` is what was seen of it then: the event with its data, and why it could not be applied. `code_hash` is the
+    code that could not. The ledger outlives the version's table, so that a rebuild passes the same events by.
+    """
+
+    parked: ParkedEvent
+    owner: str
+    reason: str
+    skipped_at: dt.datetime
+    code_hash: str
+
+    @property
+    def event_id(self) -> str:
+        """Which event it is."""
+        return self.parked.record.envelope.id
+
+
 class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a projection as the read store knows it."""
 
@@ -47,6 +66,8 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     """building | running | waiting (for events that the log has not given yet) | failed | retired"""
     built_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
+    projected_at: dt.datetime | None = None
+    """when rows and positions were last written"""
     detail: str = ""
 
 
@@ -54,11 +75,15 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """All that one projector step changes, written in one transaction."""
 
     upserts: list[dict[str, object]] = []
+    inserts: list[dict[str, object]] = []
+    """rows that are known not to be there: what a store may write faster, and writes like the others where it errs"""
     deletes: list[object] = []
     checkpoints: list[Checkpoint] = []
     parked: list[ParkedEvent] = []
     unparked: list[str] = []
     """ids of parked events that were applied after all"""
+    skipped: list[SkippedEvent] = []
+    """parked events that are never to be applied: they leave the parked ones for the ledger"""
 
 
 class ViewAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,16 +105,21 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     checkpoints: list[Checkpoint]
     parked: list[str]
-    """ids of the events whose effect is not in the rows"""
+    """ids of the events whose effect is not in the rows, and is still to come"""
+    skipped: list[str] = []
+    """ids of those that are never to be in them, because somebody said so"""
 
 
 class ReadStore(Protocol):
     """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
 
-    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+    def create(
+        self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
+    ) -> VersionState:
         """Create table and checkpoints of a version (topic to its number of partitions); serves if it is the first.
 
-        What is there already stays. Raises UsageError when the table has other columns than the definition.
+        What is there already stays. Not `indexed`: whoever fills it calls again, and gets its indexes then.
+        Raises UsageError when the table has other columns than the definition.
         """
 
     def drop(self, projection: str, version: int) -> None:
@@ -109,6 +139,9 @@ class ReadStore(Protocol):
 
     def parked(self, projection: str, version: int) -> list[ParkedEvent]:
         """By (topic, partition, sequence)."""
+
+    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
+        """The ledger of a version, by (topic, partition, sequence). Dropping the version leaves it."""
 
     def set_state(
         self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime

@@ -81,13 +81,21 @@ class Archive(Protocol):
     def last_watermark(self, topic: str) -> dt.datetime | None: ...
 
     def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
-        """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads."""
+        """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads.
+        Raises HistoryGone when the next one of a partition was pruned.
+        """
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:
-        """All published records of one subject, by (partition, sequence): what the repair of one row reads."""
+        """The published records of one subject that are kept, by (partition, sequence): what the repair of one row reads."""
 
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
+
+    def pruned(self, topic: str) -> dict[int, int]:
+        """Partition to the sequence up to which its events are gone; 0 where it is kept from its beginning."""
+
+    def offsets(self, topic: str, sequences: Mapping[int, int]) -> dict[int, int]:
+        """Partition to where the log got the event with this sequence; silent where it was not published yet."""
 
 
 class UnclassifiedLedger(Protocol):
@@ -96,6 +104,28 @@ class UnclassifiedLedger(Protocol):
     def of(self, source: str) -> list[Unclassified]: ...
 
     def answer(self, source: str, shape: Shape, owner: str, reason: str, now: dt.datetime) -> None: ...
+
+
+class SeenKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of event (type, version, meaning) that was archived: how often, and when first and last."""
+
+    topic: str
+    type: str
+    version: int
+    meaning: int
+    events: int
+    first_at: dt.datetime
+    last_at: dt.datetime
+
+
+class Kinds(Protocol):
+    """The kinds of events that were ever archived."""
+
+    def seen(self, topic: str) -> list[SeenKind]:
+        """Every kind of a topic, by type, version and meaning."""
+
+    def example(self, kind: SeenKind) -> Record | None:
+        """One of its newer events; None when the archive does not hold it any more."""
 
 
 class Leases(Protocol):

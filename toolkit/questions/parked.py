@@ -25,6 +25,10 @@ class ParkedReason(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     row: str
     command: str
+    event_id: str = ""
+    """of the first row, where it is an event"""
+    or_skip: str = ""
+    """what lets the events behind it go on without it"""
 
 
 def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]:
@@ -71,6 +75,8 @@ def _events(projection: str, version: int, parked: Iterable[ParkedEvent]) -> lis
             subject=first.record.envelope.subject,
             row=first.record.data.decode(),
             command=commands.replay_events(projection),
+            event_id=first.record.envelope.id,
+            or_skip=commands.skip(projection, first.record.envelope.id),
         )
         for reason, first in _first_by_reason((one.reason, one) for one in parked if not one.held)
     ]

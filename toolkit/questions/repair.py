@@ -70,7 +70,13 @@ def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] =
     """
     source = around.project.legacy_of(around.project.capability(capability))
     facts = gather(around, capability)
-    return [*_replays(facts, source), *_keys(facts, discrepancies), *_unverified(facts), *_code(facts)]
+    return [
+        *_replays(facts, source),
+        *_keys(facts, discrepancies),
+        *_unverified(facts),
+        *_skipped(facts),
+        *_code(facts),
+    ]
 
 
 def rebuild(around: Around, projection: str, version: int) -> Action:
@@ -157,6 +163,20 @@ def _unverified(facts: Facts) -> list[Action]:
         )
         for name, one in facts.verifications.items()
         if not one.deterministic and name in facts.versions
+    ]
+
+
+def _skipped(facts: Facts) -> list[Action]:
+    """What was skipped stays out of this version; only another one can take it up."""
+    return [
+        Action(
+            kind=Kind.MEND,
+            target=name,
+            version=facts.versions.get(name, 0),
+            why=f"{len(events)} events were skipped: {commands.skipped(name)} tells who answers for them",
+            command=f"mend the projection as a new version, then {commands.rebuild(name, facts.versions.get(name, 0) + 1)}",
+        )
+        for name, events in facts.skipped.items()
     ]
 
 

@@ -12,6 +12,7 @@ import msgspec
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
+from toolkit.core.subjects import columns_of
 from toolkit.loader import Project
 from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
 from toolkit.settings import CapabilitySection, duration
@@ -19,6 +20,7 @@ from toolkit.settings import CapabilitySection, duration
 Key = Mapping[str, object]
 Positions = dict[str, dict[int, int]]
 """Topic to partition to the next offset."""
+_ANYTHING = "SELECT 1 AS one"
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +132,12 @@ class ReadPaths:
             versions=answer.versions,
         )
 
+    def as_ofs(self) -> dict[str, dt.datetime | None]:
+        """How far the view is, by topic, as a read of now would find it: one short transaction."""
+        names = self.section.projections
+        answer = self._store.query(_ANYTHING, {}, projections=names, timeout=self._view_timeout)
+        return oldest_by_topic([one for some in answer.checkpoints.values() for one in some])
+
     def keys(self, today: dt.date, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
         """The keys that the capability can be asked with, as the legacy source has them."""
         given = {"today": today.isoformat(), **self.section.parameters, **(parameters or {})}
@@ -145,7 +153,7 @@ class ReadPaths:
         """Does a subject of the events name the one row that it changes? Else a waiting change may touch any row."""
         definition = self._project.projections.get(projection, {}).get(version)
         return definition is not None and all(
-            handler.key == (self._project.catalogue.by_name(name).subject,)
+            handler.key == columns_of(self._project.catalogue.by_name(name).subject)
             for name, handler in definition.handlers.items()
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -13,6 +13,7 @@ from adapters.legacy.debezium.envelope import Ignored, RowChanged, Truncated
 from adapters.legacy.debezium.merge import Item
 from adapters.legacy.debezium.rows import Image, PlacesStep, Rows, digest
 from toolkit.core.changes import Change, Op
+from toolkit.core.subjects import subject_text
 from toolkit.ports import CapturedTable
 
 _LONGEST_KEY = 120
@@ -101,9 +102,9 @@ class Step:
 
     def _add(self, change: Change) -> None:
         """With its subject; a row that came from another subject left that one."""
-        column = self._tables[change.table].subject.upper()
+        columns = [name.upper() for name in self._tables[change.table].subjects]
         replace = msgspec.structs.replace
-        was, becomes = _subject(change.before, column), _subject(change.after, column)
+        was, becomes = _subject(change.before, columns), _subject(change.after, columns)
         if change.op is Op.UPDATE and was is not None and becomes is not None and was != becomes:
             left, came = change.position + "/left", change.position + "/came"
             self.changes.append(replace(change, op=Op.DELETE, subject=was, after=None, position=left))
@@ -111,7 +112,7 @@ class Step:
             return
         subject = becomes if becomes is not None else was
         if subject is None:
-            change = replace(change, fault=change.fault or NO_SUBJECT.format(column))
+            change = replace(change, fault=change.fault or NO_SUBJECT.format(", ".join(columns)))
         self.changes.append(replace(change, subject=subject or ""))
 
     def _truncate(self, item: Item, found: Truncated, table: str) -> None:
@@ -151,12 +152,12 @@ def _completed(
     return (None if found.op is Op.INSERT else before), after
 
 
-def _subject(row: Mapping[str, object] | None, column: str) -> str | None:
+def _subject(row: Mapping[str, object] | None, columns: Sequence[str]) -> str | None:
     """The subject as text without padding, as triggers write it; None where the row does not tell."""
-    if row is None or column not in row:
+    if row is None or any(column not in row for column in columns):
         return None
-    value = row[column]
-    return "" if value is None else str(value).rstrip()
+    values = [row[column] for column in columns]
+    return subject_text(["" if value is None else str(value).rstrip() for value in values])
 
 
 def _key_text(key: Mapping[str, object]) -> str:

@@ -344,7 +344,7 @@ class FetchingCapture(ABC):
     # --- guarantees that both give
 
     def _said(self, tables: Sequence[Fetched]) -> dict[str, str]:
-        scattered = [f"{table.name} ({table.subject})" for table in tables if not table.gathers]
+        scattered = [f"{table.name} ({', '.join(table.subjects)})" for table in tables if not table.gathers]
         settled = (
             "not known: what one look found of a subject is offered together. A subject that is not as it was is read whole, in "
             "all its tables, in one snapshot of the engine"

@@ -202,8 +202,8 @@ class Passes:
             if one.after is None:
                 gone.append((one.table, one.name))
             else:
-                key, subject = table.key_columns, table.subject
-                seen.append(keep(one.after, image=self._manner.images, key_columns=key, subject=subject))
+                key, subjects = table.key_columns, table.subjects
+                seen.append(keep(one.after, image=self._manner.images, key_columns=key, subjects=subjects))
         becomes = _counted(becomes, differences)
         self._inbox.put(
             changes, moved={POSITION: (self.stored, position := told(becomes))}, seen=seen, gone=gone

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from toolkit.core.subjects import Columns
+
 POSITION = "fetching"
 
 
@@ -17,7 +19,7 @@ class TableState(msgspec.Struct, frozen=True, kw_only=True):
     watermark when they were last walked, `ahead` says that one had a watermark of the future.
     """
 
-    subject: str
+    subject: Columns
     installed_at: str
     keys: tuple[str, ...]
     columns: tuple[str, ...]

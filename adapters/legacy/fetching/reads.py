@@ -28,6 +28,8 @@ from adapters.legacy.fetching.sessions import Dialect
 from adapters.legacy.fetching.tables import Fetched
 from adapters.legacy.fetching.values import json_value, subject_text
 from toolkit.core.errors import UsageError
+from toolkit.core.subjects import parted
+from toolkit.core.subjects import subject_text as joined_text
 
 _AT_ONCE = 100
 _ROW_VALUES = frozenset({"postgresql", "sqlite"})
@@ -99,15 +101,34 @@ class Reads:
         """
         if not self._table.gathers:
             return []
-        one_each = self._table.keys == (self._table.subject,)
+        columns = [self._columns[one] for one in self._table.subjects]
+        one_each = set(self._table.keys) == set(self._table.subjects)
         known = frozenset(held) if one_each else frozenset()
-        column = self._columns[self._table.subject]
-        asked = [value for one in subjects if one not in known for value in self._spellings(column, one)]
+        wanted = [one for one in subjects if one not in known]
+        if len(columns) > 1:
+            return self._by_parts(columns, wanted)
+        asked = [value for one in wanted for value in self._spellings(columns[0], one)]
         found: list[Row] = []
         for at in range(0, len(asked), _AT_ONCE):
-            within = self._among(column, asked[at : at + _AT_ONCE])
+            within = self._among(columns[0], asked[at : at + _AT_ONCE])
             found += self._rows(self._select(True).where(within), True)
         return found
+
+    def _by_parts(self, columns: Sequence[Column[Any]], subjects: Sequence[str]) -> list[Row]:
+        """Where several columns hold the subject: each of them as its part may be spelt, or NULL where that is empty."""
+        found: list[Row] = []
+        for at in range(0, len(subjects), _AT_ONCE):
+            each = [
+                and_(*map(self._spelt, columns, parted(one)))
+                for one in subjects[at : at + _AT_ONCE]
+                if one.count("/") == len(columns) - 1
+            ]
+            found += self._rows(self._select(True).where(or_(*each)), True) if each else []
+        return found
+
+    def _spelt(self, column: Column[Any], part: str) -> ColumnElement[bool]:
+        among = self._among(column, self._spellings(column, part))
+        return among if part else or_(among, column.is_(None))
 
     def without_key(self) -> bool:
         """Is there a row with NULL in its key? It has no name, and is never found."""
@@ -132,7 +153,7 @@ class Reads:
     @property
     def _few(self) -> tuple[str, ...]:
         table = self._table
-        return tuple(dict.fromkeys((*table.keys, table.subject, *filter(None, [table.watermark]))))
+        return tuple(dict.fromkeys((*table.keys, *table.subjects, *filter(None, [table.watermark]))))
 
     def _rows(self, found: Any, whole: bool) -> list[Row]:
         names = self._table.columns if whole else self._few
@@ -141,7 +162,7 @@ class Reads:
     def _row(self, names: Sequence[str], values: Sequence[object], whole: bool) -> Row:
         told = dict(zip(names, values, strict=True))
         image = {name.upper(): json_value(value, self._dialect) for name, value in told.items()}
-        subject = subject_text(image[self._table.subject.upper()])
+        subject = joined_text([subject_text(image[one.upper()]) for one in self._table.subjects])
         key = tuple(told[one] for one in self._table.keys)
         return Row(
             table=self._table.name,
@@ -159,7 +180,7 @@ class Reads:
 
     def _among(self, column: Column[Any], values: Sequence[object]) -> ColumnElement[bool]:
         kind = NullType() if self._dialect.raw else column.type
-        return column.in_(bindparam("among", list(values), type_=kind, expanding=True))
+        return column.in_(bindparam("among", list(values), type_=kind, expanding=True, unique=True))
 
     def _equal(self, key: Sequence[object]) -> ColumnElement[bool]:
         return and_(

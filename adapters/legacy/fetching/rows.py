@@ -86,11 +86,12 @@ def _plain(value: object) -> object:
     return value
 
 
-def keep(row: Row, *, image: bool, key_columns: tuple[str, ...], subject: str) -> Seen:
+def keep(row: Row, *, image: bool, key_columns: tuple[str, ...], subjects: tuple[str, ...]) -> Seen:
     """What to keep of a row."""
     told = row.image
     if not image:
-        told = {name: value for name, value in row.image.items() if name in {*key_columns, subject.upper()}}
+        named = {*key_columns, *(name.upper() for name in subjects)}
+        told = {name: value for name, value in row.image.items() if name in named}
     kept = Kept(
         key=[packed(value) for value in row.key],
         subject=row.subject,

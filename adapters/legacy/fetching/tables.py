@@ -9,22 +9,33 @@ from typing import Any
 from sqlalchemy import Column, Connection, Inspector, MetaData, Table, inspect, types
 
 from toolkit.core.errors import UsageError
+from toolkit.core.subjects import Columns, columns_of, simplest
 from toolkit.ports import CapturedTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A table that is looked at, in the engine's own spelling. `indexed` are the columns that an index begins with."""
+    """A table that is looked at, in the engine's own spelling. `indexes` are the columns of each index."""
 
     name: str
     relation: Table
-    subject: str
+    subject: Columns
     keys: tuple[str, ...]
     nullable_keys: tuple[str, ...]
     watermark: str
     columns: tuple[str, ...]
     nullable: frozenset[str]
-    indexed: frozenset[str]
+    indexes: frozenset[tuple[str, ...]]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The columns that hold the subject."""
+        return columns_of(self.subject)
+
+    @property
+    def indexed(self) -> frozenset[str]:
+        """The columns that an index begins with."""
+        return frozenset(one[0] for one in self.indexes)
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -34,7 +45,8 @@ class Fetched:
     @property
     def gathers(self) -> bool:
         """Are the rows of a subject found by an index?"""
-        return self.subject in self.indexed
+        wanted = set(self.subjects)
+        return any(set(one[: len(wanted)]) == wanted for one in self.indexes)
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable, watermark: str = "") -> Fetched:
@@ -44,7 +56,7 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable, water
     schema, name = _name(known, where, wanted.table)
     columns: list[Any] = known.get_columns(name, schema=schema)
     spelt = {str(column["name"]).upper(): str(column["name"]) for column in columns}
-    for column in filter(None, (wanted.subject, watermark)):
+    for column in filter(None, (*wanted.subjects, watermark)):
         if column.upper() not in spelt:
             raise UsageError(f"{where}: there is no column {column}; there are {', '.join(spelt.values())}")
     nullable = frozenset(str(column["name"]) for column in columns if column["nullable"])
@@ -64,13 +76,13 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable, water
     return Fetched(
         name=wanted.table.upper(),
         relation=relation,
-        subject=spelt[wanted.subject.upper()],
+        subject=simplest([spelt[one.upper()] for one in wanted.subjects]),
         keys=keys,
         nullable_keys=tuple(one for one in keys if one in nullable),
         watermark=spelt[watermark.upper()] if watermark else "",
         columns=tuple(spelt.values()),
         nullable=nullable,
-        indexed=frozenset({keys[0], *_leading(known, name, schema)}),
+        indexes=frozenset({keys, *_indexes(known, name, schema)}),
     )
 
 
@@ -111,10 +123,10 @@ def _unique(known: Inspector, name: str, schema: str | None) -> Iterable[tuple[s
         yield tuple(constraint["column_names"])
 
 
-def _leading(known: Inspector, name: str, schema: str | None) -> Iterable[str]:
+def _indexes(known: Inspector, name: str, schema: str | None) -> Iterable[tuple[str, ...]]:
     for index in known.get_indexes(name, schema=schema):
         partial = any(option.endswith("_where") for option in index.get("dialect_options", {}))
         if index["column_names"] and index["column_names"][0] and not partial:
-            yield index["column_names"][0]
+            yield tuple(str(one) for one in index["column_names"])
     for constraint in known.get_unique_constraints(name, schema=schema):
-        yield constraint["column_names"][0]
+        yield tuple(constraint["column_names"])

@@ -1,5 +1,5 @@
--- Arguments: the table's name, its subject column; then, where not all columns are captured, 'columns' or 'ignore' and
--- their names. Nothing here names a column of the table: one that is dropped or renamed must not break the application.
+-- Arguments: the table's name, its subject column; then, where not all columns are captured, 'columns' or 'ignore' (or nothing)
+-- and their names; then, where several columns hold the subject, all of these. Nothing here names a column of the table: one that is dropped or renamed must not break the application.
 -- SECURITY DEFINER: the application's roles need no right on the capture schema.
 -- A column of type json may hold \u0000, which no text can: it becomes \u0001, or the application's write would fail.
 -- The settings make a value's text the same in every session, and the same as backfill reads it.
@@ -19,16 +19,18 @@ BEGIN
     IF strpos(old_row::text, E'\\u0000') > 0 THEN
       old_row := regexp_replace(old_row::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json;
     END IF;
-    old_subject := coalesce(rtrim(old_row ->> TG_ARGV[1]), '');
+    old_subject := CASE WHEN TG_NARGS > 4 THEN strangler.joined_subject(old_row, TG_ARGV[4]::text[])
+                        ELSE coalesce(rtrim(old_row ->> TG_ARGV[1]), '') END;
   END IF;
   IF TG_OP <> 'DELETE' THEN
     new_row := row_to_json(NEW);
     IF strpos(new_row::text, E'\\u0000') > 0 THEN
       new_row := regexp_replace(new_row::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1\\\\u0001', 'g')::json;
     END IF;
-    new_subject := coalesce(rtrim(new_row ->> TG_ARGV[1]), '');
+    new_subject := CASE WHEN TG_NARGS > 4 THEN strangler.joined_subject(new_row, TG_ARGV[4]::text[])
+                        ELSE coalesce(rtrim(new_row ->> TG_ARGV[1]), '') END;
   END IF;
-  IF TG_NARGS > 2 THEN
+  IF TG_NARGS > 2 AND TG_ARGV[2] <> '' THEN
     old_row := (SELECT json_object_agg(key, value) FROM json_each(old_row)
                 WHERE (key = ANY(TG_ARGV[3]::text[])) = (TG_ARGV[2] = 'columns'));
     new_row := (SELECT json_object_agg(key, value) FROM json_each(new_row)

@@ -8,13 +8,15 @@ SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = '
 SET bytea_output = 'hex' SET extra_float_digits = 1 SET jit = off SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
-  listed CONSTANT boolean := TG_NARGS > 2;
+  listed CONSTANT boolean := TG_NARGS > 2 AND TG_ARGV[2] <> '';
+  several CONSTANT text[] := CASE WHEN TG_NARGS > 4 THEN TG_ARGV[4]::text[] END;
   only_these CONSTANT boolean := listed AND TG_ARGV[2] = 'columns';
   names CONSTANT text[] := CASE WHEN listed THEN TG_ARGV[3]::text[] END;
 BEGIN
   IF TG_OP = 'INSERT' THEN
     INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, after, captured_at)
-    SELECT pg_current_xact_id()::text, TG_ARGV[0], 'insert', coalesce(rtrim(r.image ->> TG_ARGV[1]), ''),
+    SELECT pg_current_xact_id()::text, TG_ARGV[0], 'insert', CASE WHEN several IS NULL THEN coalesce(rtrim(r.image ->> TG_ARGV[1]), '')
+                ELSE strangler.joined_subject(r.image, several) END,
            CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(r.image)
                                   WHERE (key = ANY(names)) = only_these) ELSE r.image END, clock_timestamp()
     FROM (SELECT CASE WHEN strpos(image::text, E'\\u0000') = 0 THEN image
@@ -23,7 +25,8 @@ BEGIN
           FROM (SELECT row_to_json(t) AS image FROM new_rows t OFFSET 0) i OFFSET 0) r;
   ELSIF TG_OP = 'DELETE' THEN
     INSERT INTO strangler.strangler_change (transaction, table_name, op, subject, before, captured_at)
-    SELECT pg_current_xact_id()::text, TG_ARGV[0], 'delete', coalesce(rtrim(r.image ->> TG_ARGV[1]), ''),
+    SELECT pg_current_xact_id()::text, TG_ARGV[0], 'delete', CASE WHEN several IS NULL THEN coalesce(rtrim(r.image ->> TG_ARGV[1]), '')
+                ELSE strangler.joined_subject(r.image, several) END,
            CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(r.image)
                                   WHERE (key = ANY(names)) = only_these) ELSE r.image END, clock_timestamp()
     FROM (SELECT CASE WHEN strpos(image::text, E'\\u0000') = 0 THEN image
@@ -35,8 +38,10 @@ BEGIN
     SELECT pg_current_xact_id()::text, TG_ARGV[0], c.op, c.subject, c.before, c.after, clock_timestamp()
     FROM (
       SELECT n,
-             coalesce(rtrim(o.image ->> TG_ARGV[1]), '') AS old_subject,
-             coalesce(rtrim(w.image ->> TG_ARGV[1]), '') AS new_subject,
+             CASE WHEN several IS NULL THEN coalesce(rtrim(o.image ->> TG_ARGV[1]), '')
+                ELSE strangler.joined_subject(o.image, several) END AS old_subject,
+             CASE WHEN several IS NULL THEN coalesce(rtrim(w.image ->> TG_ARGV[1]), '')
+                ELSE strangler.joined_subject(w.image, several) END AS new_subject,
              CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(o.image)
                                     WHERE (key = ANY(names)) = only_these) ELSE o.image END AS before,
              CASE WHEN listed THEN (SELECT json_object_agg(key, value) FROM json_each(w.image)

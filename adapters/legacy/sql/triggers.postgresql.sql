@@ -24,8 +24,9 @@ SELECT c.oid, c.oid IS NOT NULL AS there,
                AND t.tgparentid = 0 AND k.oid IS DISTINCT FROM c.oid
                AND split_part(encode(t.tgargs, 'escape'), E'\\000', 1) = encode(convert_to(:table, 'UTF8'), 'escape')
              ORDER BY 1) AS elsewhere,
-       coalesce((SELECT bool_or(attname = :subject) FROM pg_attribute
-                 WHERE attrelid = c.oid AND NOT attisdropped), false) AS subject,
+       (SELECT count(*) FROM pg_attribute
+        WHERE attrelid = c.oid AND NOT attisdropped AND attname = ANY(CAST(:subjects AS text[])))
+         = cardinality(CAST(:subjects AS text[])) AS subject,
        coalesce(has_table_privilege(f.proowner, c.oid, 'SELECT'), false) AS readable,
        coalesce(row_security_active(c.oid), false) AS row_security,
        c.relpersistence = 'u' AS unlogged,

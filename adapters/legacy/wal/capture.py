@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Engine, text
@@ -229,7 +229,7 @@ class WalCapture(PostgresCapture):
             return set()
         with self._judged(), reading(self._engine) as connection:
             order = self._order_of(connection, cursor.tables)
-            return _among(connection, subjects, order.established(":low"), low=cursor.after)
+            return _among(connection, subjects, order.established(":low"), order.given({"low": cursor.after}))
 
     def mark(self, numbers: Iterable[int]) -> None:
         """Never offer these changes again. Idempotent."""
@@ -305,7 +305,7 @@ class WalCapture(PostgresCapture):
             pass
         where = order.changes(low=low is not None, high=high is not None)
         known = self._placing.known(tables)
-        near = _among(connection, known, where, **_given(low=low, high=high))
+        near = _among(connection, known, where, order.given({"low": low, "high": high}))
         waiting = [one for one in self._inbox.of(near) if one.table in tables]
         seen = self._slot.visible(connection, snapshot, {one.transaction or "" for one in waiting})
         return [one.number for one in waiting if one.transaction in seen]
@@ -317,14 +317,12 @@ class WalCapture(PostgresCapture):
         self._engine.dispose()
 
 
-def _among(connection: Connection, subjects: Iterable[str], where: str, **bounds: str) -> set[str]:
+def _among(
+    connection: Connection, subjects: Iterable[str], where: str, bounds: Mapping[str, object]
+) -> set[str]:
     """Which of the subjects meet the condition of an order: asked where they are compared as the rows are."""
     sql = f"SELECT c.subject FROM unnest(CAST(:subjects AS text[])) AS c(subject) WHERE {where}"
     return set(connection.scalars(text(sql), {"subjects": list(subjects), **bounds}))
-
-
-def _given(**values: str | None) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _slot_name(source: str) -> str:

@@ -13,6 +13,7 @@ from adapters.legacy.wal.standing import Watched, lsn
 from adapters.legacy.wal.values import Convert, subject_of
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Refused
+from toolkit.core.subjects import subject_text
 
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _CYCLE = 1 << 32
@@ -60,8 +61,13 @@ class _Table:
             for one in relation.columns
         ]
         self.identity = [one.name.upper() for one in relation.columns if one.key]
-        self.subject = watched.subject.upper()
+        self.subjects = tuple(name.upper() for name in watched.subjects)
         self.keys = tuple(name.upper() for name in watched.keys)
+
+    def subject(self, image: Image, otherwise: Image | None = None) -> str:
+        """The subject of a row; what the log does not repeat of it is taken from the other image."""
+        other = otherwise or {}
+        return subject_text([subject_of(image.get(name, other.get(name))) for name in self.subjects])
 
     def image(self, values: Sequence[Value]) -> Image:
         """The row. A large value that the log does not repeat has no column here: unknown is not NULL."""
@@ -133,21 +139,20 @@ class Decoder:
             return []
         if isinstance(message, Insert):
             after = table.image(message.new)
-            return [self._change(table, Op.INSERT, after.get(table.subject), None, after, of)]
+            return [self._change(table, Op.INSERT, table.subject(after), None, after, of)]
         if table.watched.outbox:
             return []
         if isinstance(message, Delete):
             before = table.former(message.old, message.whole)
-            return [self._change(table, Op.DELETE, before.get(table.subject), before, None, of)]
+            return [self._change(table, Op.DELETE, table.subject(before), before, None, of)]
         return self._updated(table, message, of)
 
     def _updated(self, table: _Table, message: Update, of: Transaction) -> list[Change]:
         before, after = table.images(message)
-        now = after.get(table.subject, before.get(table.subject))
-        was = before.get(table.subject, now)
+        now, was = table.subject(after, before), table.subject(before, after)
         if before == after and table.watched.chosen != Chosen():
             return []
-        if was == now or subject_of(was) == subject_of(now):
+        if was == now:
             return [self._change(table, Op.UPDATE, now, before, after, of)]
         # A row that moves to another subject leaves the one and comes to the other: both must hear of it.
         return [
@@ -159,7 +164,7 @@ class Decoder:
         self,
         table: _Table,
         op: Op,
-        subject: object,
+        subject: str,
         before: Image | None,
         after: Image | None,
         of: Transaction,
@@ -169,7 +174,7 @@ class Decoder:
             source=self._source,
             table=table.watched.table,
             op=op,
-            subject=subject_of(subject),
+            subject=subject,
             position=f"wal:{self._stamp}:{lsn(of.begin.lsn)}:{of.messages}{part}",
             captured_at=of.captured_at,
             before=before,

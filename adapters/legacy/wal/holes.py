@@ -87,7 +87,7 @@ def _of_table(connection: Connection, watched: Watched, given: Any) -> Iterator[
 
 def _needs_full(watched: Watched, member: Any, changed: set[str]) -> bool:
     relation, identified = member.relation, member.identity_columns
-    return relation in changed or watched.subject not in identified
+    return relation in changed or not set(watched.subjects) <= set(identified)
 
 
 def _publication(watched: Watched, given: Any) -> Iterator[Hole]:
@@ -110,8 +110,8 @@ def _columns(connection: Connection, watched: Watched, generated: set[str]) -> I
     now = [row.column for row in rows if row.column not in generated]
     came = [quoted(one) for one in now if one not in watched.columns]
     went = [quoted(one) for one in watched.columns if one not in now]
-    if watched.subject not in now:
-        yield Hole(where=watched.table, what=f"the subject column {watched.subject} is gone", next=AGAIN)
+    if gone := [one for one in watched.subjects if one not in now]:
+        yield Hole(where=watched.table, what=f"the subject column {', '.join(gone)} is gone", next=AGAIN)
     elif came or went:
         said = [f"came: {', '.join(came)}"] if came else []
         said += [f"went: {', '.join(went)}"] if went else []

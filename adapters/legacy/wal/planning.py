@@ -77,7 +77,7 @@ def watch(
     where = f"legacy source {source}, table {wanted.table}"
     faults = [
         Fault(where=where, what=what, next=next_)
-        for what, next_ in _against(members, root, table.subject, table.keys)
+        for what, next_ in _against(members, root, table.subjects, table.keys)
     ]
     watched = Watched(
         table=table.table,
@@ -89,7 +89,7 @@ def watch(
         oid=root.oid,
         partitioned=root.relkind == "p",
         chosen=table.chosen,
-        identities=() if table.outbox else tuple(_identities(members, table.subject, full)),
+        identities=() if table.outbox else tuple(_identities(members, table.subjects, full)),
     )
     return watched, faults
 
@@ -106,7 +106,7 @@ def existing(connection: Connection, watched: Watched) -> Watched:
 
 
 def _against(
-    members: Sequence[Member], root: Member, subject: str, keys: Sequence[str]
+    members: Sequence[Member], root: Member, subjects: Sequence[str], keys: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     for one in members:
         if one.relpersistence in _NOT_LOGGED:
@@ -119,11 +119,11 @@ def _against(
                 f"{one.relation} belongs to another role",
                 "install as its owner: only the owner may publish it",
             )
-    for name in {subject, *keys} & set(root.generated):
+    for name in {*subjects, *keys} & set(root.generated):
         yield f"{name} is a generated column, which the log does not have", "capture by trigger instead"
 
 
-def _identities(members: Sequence[Member], subject: str, full: bool) -> Iterator[tuple[str, str]]:
+def _identities(members: Sequence[Member], subjects: Sequence[str], full: bool) -> Iterator[tuple[str, str]]:
     """Relations that have to log whole former rows, with the identity they have now.
 
     Partitions, for they hold the rows; and the table itself, by which the log says what it holds.
@@ -131,7 +131,7 @@ def _identities(members: Sequence[Member], subject: str, full: bool) -> Iterator
     for one in members:
         if one.identity == "f" or (one.relkind == "p" and not one.root):
             continue
-        if full or subject not in one.identity_columns:
+        if full or not set(subjects) <= set(one.identity_columns):
             index = f"USING INDEX {one.identity_index}"
             yield one.relation, {"d": "DEFAULT", "n": "NOTHING"}.get(one.identity, index)
 

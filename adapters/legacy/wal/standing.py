@@ -7,6 +7,7 @@ import datetime as dt
 import msgspec
 
 from adapters.legacy.images import Captured, Chosen
+from toolkit.core.subjects import Columns, columns_of
 from toolkit.inbox import Inbox
 
 INSTALLATION, POSITION = "wal.installation", "wal.position"
@@ -68,7 +69,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
 
     table: str
     relation: str
-    subject: str
+    subject: Columns
     outbox: bool
     keys: tuple[str, ...]
     columns: tuple[str, ...]
@@ -76,6 +77,11 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     partitioned: bool = False
     chosen: Chosen = Chosen()
     identities: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The columns that hold the subject."""
+        return columns_of(self.subject)
 
     @property
     def reading(self) -> str:

@@ -17,10 +17,12 @@ def upgrade() -> None:
     _projection()
     _checkpoint()
     _parked_event()
+    _skipped_event()
 
 
 def downgrade() -> None:
     for name in (
+        "skipped_event",
         "parked_event",
         "checkpoint",
         "projection",
@@ -39,6 +41,7 @@ def _projection() -> None:
         sa.Column("detail", LongText, nullable=False),
         sa.Column("built_at", Instant, nullable=True),
         sa.Column("updated_at", Instant, nullable=True),
+        sa.Column("projected_at", Instant, nullable=True),
         sa.PrimaryKeyConstraint("projection", "version"),
         **MYSQL,
     )
@@ -82,4 +85,27 @@ def _parked_event() -> None:
         ["projection", "version", "key"],
         unique=False,
         mysql_length={"key": 191},
+    )
+
+
+def _skipped_event() -> None:
+    op.create_table(
+        "strangler_skipped_event",
+        sa.Column("projection", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("event_id", sa.String(length=36), nullable=False),
+        sa.Column("topic", sa.String(length=200), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.Column("key", LongText, nullable=True),
+        sa.Column("parked_for", LongText, nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.Column("parked_at", Instant, nullable=False),
+        sa.Column("record", LongBytes, nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("reason", LongText, nullable=False),
+        sa.Column("skipped_at", Instant, nullable=False),
+        sa.Column("code_hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("projection", "version", "event_id"),
+        **MYSQL,
     )

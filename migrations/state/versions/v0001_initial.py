@@ -17,6 +17,7 @@ def upgrade() -> None:
     _lease()
     _event()
     _sequence()
+    _kind()
     _coordinates()
     _topic()
     _shard_watermark()
@@ -49,6 +50,8 @@ def downgrade() -> None:
         "shadow_run",
         "route_history",
         "route",
+        "kind_counted",
+        "kind",
         "log_watermark",
         "log_record",
         "log_topic",
@@ -117,6 +120,29 @@ def _sequence() -> None:
         sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("archived", BigNumber, nullable=False),
         sa.Column("published", BigNumber, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+
+
+def _kind() -> None:
+    op.create_table(
+        "strangler_kind",
+        sa.Column("topic", sa.String(200), nullable=False),
+        sa.Column("type", sa.String(200), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("meaning", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("events", BigNumber, nullable=False),
+        sa.Column("first_at", Instant, nullable=False),
+        sa.Column("last_at", Instant, nullable=False),
+        sa.Column("partition", sa.Integer, nullable=False),
+        sa.Column("sequence", BigNumber, nullable=False),
+        sa.PrimaryKeyConstraint("topic", "type", "version", "meaning"),
+    )
+    op.create_table(
+        "strangler_kind_counted",
+        sa.Column("topic", sa.String(200), nullable=False),
+        sa.Column("partition", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("sequence", BigNumber, nullable=False),
         sa.PrimaryKeyConstraint("topic", "partition"),
     )
 
@@ -378,6 +404,7 @@ def _verification() -> None:
         sa.Column("upcaster_hash", sa.String(length=64), nullable=False),
         sa.Column("positions", sa.JSON(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("skipped", sa.JSON(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

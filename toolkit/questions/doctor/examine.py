@@ -16,7 +16,7 @@ from toolkit.core.errors import ExitCode, Infrastructure, ReadTimeout, Strangler
 from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, Check, DatabaseDiagnosis, Diagnosis, Limits, Patient
 from toolkit.ports import LegacySource
-from toolkit.questions.doctor import clocks, flowing
+from toolkit.questions.doctor import clocks, flowing, history
 from toolkit.questions.doctor.packages import foreign_owners
 from toolkit.questions.doctor.reads import legacy_reads, view_reads
 from toolkit.settings import duration
@@ -118,9 +118,9 @@ def _checks(around: Around, surroundings: Surroundings) -> Iterator[Check]:
     )
     for name in around.legacy:
         yield from _legacy(around, name, surroundings.limits, shortest)
-    yield from _ours(around, surroundings, shortest)
     revisions = _Revisions(surroundings)
     yield Check(where=surroundings.state, name="revisions", ask=revisions.ailments)
+    yield from _ours(around, surroundings, shortest, revisions)
     if surroundings.log is not None:
         topics = Patient(where="log", own=tuple(around.project.topics), limits=surroundings.limits)
         yield from surroundings.log.checks(topics)
@@ -141,6 +141,11 @@ def _flow(around: Around, surroundings: Surroundings) -> Iterator[Check]:
             ("parked changes", partial(flowing.parked_changes, around, name)),
         ):
             yield Check(where=surroundings.state, name=f"{what} of {name}", ask=ask)
+    if around.retention is not None:
+        reach = partial(history.reach, around, around.retention)
+        yield Check(where=surroundings.state, name="reach of the archive", ask=reach)
+        strays = partial(history.strays, around.retention)
+        yield Check(where=surroundings.state, name="time partitions", ask=strays)
     parked = partial(flowing.parked_events, around)
     yield Check(where=surroundings.views, name="parked events", ask=parked)
 
@@ -185,12 +190,14 @@ def _capture(around: Around, name: str, source: LegacySource) -> Iterator[Ailmen
         yield Ailment(where=f"{where}, {hole.where}", what=hole.what, next=hole.next)
 
 
-def _ours(around: Around, surroundings: Surroundings, shortest: dt.timedelta) -> Iterator[Check]:
+def _ours(
+    around: Around, surroundings: Surroundings, shortest: dt.timedelta, revisions: _Revisions
+) -> Iterator[Check]:
     for where, (diagnosis, own) in surroundings.databases.items():
         patient = Patient(
             where=where,
             own=own,
-            reads=view_reads(around) if where == surroundings.views else (),
+            reads=view_reads(around) if where == surroundings.views and revisions.current else (),
             limits=surroundings.limits,
         )
         yield from diagnosis.checks(patient)

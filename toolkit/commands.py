@@ -9,6 +9,7 @@ RESUME = "strangler relay resume"
 PROJECT = "strangler project"
 PARKED = "strangler repair parked"
 SETUP = "strangler setup"
+CAPTURE_PLAN = "strangler capture plan"
 CAPTURE_STATUS = "strangler capture status"
 
 

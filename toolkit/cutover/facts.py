@@ -17,6 +17,7 @@ from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
 from toolkit.core.unclassified import Unclassified, meaningless
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.loader import Project
+from toolkit.loops.reaching import concerns
 from toolkit.loops.relay import lease_name
 from toolkit.ports import (
     Archive,
@@ -27,6 +28,7 @@ from toolkit.ports import (
     LeaseList,
     LegacySource,
     Log,
+    ParkedChange,
     Pauses,
     ReadStore,
     RouteStore,
@@ -180,14 +182,16 @@ def freshness(around: Around, capability: str, versions: Mapping[str, int]) -> F
 
 def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
     """What waits: changes of the source, and events of each serving version, with the first reason of each."""
-    changes = around.archive.parked(source)
-    first = next((one.reason for one in changes if not one.held), "")
+    every = around.archive.parked(source)
+    changes = concerning(around, source, every, versions)
+    first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
     found = [
         Parked(
             where=f"changes of {source}",
             count=len(changes),
             reason=first,
             next=changes_again(around, source) if changes else "",
+            elsewhere=len(every) - len(changes),
         )
     ]
     for projection, version in versions.items():
@@ -208,6 +212,19 @@ def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str,
     """By projection, the ids of the events that its serving version never applies."""
     found = {name: around.read_store.skipped(name, version) for name, version in versions.items()}
     return {name: tuple(sorted(one.event_id for one in some)) for name, some in found.items() if some}
+
+
+def concerning(
+    around: Around, source: str, changes: Sequence[ParkedChange], versions: Mapping[str, int]
+) -> list[ParkedChange]:
+    """Those of the parked changes that may become an event which these versions are made from."""
+    project = around.project
+    known = [project.projections.get(name, {}).get(version) for name, version in versions.items()]
+    handled = {name for one in known if one is not None for name in one.handlers}
+    translators = project.translators.get(source)
+    tables = {one.change.table for one in changes}
+    related = {table for table in tables if concerns(table, translators, project.catalogue, handled)}
+    return [one for one in changes if one.change.table in related]
 
 
 def changes_again(around: Around, source: str) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from toolkit import commands
-from toolkit.cutover.facts import Around, changes_again, serving_versions
+from toolkit.cutover.facts import Around, changes_again, concerning, serving_versions
 from toolkit.ports import ParkedChange, ParkedEvent
 
 T = TypeVar("T")
@@ -36,10 +36,12 @@ def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]
     project = around.project
     sections = [project.capability(name) for name in capabilities]
     found: list[ParkedReason] = []
-    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
-        found.extend(_changes(source, around.archive.parked(source), changes_again(around, source)))
     projections = dict.fromkeys(name for section in sections for name in section.projections)
-    for name, version in serving_versions(around.read_store, list(projections)).items():
+    serving = serving_versions(around.read_store, list(projections))
+    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
+        changes = concerning(around, source, around.archive.parked(source), serving)
+        found.extend(_changes(source, changes, changes_again(around, source)))
+    for name, version in serving.items():
         found.extend(_events(name, version, around.read_store.parked(name, version)))
     return found
 

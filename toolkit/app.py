@@ -47,7 +47,10 @@ from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import PATIENCE, Observe, Reader, Reading
-from toolkit.settings import ENGINES_OWN, duration
+from toolkit.settings import ENGINES_OWN, age, duration
+
+MONTHLY = dt.timedelta(days=62)
+"""Who keeps events for longer gets time partitions of a month, who does not, of a day."""
 
 
 def utc_now() -> dt.datetime:
@@ -250,7 +253,7 @@ class App:
             self.project.topics,
             self.clock,
             origin=origin,
-            clocks={self.project.topic(name): source.clock for name, source in self.sources.items()},
+            sources={self.project.topic(name): source for name, source in self.sources.items()},
             pace=self._pace,
         )
 
@@ -295,6 +298,7 @@ class App:
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,
+            retention=self.state.retention,
         )
 
     @property
@@ -359,6 +363,12 @@ class App:
         }
         return {where: (one, own) for where, (one, own) in known.items() if one is not None}
 
+    def prepare_archive(self) -> list[str]:
+        """Make the archive's time partitions of the days to come: of a month each, unless events are kept for days."""
+        keep = age(self.project.settings.archive.keep)
+        monthly = keep is None or keep >= MONTHLY
+        return self.state.retention.prepare(self.clock().date(), monthly=monthly)
+
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
         from migrations.upgrade import upgrade
@@ -367,6 +377,7 @@ class App:
         for which, (was, wanted) in self.revisions().items():
             upgrade(self._databases[which], which)
             done.append(f"{which}: {was or 'nothing'} -> {wanted}")
+        done.extend(f"time partition {name}" for name in self.prepare_archive())
         for topic, partitions in self.project.topics.items():
             self.log.create(topic, partitions)
             done.append(f"topic {topic}: {partitions} partitions")

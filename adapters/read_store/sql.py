@@ -72,7 +72,9 @@ class SqlReadStore:
 
     # --- versions
 
-    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+    def create(
+        self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
+    ) -> VersionState:
         """Create what is missing of a version: its table, its checkpoints, and the view if it is the first."""
         layout = self._layout(definition)
         if len(layout.table) > LONGEST_NAME:
@@ -80,14 +82,14 @@ class SqlReadStore:
                 f"projection {definition.name}: its table's name may have {LONGEST_NAME} characters: give it a shorter name="
             )
         with self._writing() as connection, self._rows.alone(connection, definition.name):
-            self._create_table(connection, layout)
+            self._create_table(connection, layout, indexed=indexed)
             bookkeeping.enter(connection, definition.name, definition.version, topics, now)
             state = bookkeeping.version(connection, definition.name, definition.version)
             if state.serving and not self._rows.shows(connection, definition.name, layout.table):
                 self._rows.replace_view(connection, definition.name, self._select(connection, layout.table))
         return state
 
-    def _create_table(self, connection: Connection, layout: Layout) -> None:
+    def _create_table(self, connection: Connection, layout: Layout, *, indexed: bool) -> None:
         definition = layout.definition
         there = self._rows.columns(connection, layout.table)
         if there and sorted(there) != sorted(layout.columns):
@@ -98,7 +100,7 @@ class SqlReadStore:
             there = []
         if not there:
             connection.exec_driver_sql(layout.create)
-        for statement in layout.indexes.values():
+        for statement in layout.indexes.values() if indexed else ():
             connection.exec_driver_sql(statement)
 
     def drop(self, projection: str, version: int) -> None:

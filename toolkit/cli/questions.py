@@ -215,6 +215,9 @@ def _show_lag(found: Lag) -> None:
         line(
             f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state})"
         )
+    if shards := [one for one in found.leases if "/" in one.name]:
+        held = [(one.name, one.owner, one.epoch, text_of(one.expires_at)) for one in shards]
+        table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
 
@@ -259,8 +262,11 @@ def _show_status(found: list[Status]) -> None:
             )
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
-    for cause in dict.fromkeys(cause for one in found for cause in one.lag.causes):
-        line(f"! {cause}", style="yellow")
+    told = [cause for one in found for cause in one.lag.causes] + [
+        one.history for one in found if one.history
+    ]
+    for warning in dict.fromkeys(told):
+        line(f"! {warning}", style="yellow")
 
 
 def _gathered(found: list[Status]) -> dict[str, str]:

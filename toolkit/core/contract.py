@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from toolkit.core.errors import Unprojectable
 
@@ -83,3 +83,27 @@ def keeper(clauses: Sequence[Clause]) -> Keep:
     exec("\n".join(lines), known)
     written: Keep = known["keep"]  # type: ignore[assignment]
     return written
+
+
+def finder(
+    identity: str,
+    kind: str,
+    columns: Sequence[tuple[str, Callable[[object], object]]],
+    fields: Sequence[str],
+) -> Callable[[Any], object]:
+    """What finds the key that an event of this type speaks of, in its normal form. It raises Unprojectable."""
+
+    def part(column: str, normal: Callable[[object], object], name: str) -> Callable[[Any], object]:
+        def find(event: Any) -> object:
+            try:
+                value = getattr(event, name)
+                if value is None:
+                    raise ValueError("is empty")
+                return normal(value)
+            except ValueError as error:
+                raise Unprojectable(f"{identity}: the key of {kind}, {column}, {error}") from error
+
+        return find
+
+    found = [part(*column, name) for column, name in zip(columns, fields, strict=True)]
+    return found[0] if len(found) == 1 else lambda event: tuple(find(event) for find in found)

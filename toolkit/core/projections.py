@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 import msgspec
 
 from toolkit.core import values
-from toolkit.core.contract import Clause, Keep, keeper
+from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
 from toolkit.core.records import Envelope
@@ -158,6 +158,7 @@ class Definition:
     """columns whose values a handler could change in place; they are copied before it gets them"""
     keep: Keep = field(init=False, repr=False, compare=False)
     """the contract: what brings a row into its normal form, or refuses it"""
+    _keys: Mapping[str, Callable[[Event], object]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
@@ -165,6 +166,9 @@ class Definition:
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
+        normals = [(column.name, _NORMAL[column.type]) for column in self.key_columns]
+        keys = {name: finder(self.identity, name, normals, one.key) for name, one in self.handlers.items()}
+        object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
 
     def _clause(self, column: Column) -> Clause:
@@ -186,23 +190,7 @@ class Definition:
 
         Raises Unprojectable when it cannot be one.
         """
-        fields, columns = self.handlers[type(event).__name__].key, self.key_columns
-        if len(fields) == 1:
-            return self._key_value(event, columns[0], fields[0])
-        return tuple(
-            self._key_value(event, column, name) for column, name in zip(columns, fields, strict=True)
-        )
-
-    def _key_value(self, event: Event, column: Column, name: str) -> object:
-        value = getattr(event, name)
-        try:
-            if value is None:
-                raise ValueError("is empty")
-            return column.normal(value)
-        except ValueError as error:
-            raise Unprojectable(
-                f"{self.identity}: the key of {type(event).__name__}, {column.name}, {error}"
-            ) from error
+        return self._keys[type(event).__name__](event)
 
     def key_in(self, row: Mapping[str, object]) -> object:
         """The key of a row."""
@@ -244,25 +232,20 @@ class Definition:
             )
         before = self.defaults if row is None else row
         subject = self.row_class.__new__(self.row_class)
-        subject.__dict__ = self._copy(before, key)
-        if self._handle(handler, subject, event, envelope) is DELETE:
-            return None
-        after = self._kept(subject, before)
-        if self.key_in(after) != key:
-            raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
-        return after
-
-    def _copy(self, before: Mapping[str, object], key: object) -> dict[str, object]:
-        """The row as a handler gets it: what it does to it must not be seen in the one from before."""
-        state = dict(before)
-        for name in self.mutable:
+        subject.__dict__ = state = dict(before)
+        for name in self.mutable:  # what the handler does to it must not be seen in the row from before
             if name in state:
                 state[name] = copy.deepcopy(state[name])
         if isinstance(key, tuple):
             state.update(zip(self.key, key, strict=True))
         else:
             state[self.key[0]] = key
-        return state
+        if self._handle(handler, subject, event, envelope) is DELETE:
+            return None
+        after = self._kept(subject, before)
+        if self.key_in(after) != key:
+            raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
+        return after
 
     def _kept(self, subject: Projection, before: Mapping[str, object]) -> dict[str, object]:
         """The row that the handler left, in its normal form."""

@@ -31,6 +31,7 @@ from toolkit.ports import (
     ParkedChange,
     Pauses,
     ReadStore,
+    Retention,
     RouteStore,
     UnclassifiedLedger,
 )
@@ -58,6 +59,7 @@ class Around:
     leases: LeaseList | None = None
     pauses: Pauses | None = None
     upcaster_hash: Callable[[Definition, Catalogue], str] | None = None
+    retention: Retention | None = None
 
 
 class Attempts:

@@ -9,20 +9,27 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+
+import msgspec
 
 from toolkit import commands
 from toolkit.core.errors import Fenced, OffsetLost, Refused
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
-from toolkit.core.records import Record
+from toolkit.core.records import Delivery, Record
 from toolkit.loops import folding
-from toolkit.loops.folding import Held, Place
+from toolkit.loops.folding import Place
 from toolkit.loops.history import ANEW, ArchiveHistory, History, LogHistory, Origin, beginnings
-from toolkit.loops.project import Pace, Projector
-from toolkit.ports import Archive, Batch, Checkpoint, Clock, Log, ReadStore
+from toolkit.loops.keeping import Keeper, Pace, Work
+from toolkit.loops.project import Projector
+from toolkit.loops.settling import Settled
+from toolkit.ports import Archive, Batch, Checkpoint, Clock, LegacySource, Log, ReadStore
 
 BATCH = 5_000
+COMMIT_EVERY = dt.timedelta(seconds=10)
+"""How much of a rebuild is lost at most when it is killed."""
 BEHIND = dt.timedelta(seconds=10)
 """How far a version may stand behind the serving one when reads are switched to it."""
 PATIENCE = dt.timedelta(seconds=60)
@@ -78,18 +85,20 @@ class Rebuild:
         batch: int = BATCH,
         patience: dt.timedelta = PATIENCE,
         origin: Origin = Origin.ARCHIVE,
-        clocks: Mapping[str, Clock] | None = None,
         pace: Pace | None = None,
+        sources: Mapping[str, LegacySource] | None = None,
     ) -> None:
         self._definition, self._catalogue = definition, catalogue
         self._store, self._archive, self._log = store, archive, log
         self._topics, self._clock = topics, clock
         self._batch, self._patience, self._pace = batch, patience, pace or Pace()
-        self._parked = 0
+        self._keeper = Keeper(
+            definition, catalogue, store, clock, self._pace, look=self._readable, too_much=self._too_much
+        )
         self._began = clock()
         self._first = self._total = 0
         self._report: Report = lambda _: None
-        self._origin, self._clocks = origin, clocks or {}
+        self._origin, self._sources = origin, sources or {}
         self._histories: dict[Origin, History] = {
             Origin.ARCHIVE: ArchiveHistory(archive, batch),
             Origin.LOG: LogHistory(log, archive, batch),
@@ -99,22 +108,38 @@ class Rebuild:
         """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
         stop, self._report, self._began = stop or threading.Event(), report, self._clock()
         promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
+        settled = Settled(self._sources)
         self._possible()
-        epoch = self._take()
+        self._take()
         # Again, now that the version is there: whoever prunes looks at the versions after it has cut.
         self._possible()
         self._total = sum(sum(self._archive.last_sequences(topic).values()) for topic in self._topics)
         try:
-            if not self._from_history(epoch, stop):
+            if not self._from_history(stop):
                 return self._rebuilt(_STOPPED)
         except (Refused, OffsetLost) as error:
-            self._tell("failed", str(error), epoch)
+            self._keeper.tell("failed", str(error))
             raise
         finally:
             self._histories[self._origin].close()
-        # Whatever was committed in a source before now is in the view when a watermark says so that is newer than now.
-        promised |= {topic: clock() for topic, clock in self._clocks.items()}
-        return self._rebuilt(self._from_log(promised, stop))
+        detail = self._settle(settled, stop)
+        if not detail:
+            promised |= settled.instants()
+            detail = self._from_log(promised, stop)
+        return self._rebuilt(detail)
+
+    def _settle(self, settled: Settled, stop: threading.Event) -> str:
+        """Wait for the transactions that are older than the rebuild. Returns why not, or nothing."""
+        end = self._clock() + self._patience
+        while waiting := settled.waiting():
+            if stop.wait(LOOK_EVERY):
+                return _STOPPED
+            if self._clock() > end:
+                return (
+                    f"a transaction that was open when it began is still open in the source of {', '.join(waiting)}, "
+                    "and may add events: run it again once that has ended"
+                )
+        return ""
 
     def _possible(self) -> None:
         """Raise Refused unless all that the version lacks is still there. Nothing was changed yet."""
@@ -135,69 +160,62 @@ class Rebuild:
         name, version = self._definition.name, self._definition.version
         return any(one.version == version for one in self._store.versions(name))
 
-    def _take(self) -> int:
-        name, version = self._definition.name, self._definition.version
-        state = self._store.create(self._definition, self._topics, self._clock())
+    def _take(self) -> None:
+        state = self._store.create(self._definition, self._topics, self._clock(), indexed=False)
         if state.serving and state.built_at is not None:
             raise Refused(
                 f"{self._definition.identity} serves reads: raise version= in the code and rebuild that one beside it"
             )
-        epoch = self._store.seize(name, version)
-        self._tell("building", "", epoch)
-        self._first = _done(self._store.checkpoints(name, version))
-        return epoch
-
-    def _tell(self, state: str, detail: str, epoch: int) -> None:
-        name, version = self._definition.name, self._definition.version
-        self._store.set_state(name, version, state, detail, epoch=epoch, now=self._clock())
+        self._keeper.take_over()
+        self._keeper.tell("building", "")
+        self._first = _done(self._keeper.at.checkpoints.values())
 
     # --- from the history
 
-    def _from_history(self, epoch: int, stop: threading.Event) -> bool:
-        """Apply all that there is. False when it was stopped before."""
-        name, version = self._definition.name, self._definition.version
-        at = folding.places(self._store.checkpoints(name, version))
-        if moved := self._histories[self._origin].begin(at):
-            self._store.commit(self._definition, Batch(checkpoints=moved), epoch=epoch, now=self._clock())
-            at |= folding.places(moved)
-        parked = self._store.parked(name, version)
-        self._parked = len(parked)
-        held = Held.by(parked, self._store.skipped(name, version))
-        for topic in self._topics:
-            while deliveries := self._histories[self._origin].page(topic, at):
-                if stop.is_set():
-                    return False
-                arranged = folding.arrange(at, {}, deliveries)
-                if not arranged.due and self._origin is Origin.ARCHIVE:
-                    break  # a hole in what is published: the log will give the missing events, or say that it waits
-                held |= self._apply(arranged, at, held, epoch)
-                at = arranged.checkpoints
-                self._say(self._origin, at)
+    def _from_history(self, stop: threading.Event) -> bool:
+        """Apply all that there is. False when it was stopped before.
+
+        One page is read, and one transaction is written, while what lies between them is folded.
+        """
+        if moved := self._histories[self._origin].begin(self._keeper.at.checkpoints):
+            epoch, now = self._keeper.epoch or 0, self._clock()
+            self._store.commit(self._definition, Batch(checkpoints=moved), epoch=epoch, now=now)
+            self._keeper.take_over()
+        with ThreadPoolExecutor(2, f"rebuild {self._definition.identity}") as others:
+            writing = _Writing(self._keeper, others, self._clock)
+            try:
+                return all(self._topic(topic, others, writing, stop) for topic in self._topics)
+            finally:
+                writing.end()
+
+    def _topic(
+        self, topic: str, others: ThreadPoolExecutor, writing: _Writing, stop: threading.Event
+    ) -> bool:
+        read, keeper = self._histories[self._origin].page, self._keeper
+        at: Mapping[Place, Checkpoint] = keeper.ahead.checkpoints
+        page = others.submit(read, topic, at)
+        while deliveries := page.result():
+            if stop.is_set():
+                return False
+            at = _behind_all(at, deliveries)
+            page = others.submit(read, topic, at)
+            before = _done(keeper.ahead.checkpoints.values())
+            writing.add(deliveries)
+            if self._origin is Origin.ARCHIVE and _done(keeper.ahead.checkpoints.values()) == before:
+                break  # a hole in what is published: the log will give the missing events, or say that it waits
+            self._say(self._origin, keeper.ahead.checkpoints)
         return True
 
-    def _apply(
-        self, arranged: folding.Arranged, at: Mapping[Place, Checkpoint], held: Held, epoch: int
-    ) -> Held:
-        steps = folding.read(self._definition, self._catalogue, arranged.due)
-        self._readable(step for step in steps if step.record.envelope.id not in held.skipped)
-        rows = self._store.load(self._definition, folding.keys(steps))
-        folded = folding.fold(self._definition, steps, rows, held, self._clock())
-        self._parked += len(folded.parked)
-        if folded.parked and self._parked > self._pace.park_limit:
-            raise Refused(
-                f"{self._definition.identity}: {self._parked} events cannot be applied, more than "
-                f"{self._pace.park_limit} (read_store.park_limit): mend the rule",
-                [folded.parked[-1].reason],
-            )
-        moved = [one for place, one in arranged.checkpoints.items() if one != at[place]]
-        batch = Batch(upserts=folded.upserts, deletes=folded.deletes, checkpoints=moved, parked=folded.parked)
-        self._store.commit(self._definition, batch, epoch=epoch, now=self._clock())
-        return Held.by(folded.parked)
-
-    def _readable(self, steps: Iterable[folding.Step]) -> None:
+    def _readable(self, steps: list[folding.Step]) -> None:
+        """Whatever cannot be read stops the rebuild, unless somebody said that it is passed by."""
+        skipped = self._keeper.ahead.held.skipped
         for step in steps:
-            if step.fault:
+            if step.fault and step.record.envelope.id not in skipped:
                 raise self._stop_at(step.topic, step.record, step.fault)
+
+    def _too_much(self, parked: int) -> str:
+        limit = f"{self._pace.park_limit} (read_store.park_limit)"
+        return f"{self._definition.identity}: {parked} events cannot be applied, more than {limit}: mend the rule"
 
     def _stop_at(self, topic: str, record: Record, reason: str) -> Refused:
         where = f"{topic}[{record.partition}] event {record.sequence}, {record.envelope.type} of {record.envelope.subject}"
@@ -270,6 +288,51 @@ class Rebuild:
             detail=detail,
             skipped=len(self._store.skipped(name, version)),
         )
+
+
+class _Writing:
+    """Writes what pages come to: a row that many events change, once, as long as the rows fit into memory."""
+
+    def __init__(self, keeper: Keeper, others: ThreadPoolExecutor, clock: Clock) -> None:
+        self._keeper, self._others, self._clock = keeper, others, clock
+        self._work: Work | None = None
+        self._begun = clock()
+        self._under_way: tuple[Work, Future[None]] | None = None
+
+    def add(self, deliveries: list[Delivery]) -> None:
+        """Another page; raises what its folding, or an earlier transaction, came to."""
+        self._work = self._keeper.fold(deliveries, self._work)
+        if len(self._work.changed) >= self._keeper.room or self._clock() - self._begun > COMMIT_EVERY:
+            self._write()
+
+    def _write(self) -> None:
+        work, self._work, self._begun = self._work, None, self._clock()
+        self._settle(len(work.changed) if work else 0)
+        if work:
+            self._under_way = work, self._others.submit(self._keeper.write, work)
+
+    def _settle(self, uncommitted: int = 0) -> None:
+        if self._under_way is not None:
+            (work, future), self._under_way = self._under_way, None
+            future.result()
+            self._keeper.written(work, uncommitted=uncommitted)
+
+    def end(self) -> None:
+        """Write what is left, and wait for it."""
+        self._write()
+        self._settle()
+
+
+def _behind_all(at: Mapping[Place, Checkpoint], deliveries: list[Delivery]) -> dict[Place, Checkpoint]:
+    """Where the next page begins when this one is through, whatever of it is due."""
+    last = {(one.at.topic, one.at.partition): one for one in deliveries}
+    moved = dict(at)
+    for place, one in last.items():
+        sequence = one.content.sequence if isinstance(one.content, Record) else at[place].sequence
+        moved[place] = msgspec.structs.replace(
+            at[place], next_offset=max(at[place].next_offset, one.at.offset + 1), sequence=sequence
+        )
+    return moved
 
 
 def _done(checkpoints: Iterable[Checkpoint]) -> int:

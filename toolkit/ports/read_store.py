@@ -113,10 +113,13 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 class ReadStore(Protocol):
     """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
 
-    def create(self, definition: Definition, topics: Mapping[str, int], now: dt.datetime) -> VersionState:
+    def create(
+        self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
+    ) -> VersionState:
         """Create table and checkpoints of a version (topic to its number of partitions); serves if it is the first.
 
-        What is there already stays. Raises UsageError when the table has other columns than the definition.
+        What is there already stays. Not `indexed`: whoever fills it calls again, and gets its indexes then.
+        Raises UsageError when the table has other columns than the definition.
         """
 
     def drop(self, projection: str, version: int) -> None:

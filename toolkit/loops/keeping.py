@@ -1,0 +1,306 @@
+"""Keep one version up to date with what it is given: fold deliveries into rows, and commit them with the checkpoint.
+
+Folding needs no transaction and writing needs no fold, so that one batch is folded while the one before is written.
+Batches are committed in their order, and what one changes is seen by the next, because `known` has it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from toolkit import commands
+from toolkit.core.errors import Fenced, OffsetLost, Refused, StranglerError
+from toolkit.core.events import Catalogue
+from toolkit.core.projections import Definition
+from toolkit.core.records import Delivery, Record
+from toolkit.loops import folding
+from toolkit.loops.folding import Held, Place, Step
+from toolkit.loops.known import KnownRows, Row
+from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, VersionState
+
+logger = logging.getLogger("strangler.project")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a projector spends its time: batch sizes in deliveries, times in seconds."""
+
+    smallest: int = 200
+    largest: int = 20_000
+    most_bytes: int = 16_000_000
+    """of event data in a batch: large events come in smaller ones"""
+    patience: float = 0.5
+    """how long a poll waits for the log"""
+    longest_commit: float = 2.0
+    """a batch that took longer is halved the next time"""
+    longest_pause: float = 30.0
+    park_limit: int = 10_000
+    """more parked events than that are no exception any more: the projection has failed"""
+    known_rows: int = 100_000
+    """rows written last that are kept in memory, so that they are not read again"""
+    known_bytes: int = 64_000_000
+    """the same, as far as a row is as large as an event's data"""
+
+
+class Advanced(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step did. `missing` says per `topic[partition]` which event has not come although later ones have."""
+
+    deliveries: int = 0
+    applied: int = 0
+    parked: int = 0
+    duplicates: int = 0
+    early: int = 0
+    malformed: int = 0
+    missing: dict[str, int] = {}
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where a version stands."""
+
+    checkpoints: dict[Place, Checkpoint] = field(default_factory=dict)
+    seen: dict[Place, int] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
+    parked: int = 0
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Per `topic[partition]`, the event that has not come although later ones have."""
+        return {
+            f"{topic}[{partition}]": at.sequence + 1
+            for (topic, partition), at in self.checkpoints.items()
+            if self.seen.get((topic, partition), 0) > at.sequence
+        }
+
+
+@dataclass(slots=True)
+class Work:
+    """What one transaction is to write, and where the version stands after it."""
+
+    before: dict[Place, Checkpoint]
+    after: Standing
+    changed: dict[object, Row | None] = field(default_factory=dict)
+    there: set[object] = field(default_factory=set)
+    """of the changed keys, those whose rows the table has"""
+    parked: list[ParkedEvent] = field(default_factory=list)
+    deliveries: int = 0
+    applied: int = 0
+    duplicates: int = 0
+    early: int = 0
+    malformed: int = 0
+    took: dt.timedelta = dt.timedelta()
+
+    def add(self, arranged: folding.Arranged, folded: folding.Folded, there: set[object]) -> None:
+        """What another fold came to."""
+        self.there |= {key for key in folded.changed if key in there and key not in self.changed}
+        self.changed.update(folded.changed)
+        self.parked += folded.parked
+        self.applied += folded.applied
+        self.duplicates += arranged.duplicates
+        self.early += arranged.early
+        self.malformed += arranged.malformed
+
+    @property
+    def batch(self) -> Batch:
+        """For the store."""
+        changed, there = self.changed, self.there
+        return Batch(
+            upserts=[row for key, row in changed.items() if row is not None and key in there],
+            inserts=[row for key, row in changed.items() if row is not None and key not in there],
+            deletes=[key for key, row in changed.items() if row is None and key in there],
+            checkpoints=[one for place, one in self.after.checkpoints.items() if one != self.before[place]],
+            parked=self.parked,
+        )
+
+    @property
+    def advanced(self) -> Advanced:
+        """What it does, for people."""
+        return Advanced(
+            deliveries=self.deliveries,
+            applied=self.applied,
+            parked=len(self.parked),
+            duplicates=self.duplicates,
+            early=self.early,
+            malformed=self.malformed,
+            missing=self.after.missing,
+        )
+
+
+Look = Callable[[list[Step]], None]
+"""Look at what was read before it is folded; raise to stop."""
+
+
+class Keeper:
+    """The owner of one version. `take_over` first; then for each batch `fold`, `write` and `written`, in this order.
+
+    `write` may run on another thread while the next batch is folded. After any failure, only `take_over` tells
+    where the version stands.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        catalogue: Catalogue,
+        store: ReadStore,
+        clock: Clock,
+        pace: Pace,
+        *,
+        look: Look = lambda _steps: None,
+        too_much: Callable[[int], str] | None = None,
+    ) -> None:
+        self.definition = definition
+        self._catalogue, self._store, self._clock, self._pace = catalogue, store, clock, pace
+        self._look, self._too_much = look, too_much or self._parked_too_much
+        self._known = KnownRows()
+        self.ahead = self.at = Standing()
+        """How far it is folded, and how far it is committed."""
+        self._bytes = 0.0
+        self._told = ("", "")
+        self._built = False
+        self.epoch: int | None = None
+
+    def take_over(self) -> None:
+        """Become the only writer, whatever of ours or of others is still under way, and see where the version stands."""
+        name, version = self.definition.name, self.definition.version
+        if self.epoch is not None and (epoch := self._state().epoch) != self.epoch:
+            raise Fenced(
+                f"{self.definition.identity}: another process has taken over since epoch {self.epoch}: {epoch}"
+            )
+        # Also when it is ours: a commit whose outcome we do not know ends before this does, or is refused after it.
+        self.epoch = self._store.seize(name, version)
+        state = self._state()
+        self._told, self._built = (state.state, state.detail), state.built_at is not None
+        checkpoints = folding.places(self._store.checkpoints(name, version))
+        parked = self._store.parked(name, version)
+        held = Held.by(parked, self._store.skipped(name, version))
+        self._known = KnownRows(whole=not self._store.rows(self.definition, None, 1))
+        self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
+        self.ahead = self.at
+
+    def _state(self) -> VersionState:
+        versions = self._store.versions(self.definition.name)
+        return next(one for one in versions if one.version == self.definition.version)
+
+    # --- a batch
+
+    def fold(self, deliveries: Sequence[Delivery], work: Work | None = None) -> Work:
+        """What they change, added to work that is not written yet, or new. Raises Refused when too much is parked."""
+        ahead = self.ahead
+        work = work or Work(ahead.checkpoints, ahead)
+        arranged = folding.arrange(ahead.checkpoints, ahead.seen, deliveries)
+        steps = folding.read(self.definition, self._catalogue, arranged.due)
+        self._look(steps)
+        rows, unknown = self._known.of(folding.keys(steps))
+        if unknown:
+            rows.update(self._store.load(self.definition, unknown))
+        folded = folding.fold(self.definition, steps, rows, ahead.held, self._clock())
+        parked = ahead.parked + len(folded.parked)
+        if folded.parked and parked > self._pace.park_limit:
+            raise Refused(self._too_much(parked), [folded.parked[-1].reason])
+        work.add(arranged, folded, set(rows))
+        work.deliveries += len(deliveries)
+        held = ahead.held | Held.by(folded.parked) if folded.parked else ahead.held
+        self.ahead = work.after = Standing(arranged.checkpoints, arranged.seen, held, parked)
+        self._known.learn(folded.changed)
+        self._weigh(arranged.due)
+        return work
+
+    def write(self, work: Work) -> None:
+        """Commit it. Raises Fenced, Infrastructure."""
+        began = self._clock()
+        batch = work.batch
+        if batch.checkpoints:
+            self._store.commit(self.definition, batch, epoch=self.epoch or 0, now=began)
+        work.took = self._clock() - began
+
+    def written(self, work: Work, *, uncommitted: int = 0) -> Advanced:
+        """It is committed, and so many rows after it are not."""
+        self.at = work.after
+        self._known.keep(max(self.room, uncommitted))
+        return work.advanced
+
+    def advance(self, deliveries: Sequence[Delivery]) -> Advanced:
+        """All of it, one after the other."""
+        work = self.fold(deliveries)
+        self.write(work)
+        done = self.written(work)
+        self.tell_standing()
+        return done
+
+    # --- how much at once
+
+    def _weigh(self, due: Sequence[tuple[str, Record]]) -> None:
+        """How large are events? A few of them tell."""
+        some = due[:: max(1, len(due) // 32)]
+        if some:
+            here = sum(len(record.data) for _, record in some) / len(some)
+            self._bytes = max(here, (self._bytes + here) / 2)
+
+    @property
+    def most(self) -> int:
+        """Deliveries that a batch may have."""
+        pace = self._pace
+        fitting = int(pace.most_bytes / self._bytes) if self._bytes else pace.largest
+        return max(pace.smallest, min(pace.largest, fitting))
+
+    @property
+    def room(self) -> int:
+        """Rows that may be known, and changed by one transaction."""
+        pace = self._pace
+        return min(pace.known_rows, int(pace.known_bytes / self._bytes)) if self._bytes else pace.known_rows
+
+    def next_size(self, size: int, got: int, took: dt.timedelta) -> int:
+        """Small batches while little comes, for latency; large ones to catch up, as long as commits stay short."""
+        if took.total_seconds() > self._pace.longest_commit:
+            return max(self._pace.smallest, size // 2)
+        return min(self.most, size * 2) if got >= size else max(self._pace.smallest, size // 2)
+
+    # --- saying how it is
+
+    def _parked_too_much(self, parked: int) -> str:
+        return (
+            f"{self.definition.identity}: {parked} events are parked, more than {self._pace.park_limit} (read_store.park_limit): "
+            f"mend the rule, then run `{commands.replay_events(self.definition.name)}`"
+        )
+
+    def lost(self, error: OffsetLost) -> OffsetLost:
+        """The log went on without this version: which one has to be rebuilt."""
+        name, version = self.definition.name, self.definition.version
+        advice = (
+            f"It serves reads: raise version= in the code and run `{commands.rebuild(name, version + 1)}`"
+            if self._state().serving
+            else f"Run `{commands.rebuild(name, version)}`: it goes on from the archive"
+        )
+        return OffsetLost(*error.place, advice, self.definition.identity)
+
+    def tell_standing(self) -> None:
+        """Say that it runs, is being built, or waits for events that are missing."""
+        missing = self.at.missing
+        self._built = self._built or all(one.as_of is not None for one in self.at.checkpoints.values())
+        if missing:
+            lacks = ", ".join(f"event {sequence} of {place}" for place, sequence in missing.items())
+            self.tell("waiting", f"{lacks} has not come, although later ones have: does the relay run?")
+        else:
+            self.tell("running" if self._built else "building", "")
+
+    def tell(self, state: str, detail: str) -> None:
+        """Write the state down when it changes."""
+        if (state, detail) == self._told:
+            return
+        name, version = self.definition.name, self.definition.version
+        self._store.set_state(name, version, state, detail, epoch=self.epoch or 0, now=self._clock())
+        self._told = (state, detail)
+
+    def failed(self, error: Exception) -> None:
+        """Leave the reason where status looks for it; the error itself is raised anyway."""
+        said = str(error) if isinstance(error, StranglerError) else f"{type(error).__name__}: {error}"
+        try:
+            if self.epoch is not None:
+                self.tell("failed", said)
+        except StranglerError as other:
+            logger.warning("%s: could not note its failure: %s", self.definition.identity, other)

@@ -15,6 +15,7 @@ from benchmarks.places import Places, places
 Part = Callable[[Places], Iterator[Figure]]
 PARTS: tuple[Part, ...] = (
     relaying.backlogs,
+    relaying.sharded,
     relaying.lags,
     lambda where: capture_cost.figures(where.server),
     lambda where: capture_wal.figures(where.server, WAL_ROWS),

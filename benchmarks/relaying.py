@@ -2,6 +2,8 @@
 
 - backlog: rows that one bulk INSERT left in the change table; one relay process works them off, from the first thing
   it does until a watermark says that all of them are in the log
+- shards: such a backlog again, worked off by two processes that lead a shard each, beside one process that leads both;
+  from the commit until a watermark of every partition says that all of it is in the log
 - lag: rows are committed at a steady rate while the relay runs in a process of its own; a consumer of the topic sees
   when each arrives. Writer and consumer are one process, so that there is one clock
 
@@ -36,10 +38,12 @@ from tests.support import python_child, wait_until
 from toolkit.app import utc_now
 from toolkit.core.changes import Change
 from toolkit.core.events import Catalogue, Context, Event
+from toolkit.core.shards import WHOLE, Shard, shards_of
 from toolkit.core.translators import Translators, payload
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
 from toolkit.loops.relay import Relay
+from toolkit.loops.sharing import Part
 from toolkit.loops.translate import Translation
 from toolkit.ports import CapturedTable
 from toolkit.settings import LegacySection
@@ -138,13 +142,17 @@ class Estate:
         self.source = PostgresSource(SOURCE, legacy, section)
         self.state, self.log = open_state(state), KafkaLog(kafka)
         self.legacy = open_engine(legacy)
-        self.translation = Translation(
-            self.source,
+        self.translation = self.translated()
+
+    def translated(self, shard: Shard = WHOLE) -> Translation:
+        """What turns the changes of a shard into events."""
+        return Translation(
+            self.source if shard.whole else Part(self.source, shard),
             rules(),
             Catalogue.of([policies]),
-            self.state.archive,
+            self.state.archive.only(shard),
             groups=[[table.table for table in _TABLES]],
-            topic=topic,
+            topic=self.topic,
             partitions=PARTITIONS,
             clock=utc_now,
         )
@@ -162,19 +170,21 @@ class Estate:
         Backfill(self.translation, [_TABLES]).skip(relay.epoch)
         relay.resign()
 
-    def relay(self) -> Relay:
+    def relay(self, shard: Shard = WHOLE) -> Relay:
         """The relay as `strangler relay` runs it."""
+        translation = self.translated(shard)
         return Relay(
-            self.source,
-            batches_of(self.translation),
-            self.state.archive,
+            translation.source,
+            batches_of(translation),
+            translation.archive,
             self.state.leases,
             self.log.publisher(self.topic),
             topic=self.topic,
             partitions=PARTITIONS,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             clock=utc_now,
-            complete=self.translation.complete,
+            shard=shard,
+            complete=translation.complete,
         )
 
     def fill(self, which: str, rows: int = ROWS) -> None:
@@ -266,6 +276,37 @@ def _rows(engine: Engine, last: int) -> list[tuple[int, str, str, str]]:
         return [tuple(row) for row in connection.execute(_NEXT, {"last": last, "batch": _PEER_BATCH})]
 
 
+# --- shards
+
+
+def sharded(where: Places) -> Iterator[Figure]:
+    """Rows a second from a commit to the topic: two processes with a shard each, beside one process for all."""
+    one, two = _worked_off(where, 1), _worked_off(where, 2)
+    name = f"capture.relay of {ROWS:,} rows of a table by two processes, a shard each"
+    yield Figure(figure=name, value=two, unit="rows/s", peer="one process", peer_value=one)
+
+
+def _worked_off(where: Places, count: int) -> float:
+    with estates(where) as estate, ExitStack() as stack:
+        shards = shards_of(count, PARTITIONS)
+        for shard in shards:
+            arguments = (*estate.urls, str(shard.number), str(shard.of))
+            stack.enter_context(python_child("-m", __name__, *arguments))
+        wait_until(lambda: estate.state.archive.last_watermark(estate.topic) is not None, timeout=60)
+        estate.fill("table")
+        committed, began = estate.source.clock(), time.monotonic()
+        wait_until(lambda: _promised(estate) >= committed, timeout=600, every=0.02)
+        took = time.monotonic() - began
+        assert sum(estate.state.archive.last_sequences(estate.topic).values()) == ROWS
+        return ROWS / took
+
+
+def _promised(estate: Estate) -> dt.datetime:
+    promised = estate.state.archive.last_watermark(estate.topic)
+    assert promised is not None
+    return promised
+
+
 # --- the lag
 
 
@@ -332,5 +373,13 @@ class _Arrivals:
         self._consumer.close()
 
 
+def relay_until_ended(
+    legacy: str, state: str, kafka: str, topic: str, shard: str = "0", of: str = "1"
+) -> None:
+    """One relay, until it is ended."""
+    estate = Estate(legacy, state, kafka, topic)
+    estate.relay(shards_of(int(of), PARTITIONS)[int(shard)]).run(threading.Event(), standby=True)
+
+
 if __name__ == "__main__":
-    Estate(*sys.argv[1:5]).relay().run(threading.Event())
+    relay_until_ended(*sys.argv[1:])

@@ -26,6 +26,7 @@ from migrations.schema.state import metadata as state_tables
 from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.core.errors import StranglerError, UsageError
+from toolkit.core.freshness import Token
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.core.shards import WHOLE, Shard, shards_of
@@ -44,8 +45,11 @@ from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
-from toolkit.router.read import Observe, Reader, Reading
-from toolkit.settings import ENGINES_OWN, duration
+from toolkit.router.read import PATIENCE, Observe, Reader, Reading
+from toolkit.settings import ENGINES_OWN, age, duration
+
+MONTHLY = dt.timedelta(days=62)
+"""Who keeps events for longer gets time partitions of a month, who does not, of a day."""
 
 
 def utc_now() -> dt.datetime:
@@ -224,7 +228,7 @@ class App:
             self.project.topics,
             self.clock,
             origin=origin,
-            clocks={self.project.topic(name): source.clock for name, source in self.sources.items()},
+            sources={self.project.topic(name): source for name, source in self.sources.items()},
             pace=self._pace,
         )
 
@@ -269,6 +273,7 @@ class App:
             log=self.log,
             leases=SqlLeaseList(self.state.engine),
             pauses=self.state.pauses,
+            retention=self.state.retention,
         )
 
     @property
@@ -331,12 +336,19 @@ class App:
         }
         return {where: (one, own) for where, (one, own) in known.items() if one is not None}
 
+    def prepare_archive(self) -> list[str]:
+        """Make the archive's time partitions of the days to come: of a month each, unless events are kept for days."""
+        keep = age(self.project.settings.archive.keep)
+        monthly = keep is None or keep >= MONTHLY
+        return self.state.retention.prepare(self.clock().date(), monthly=monthly)
+
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
         done = []
         for which, (was, wanted) in self.revisions().items():
             upgrade(self._databases[which], which)
             done.append(f"{which}: {was or 'nothing'} -> {wanted}")
+        done.extend(f"time partition {name}" for name in self.prepare_archive())
         for topic, partitions in self.project.topics.items():
             self.log.create(topic, partitions)
             done.append(f"topic {topic}: {partitions} partitions")
@@ -373,9 +385,25 @@ class App:
         consumer: str = ANY_CONSUMER,
         parameters: Mapping[str, object] | None = None,
         today: dt.date | None = None,
+        not_before: Token | dt.datetime | None = None,
+        timeout: dt.timedelta = PATIENCE,
     ) -> Reading:
         """Answer a capability through its route; what can be raised is said at `Reader.read`."""
-        return self._reader.read(capability, key, consumer=consumer, parameters=parameters, today=today)
+        return self._reader.read(
+            capability,
+            key,
+            consumer=consumer,
+            parameters=parameters,
+            today=today,
+            not_before=not_before,
+            timeout=timeout,
+        )
+
+    def token(self, source: str) -> Token:
+        """A token for all that is committed in a legacy source now: take it after the commit, give it to the next read."""
+        if source not in self.project.settings.legacy:
+            raise UsageError(f"there is no [legacy.{source}] in strangler.toml")
+        return Token(source=source, instant=self.legacy(source).clock())
 
     def close(self) -> None:
         """Give back what was opened."""

@@ -17,6 +17,11 @@ def shadow_run(capability: str) -> str:
     return f"strangler shadow run {capability}"
 
 
+def freshness(capability: str) -> str:
+    """How far behind a view is, and what it waits for."""
+    return f"strangler freshness {capability}"
+
+
 def verify(projection: str, version: int | None = None) -> str:
     """Replay a projection twice and compare."""
     return f"strangler verify {projection}" + (f" --version {version}" if version is not None else "")

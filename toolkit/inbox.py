@@ -99,6 +99,17 @@ class Repeating(Protocol):
         """May it?"""
 
 
+@runtime_checkable
+class Settling(Protocol):
+    """A capture whose engine tells which transactions write."""
+
+    def writers(self) -> str:
+        """Those that write now, as a token."""
+
+    def ended(self, token: str) -> bool:
+        """Has every transaction of the token ended, one way or the other?"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetching:
     """What the factory of a fetching capture is given (entry points `strangler.capture`, by the name in strangler.toml)."""

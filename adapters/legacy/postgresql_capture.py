@@ -122,6 +122,20 @@ class PostgresCapture(TriggerCapture):
             asked = text(f"{statement('behind')} AND {self._mine}")
             return int(connection.scalar(asked, {"token": horizon.token}) or 0)
 
+    def writers(self) -> str:
+        """Which transactions write now: all that were numbered before one of ours, which is over at once.
+
+        A snapshot does not do: it ends before the first number that is still in use, whoever got a later one.
+        """
+        with self._judged(), reading(self._engine) as connection:
+            return str(connection.scalar(text("SELECT pg_current_xact_id()::text")))
+
+    def ended(self, token: str) -> bool:
+        """Is the oldest transaction that writes now younger than those?"""
+        over = "SELECT pg_snapshot_xmin(pg_current_snapshot()) > CAST(:token AS xid8)"
+        with self._judged(), reading(self._engine) as connection:
+            return bool(connection.scalar(text(over), {"token": token}))
+
     # --- what the shared part asks for
 
     def _there(self, connection: Connection) -> bool:

@@ -70,7 +70,7 @@ class SqlArchive:
             replace(connection, state.parked_change, [_parked_row(waiting) for waiting in parked])
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
             note(connection, unclassified)
-            shards.note_used(connection, self._shard, source, used)
+            shards.note_used(connection, self._shard, source, used, first=doubtful)
         return records
 
     def unmarked(self, source: str) -> list[int]:
@@ -152,6 +152,14 @@ class SqlArchive:
         with reading(self._engine) as connection:
             known = self._own(_sequences(connection, topic))
             return sum(one.archived - one.published for one in known.values())
+
+    def published_to(self, topic: str) -> dict[int, int] | None:
+        """Partition to the highest sequence archived, if all of them are published; None while some wait."""
+        with reading(self._engine) as connection:
+            known = self._own(_sequences(connection, topic))
+        if any(one.archived > one.published for one in known.values()):
+            return None
+        return {number: one.archived for number, one in known.items()}
 
     def last_sequences(self, topic: str) -> dict[int, int]:
         """Partition to the highest sequence archived."""

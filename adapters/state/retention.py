@@ -122,14 +122,16 @@ class SqlRetention:
                 may = (table.c.pruned < end) & (table.c.published >= end)
                 connection.execute(update(table).where(here, may).values(pruned=end))
 
-    def uncut(self, topic: str, ends: Mapping[int, int]) -> None:
+    def uncut(self, topic: str, ends: Mapping[int, int]) -> bool:
         """Let history begin behind these sequences again, as far as nothing was removed yet."""
-        table = _sequence
+        table, moved = _sequence, 0
         with writing(self._engine) as connection:
             for partition, end in ends.items():
                 here = (table.c.topic == topic) & (table.c.partition == partition)
                 to = case((table.c.swept > end, table.c.swept), else_=end)
-                connection.execute(update(table).where(here, table.c.pruned > to).values(pruned=to))
+                back = update(table).where(here, table.c.pruned > to).values(pruned=to)
+                moved += connection.execute(back).rowcount
+        return moved > 0
 
     # --- removing
 
@@ -165,6 +167,7 @@ class SqlRetention:
                 with writing(self._engine) as connection:
                     _keep_ids(connection, table, place, low, min(low + self._chunk - 1, last))
                 self._pause(began)
+                yield Swept()
             events += last - first + 1
         if self._partitions.drop(one, ends):
             yield Swept(events=events, dropped=one.name)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, select
 
-from adapters.state.queries import replace
+from adapters.state.queries import query, replace
 from migrations.schema import state
 from toolkit.core.records import Record
 from toolkit.core.shards import Shard
@@ -27,13 +27,15 @@ def only_own(shard: Shard, source: str, records: Sequence[Record]) -> None:
             )
 
 
-def note_used(connection: Connection, shard: Shard, source: str, numbers: Sequence[int]) -> None:
-    """Put the numbers of this step in the place of those before. What was left by another division is marked by now."""
+def note_used(
+    connection: Connection, shard: Shard, source: str, numbers: Sequence[int], *, first: bool
+) -> None:
+    """Put the numbers of this step in the place of those before. What another division left is marked by the first one."""
     table = state.unmarked
-    connection.execute(delete(table).where(_ours(shard, source)))
-    if numbers:
-        row = {"source": source, "shards": shard.of, "shard": shard.number, "numbers": _encode(numbers)}
-        connection.execute(table.insert(), row)
+    if first:
+        connection.execute(delete(table).where(table.c.source == source, table.c.shards != shard.of))
+    row = {"source": source, "shards": shard.of, "shard": shard.number, "numbers": _encode(numbers)}
+    connection.execute(query("note_used"), row)
 
 
 def used(connection: Connection, shard: Shard, source: str) -> list[int]:

@@ -214,3 +214,19 @@ def test_every_check_is_in_the_document() -> None:
 
 def _nobody(sql: str, parameters: object) -> list[dict[str, object]]:
     raise AssertionError("making checks asks nothing")
+
+
+def test_shards_that_nobody_leads_are_told_beside_those_that_are_led(app: App) -> None:
+    prepare(app)
+    legacy = app.project.settings.legacy
+    legacy["policy_admin"] = msgspec.structs.replace(legacy["policy_admin"], shards=2)
+    mine, _ = app.shards("policy_admin")
+    leader = app.relay("policy_admin", app.translation("policy_admin", mine), mine)
+    leader.lead()
+    told = found(
+        app.examined(Limits(waiting=dt.timedelta())), "the last watermark of insurer.policy_admin is"
+    )
+    leader.resign()
+    assert "nobody leads relay:policy_admin:1/2; " in told.what
+    assert f"{app.owner} leads relay:policy_admin:0/2 until" in told.what
+    assert told.evidence["leaderless"] == "relay:policy_admin:1/2"

@@ -1,5 +1,6 @@
 """What a rebuild may promise: everything it needs is asked for before it begins, in the archive or in the log."""
 
+import datetime as dt
 import threading
 
 import pytest
@@ -85,14 +86,41 @@ def test_a_stopped_rebuild_from_the_log_goes_on_where_it_was(world: World) -> No
     assert world.store.digest(SECOND_VIEW).rows == 12
 
 
+class Source:
+    """A legacy source with a clock, and one transaction that may be open."""
+
+    def __init__(self) -> None:
+        self.now, self.open = START + 5 * SECOND, False
+        self.capture = self
+
+    def clock(self) -> dt.datetime:
+        return self.now
+
+    def writers(self) -> str:
+        return "one" if self.open else ""
+
+    def ended(self, token: str) -> bool:
+        return not (token and self.open)
+
+
 def test_it_ends_with_a_promise_that_was_made_after_it_began(world: World) -> None:
-    clocks = {TOPIC: lambda: START + 5 * SECOND}
     world.promise(5)  # the instant of a pass that began before the rebuild did
     world.archive.watermark = None
-    done = world.rebuild(clocks=clocks).run()
+    done = world.rebuild(sources={TOPIC: Source()}).run()
     assert (done.complete, done.as_of) == (False, START + 5 * SECOND)
     world.promise(6)
-    assert world.rebuild(clocks=clocks).run().complete
+    assert world.rebuild(sources={TOPIC: Source()}).run().complete
+
+
+def test_it_does_not_end_while_a_transaction_is_open_that_is_older(world: World) -> None:
+    source = Source()
+    source.open = True
+    world.promise(9)
+    done = world.rebuild(sources={TOPIC: source}).run()
+    assert not done.complete
+    assert "is still open in the source of insurer.policy_admin" in done.detail
+    source.open = False
+    assert world.rebuild(sources={TOPIC: source}).run().complete
 
 
 def test_what_needs_the_whole_history_is_refused_before_it_begins(world: World) -> None:

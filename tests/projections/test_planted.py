@@ -1,10 +1,14 @@
 """Every kind of impurity that we can think of is found; nothing pure that looks like it is."""
 
 import datetime as dt
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from adapters.read_store.sql import SqlReadStore, open_read_store
+from migrations.schema.read_store import metadata
 from tests.projections.planted import ALIKE, PLANTED
 from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.read_store import CATALOGUE, PARTITIONS, START, TOPIC, PolicyIssued, Story
@@ -14,6 +18,15 @@ from toolkit.loops.purity import impurities
 from toolkit.loops.verify import verify
 
 RUN = {name: one for name, one in PLANTED.items() if one.at_run_time}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlReadStore]:
+    """A read store; which one makes no difference here."""
+    opened = open_read_store(f"sqlite:///{tmp_path}/read.db")
+    metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -33,7 +46,7 @@ def test_what_is_pure_and_looks_alike_is_not_held_against_it(name: str) -> None:
     assert not [str(one) for one in impurities(ALIKE[name].definition)]
 
 
-def findings(projection: type[Projection], store: object) -> tuple[str, ...]:
+def findings(projection: type[Projection], store: SqlReadStore) -> tuple[str, ...]:
     """Live once, then verified."""
     definition, topics, story = projection.definition, {TOPIC: PARTITIONS}, Story(PARTITIONS)
     records = story.tell(
@@ -45,28 +58,28 @@ def findings(projection: type[Projection], store: object) -> tuple[str, ...]:
     def clock() -> dt.datetime:
         return START
 
-    projector = Projector(definition, CATALOGUE, store, as_log(log), topics, clock, Pace(patience=0.0))  # type: ignore[arg-type]
+    projector = Projector(definition, CATALOGUE, store, as_log(log), topics, clock, Pace(patience=0.0))
     projector.start()
     while projector.advance(7).deliveries:
         pass
     archive = as_archive(ListArchive(TOPIC, records))
-    done = verify(definition, CATALOGUE, store, archive, clock, batches=(50, 3))  # type: ignore[arg-type]
+    done = verify(definition, CATALOGUE, store, archive, clock, batches=(50, 3))
     assert done.events == len(records)
     return done.findings
 
 
 @pytest.mark.parametrize("name", RUN)
 def test_the_guard_sees_it_run_whatever_the_source_says(
-    name: str, read_store: object, monkeypatch: pytest.MonkeyPatch
+    name: str, store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toolkit.loops.verify.impurities", lambda _: [])
-    seen = findings(RUN[name].projection, read_store)
+    seen = findings(RUN[name].projection, store)
     assert any(RUN[name].at_run_time in one for one in seen), seen
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_the_guard_lets_the_pure_ones_run(name: str, read_store: object) -> None:
-    assert findings(ALIKE[name], read_store) == ()
+def test_the_guard_lets_the_pure_ones_run(name: str, store: SqlReadStore) -> None:
+    assert findings(ALIKE[name], store) == ()
 
 
 def test_there_are_many_kinds() -> None:

@@ -148,7 +148,7 @@ def test_verify_leaves_out_what_was_skipped_and_its_record_names_it(world: World
     world.skip()
     found = verify(POLICY, CATALOGUE, world.store, as_archive(world.archive), clock)
     assert (found.findings, found.record.skipped) == ((), [world.poison])
-    assert "1 skipped events left out" in found.record.detail
+    assert "without 1 that were skipped" in found.record.detail
 
 
 def test_a_row_that_is_folded_anew_passes_it_by(world: World) -> None:

@@ -194,6 +194,17 @@ def test_silence_is_told_with_its_length_and_who_leads() -> None:
     assert "although host:1 leads until 12:00:05Z" in silence(old, NOW, NOW, [lease(5)])
 
 
+def test_a_shard_that_nobody_leads_is_told_with_those_who_lead_the_others() -> None:
+    old = NOW - dt.timedelta(minutes=3)
+    led = [
+        LeaseState(name=f"relay:crm:{shard}/2", owner="host:1", epoch=4, expires_at=NOW + wait)
+        for shard, wait in enumerate([dt.timedelta(seconds=5), -dt.timedelta(seconds=5)])
+    ]
+    assert silence(old, NOW, NOW, led, ["relay:crm:1/2"]) == (
+        "no watermark for 180 s: nobody leads relay:crm:1/2 (host:1 leads relay:crm:0/2 until 12:00:05Z)"
+    )
+
+
 STATE = VersionState(projection="policy", version=1, serving=True, epoch=1, state="running", updated_at=NOW)
 
 

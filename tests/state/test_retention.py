@@ -208,7 +208,7 @@ def test_a_time_partition_goes_whole_once_nothing_else_is_in_it(
         archive(postgres, epoch, range(day * 4, day * 4 + 4), days_ago=2 - day)
     assert retention.whole(TODAY) == TODAY
     retention.cut(TOPIC, {0: 6})
-    done = list(retention.sweep())
+    done = [one for one in retention.sweep() if one.events]
     assert [(one.events, bool(one.dropped)) for one in done] == [(4, True), (2, False)]
     assert sorted(tables_of(postgres).values()) == [2, 4]
     assert sequences(postgres, after=6) == [7, 8, 9, 10, 11, 12]

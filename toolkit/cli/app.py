@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 import toolkit
-from toolkit.cli import doctor, flow, init, moves, projections, questions, repairs, shadows, starting
+from toolkit.cli import (
+    archives,
+    catalogue,
+    doctor,
+    flow,
+    init,
+    moves,
+    projections,
+    questions,
+    repairs,
+    shadows,
+    starting,
+)
 from toolkit.cli.output import fail
 from toolkit.core.errors import ExitCode, StranglerError
 
@@ -20,7 +32,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (init, starting, doctor, flow, projections, shadows, moves, questions, repairs):
+for module in (
+    init,
+    starting,
+    catalogue,
+    doctor,
+    flow,
+    projections,
+    shadows,
+    moves,
+    questions,
+    repairs,
+    archives,
+):
     module.register(app)
 
 

@@ -36,6 +36,8 @@ from toolkit.ports import Pause
 log = logging.getLogger("strangler.relay")
 
 _REPORT_EVERY = 5.0
+_PREPARE_EVERY = 3600
+_logger = logging.getLogger("strangler.archive")
 
 ShardOption = Annotated[
     int | None,
@@ -271,7 +273,7 @@ def relays(opened: App, source: str, shard: int | None = None) -> Mapping[str, L
         sharing = opened.sharing(name)
         wanted = sharing.look()
         loops |= {_title(name, one): partial(_lead_a_while, opened, name, one, sharing) for one in wanted}
-    return loops
+    return {**loops, "time partitions of the archive": partial(_prepare, opened)}
 
 
 def _chosen(opened: App, source: str, shard: int | None) -> list[Shard]:
@@ -280,6 +282,16 @@ def _chosen(opened: App, source: str, shard: int | None) -> list[Shard]:
         known = "it is relayed as a whole" if shards == [WHOLE] else f"its shards are 0 to {len(shards) - 1}"
         raise UsageError(f"there is no shard {shard} of {source}: {known} (shards in [legacy.{source}])")
     return shards if shard is None else [shards[shard]]
+
+
+def _prepare(opened: App, stop: threading.Event) -> None:
+    """A time partition that is missing costs nothing today: its events are kept elsewhere, and go row by row later."""
+    while not stop.is_set():
+        try:
+            opened.prepare_archive()
+        except Infrastructure as error:
+            _logger.warning("time partitions of the archive: %s; again in %d s", error, _PREPARE_EVERY)
+        stop.wait(_PREPARE_EVERY)
 
 
 def _title(source: str, shard: Shard) -> str:

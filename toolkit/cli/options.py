@@ -17,6 +17,7 @@ VersionOption = Annotated[
 ConsumerOption = Annotated[
     str, typer.Option("--consumer", help="The consumer (user journey); * is everybody else.")
 ]
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.", min=0)]
 WhoOption = Annotated[str, typer.Option("--who", help="Who decides; your login by default.")]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from toolkit.app import App, open_project
+from toolkit.cli.elsewhere import Elsewhere
 from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
 from toolkit.cli.stopping import stop_on_signals
@@ -101,15 +102,23 @@ def _show_rebuilt(done: Rebuilt) -> None:
 def verify(
     projection: ProjectionArgument,
     version: ServingOption = 0,
+    here: Annotated[bool, typer.Option("--here", help="In this process alone.")] = False,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a version's history twice, in different orders and batches, and compare with the live table. Recorded."""
+    """Replay a version's history twice, in different orders and batches, and once in another process with other hashes,
+    time zone and language; compare with each other and with the live table. Recorded.
+    """
     with open_project(project) as opened:
         serving = serving_versions(opened.store, [projection])
         definition = _wanted(opened, projection, version or serving.get(projection, 0))
         done = replay_twice(
-            definition, opened.project.catalogue, opened.store, opened.state.archive, opened.clock
+            definition,
+            opened.project.catalogue,
+            opened.store,
+            opened.state.archive,
+            opened.clock,
+            elsewhere=None if here else Elsewhere(opened.project.folder, definition),
         )
         opened.evidence.save_verification(done.record)
     emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
-from toolkit.app import open_project
-from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapability
+from toolkit.app import App, open_project
+from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapability, TimeoutOption
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, span, table, text_of
-from toolkit.core.errors import ExitCode, UsageError
+from toolkit.core.errors import ExitCode, NotYet, UsageError
+from toolkit.core.freshness import Token
 from toolkit.core.routes import ANY_CONSUMER
 from toolkit.questions.lagging import Lag, lagging
 from toolkit.questions.overview import Authority, Status, status_of_all
@@ -32,13 +34,24 @@ def read(
     key: Annotated[list[str], typer.Argument(help="The key: its value, or COLUMN=VALUE for each column.")],
     consumer: ConsumerOption = ANY_CONSUMER,
     today: Annotated[str, typer.Option("--today", help="The business date, e.g. 2026-06-30.")] = "",
+    not_before: Annotated[
+        str,
+        typer.Option("--not-before", help="Only an answer with all that was committed by then will do."),
+    ] = "",
+    timeout: TimeoutOption = 5.0,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
     """Answer a read through its route, with all that its reader must know to trust it."""
     with open_project(project) as opened:
         reading = opened.reader().read(
-            capability, _key(key), consumer=consumer, today=_date(today), parameters=_today(today)
+            capability,
+            _key(key),
+            consumer=consumer,
+            today=_date(today),
+            parameters=_today(today),
+            not_before=_token(opened, capability, not_before) if not_before else None,
+            timeout=dt.timedelta(seconds=timeout),
         )
     emit(reading, as_json, _show_reading)
 
@@ -50,6 +63,12 @@ def _key(given: list[str]) -> str | dict[str, object]:
     if not all(equals for _, equals, _ in parts):
         raise UsageError(f"{' '.join(given)}: write COLUMN=VALUE for each column of the key")
     return {column: value for column, _, value in parts}
+
+
+def _token(opened: App, capability: str, text: str) -> Token:
+    """What is to be waited for; `now` is all that is committed when the command is run."""
+    source = opened.project.legacy_of(opened.project.capability(capability))
+    return opened.token(source) if text == "now" else Token.parse(text, source)
 
 
 def _date(text: str) -> dt.date | None:
@@ -123,19 +142,46 @@ def _show_authority(found: Authority) -> None:
 
 
 def freshness(
-    capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
+    capability: OptionalCapability = "",
+    wait_for: Annotated[
+        str,
+        typer.Option(
+            "--wait-for",
+            help="Wait until the view has all that was committed by then: now, INSTANT, a token.",
+        ),
+    ] = "",
+    timeout: TimeoutOption = 5.0,
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
 ) -> None:
     """How far behind is the view I am looking at, and what is it waiting for?
 
-    Ends with 1 when one is too old, with 3 when a server does not answer: what is known is told all the same.
+    Ends with 1 when one is too old (or did not come so far in time), with 3 when a server does not answer: what is known
+    is told all the same.
     """
     with open_project(project) as opened:
         names = _each(capability, opened.project.settings.capability)
+        late = _wait(opened, names, wait_for, timeout) if wait_for else []
         found = [lagging(opened.around, name) for name in names]
     emit_each(found, as_json, _show_lag)
+    for error in late:
+        typer.echo(str(error), err=True)
     if any(one.unreachable for one in found):
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
-    raise typer.Exit(ExitCode.CLEAN if all(one.fresh for one in found) else ExitCode.FINDINGS)
+    clean = not late if wait_for else all(one.fresh for one in found)
+    raise typer.Exit(ExitCode.CLEAN if clean else ExitCode.FINDINGS)
+
+
+def _wait(opened: App, names: list[str], text: str, timeout: float) -> list[NotYet]:
+    """Wait for each view, all together no longer than the time; those that did not come so far."""
+    tokens = {name: _token(opened, name, text) for name in names}
+    end, late, reader = time.monotonic() + timeout, [], opened.reader()
+    for name, token in tokens.items():
+        try:
+            reader.wait(name, token, dt.timedelta(seconds=max(0.0, end - time.monotonic())))
+        except NotYet as error:
+            late.append(error)
+    return late
 
 
 def _show_lag(found: Lag) -> None:
@@ -169,6 +215,9 @@ def _show_lag(found: Lag) -> None:
         line(
             f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state})"
         )
+    if shards := [one for one in found.leases if "/" in one.name]:
+        held = [(one.name, one.owner, one.epoch, text_of(one.expires_at)) for one in shards]
+        table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
 
@@ -213,8 +262,11 @@ def _show_status(found: list[Status]) -> None:
             )
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
-    for cause in dict.fromkeys(cause for one in found for cause in one.lag.causes):
-        line(f"! {cause}", style="yellow")
+    told = [cause for one in found for cause in one.lag.causes] + [
+        one.history for one in found if one.history
+    ]
+    for warning in dict.fromkeys(told):
+        line(f"! {warning}", style="yellow")
 
 
 def _gathered(found: list[Status]) -> dict[str, str]:

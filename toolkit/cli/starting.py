@@ -1,9 +1,8 @@
-"""Commands to begin with: check the project, set up our tables, install capture, read the catalogue."""
+"""Commands to begin with: check the project, set up our tables, install capture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -12,7 +11,6 @@ from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
 from toolkit.core.errors import ExitCode, Fault, ProjectError, StranglerError, UsageError
-from toolkit.core.events import EventType
 from toolkit.core.evolving import unfinished
 from toolkit.cutover.facts import backfilled
 from toolkit.golden import broken, examples
@@ -31,7 +29,6 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
     app.command()(setup)
     app.add_typer(capture, name="capture")
-    app.command()(catalogue)
 
 
 def check(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
@@ -225,45 +222,3 @@ def _show_status(found: dict[str, dict[str, object]]) -> None:
                 ("where", "what", "next"),
                 [(hole["where"], hole["what"], hole["next"]) for hole in holes],
             )
-
-
-def catalogue(
-    event: Annotated[str, typer.Argument(help="One event type; all of them when left out.")] = "",
-    project: ProjectOption = ".",
-    as_json: JsonOption = False,
-) -> None:
-    """Show the event types: what each means, and what it does not imply."""
-    loaded = load(Path(project))
-    if event and event not in loaded.catalogue.types:
-        raise UsageError(
-            f"there is no event {event} in the catalogue; there are {', '.join(loaded.catalogue.types)}"
-        )
-    types = [loaded.catalogue.types[event]] if event else list(loaded.catalogue.types.values())
-    emit([_described(one) for one in types], as_json, _show_catalogue)
-
-
-def _described(one: EventType) -> dict[str, object]:
-    return {
-        "event": one.name,
-        "context": one.context,
-        "subject": one.subject,
-        "version": one.version,
-        "meaning": one.meaning,
-        "means": one.means,
-        "not_implied": list(one.not_implied),
-        "fields": {name: str(hint) for name, hint in one.cls.__annotations__.items()},
-    }
-
-
-def _show_catalogue(described: list[dict[str, object]]) -> None:
-    rows = [
-        (
-            one["event"],
-            f"v{one['version']} m{one['meaning']}",
-            one["context"],
-            one["means"],
-            one["not_implied"],
-        )
-        for one in described
-    ]
-    table("catalogue", ("event", "version", "context", "means", "does not imply"), rows)

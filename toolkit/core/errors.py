@@ -5,6 +5,7 @@ StranglerError                     exit code
 ├── UsageError                     2  the command or call asks for what does not exist
 │   └── NotSetUp                   2  the toolkit's own tables are not there
 ├── Refused                        1  a gate or a guard says no, with its reasons
+│   └── NotYet                     1  the view did not come so far in time
 │   └── HistoryGone                1  events that are asked for were pruned from the archive
 ├── Fenced                         3  somebody else leads now; stop
 ├── LeaseHeld                      3  somebody else leads; try later
@@ -85,6 +86,10 @@ class Refused(StranglerError):
 
 class HistoryGone(Refused):
     """The archive was pruned: it no longer has the events that an answer would have to begin with."""
+
+
+class NotYet(Refused):
+    """The view did not come as far as the read asked for in the time it was given: there is no answer yet."""
 
 
 class Fenced(StranglerError):

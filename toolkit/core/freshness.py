@@ -6,6 +6,10 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
+from toolkit.core.errors import UsageError
+
 
 class ReadClass(StrEnum):
     """How much divergence the business tolerates in a read."""
@@ -62,6 +66,34 @@ class Freshness:
         if held or self.as_of is None:
             return Confidence.UNKNOWN
         return Confidence.FRESH if self.within_objective else Confidence.STALE
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """An instant on the clock of one legacy source: "I have committed by then; show me a view that contains it".
+
+    A writer takes it right after its commit, from the database that it wrote to. Its text travels in a header or cookie.
+    """
+
+    source: str
+    instant: dt.datetime
+
+    def __str__(self) -> str:
+        """As text: `policy_admin@2026-06-30T12:00:00.123456+00:00`."""
+        return f"{self.source}@{self.instant.astimezone(dt.UTC).isoformat()}"
+
+    @staticmethod
+    def parse(text: str, source: str) -> Token:
+        """Read a token's text, or a bare instant, which is on the clock of `source`. Raises UsageError."""
+        name, at, rest = text.rpartition("@")
+        try:
+            instant = dt.datetime.fromisoformat(rest)
+        except ValueError as error:
+            raise UsageError(
+                f"{text}: write an instant as 2026-06-30T12:00:00Z, or a token as SOURCE@INSTANT"
+            ) from error
+        if instant.tzinfo is None:
+            raise UsageError(f"{text}: an instant needs its zone: write {rest}Z if it is UTC")
+        return Token(source=name if at else source, instant=instant)
 
 
 class Verdict(StrEnum):

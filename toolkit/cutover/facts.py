@@ -28,6 +28,7 @@ from toolkit.ports import (
     Log,
     Pauses,
     ReadStore,
+    Retention,
     RouteStore,
     UnclassifiedLedger,
 )
@@ -55,6 +56,7 @@ class Around:
     leases: LeaseList | None = None
     pauses: Pauses | None = None
     upcaster_hash: Callable[[Definition, Catalogue], str] | None = None
+    retention: Retention | None = None
 
 
 class Attempts:

@@ -66,7 +66,7 @@ class Backfill:
 
     def step(self, epoch: int) -> Progress | None:
         """Do the next chunk; None when all is done. After a kill, the next step first ends the one before."""
-        self._translation.settle()
+        self._translation.settle(epoch)
         waiting = self._open()
         if not waiting:
             return None
@@ -76,7 +76,7 @@ class Backfill:
         chunk = self._translation.source.capture.chunk(tables, cursor, self._chunk)
         read = self._monotonic() - started
         done = self._translation.keep(chunk.changes, epoch, used=chunk.absorbed, cursors=[chunk.cursor])
-        self._translation.settle()
+        self._translation.settle(epoch)
         subjects = len({change.subject for change in chunk.changes})
         remaining = 0 if chunk.cursor.done else max(remaining - subjects, 0)
         self._counted[chunk.cursor.tables] = remaining
@@ -97,7 +97,7 @@ class Backfill:
 
     def skip(self, epoch: int) -> None:
         """Declare every group done without reading it: events begin with the changes captured from now on."""
-        self._translation.settle()
+        self._translation.settle(epoch)
         cursors = [msgspec.structs.replace(cursor, done=True) for _, cursor in self._open()]
         self._translation.keep([], epoch, cursors=cursors)
 

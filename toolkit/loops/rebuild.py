@@ -24,7 +24,8 @@ from toolkit.loops.folding import Place
 from toolkit.loops.history import ANEW, ArchiveHistory, History, LogHistory, Origin, beginnings
 from toolkit.loops.keeping import Keeper, Pace, Work
 from toolkit.loops.project import Projector
-from toolkit.ports import Archive, Batch, Checkpoint, Clock, Log, ReadStore
+from toolkit.loops.settling import Settled
+from toolkit.ports import Archive, Batch, Checkpoint, Clock, LegacySource, Log, ReadStore
 
 BATCH = 5_000
 COMMIT_EVERY = dt.timedelta(seconds=10)
@@ -84,8 +85,8 @@ class Rebuild:
         batch: int = BATCH,
         patience: dt.timedelta = PATIENCE,
         origin: Origin = Origin.ARCHIVE,
-        clocks: Mapping[str, Clock] | None = None,
         pace: Pace | None = None,
+        sources: Mapping[str, LegacySource] | None = None,
     ) -> None:
         self._definition, self._catalogue = definition, catalogue
         self._store, self._archive, self._log = store, archive, log
@@ -97,7 +98,7 @@ class Rebuild:
         self._began = clock()
         self._first = self._total = 0
         self._report: Report = lambda _: None
-        self._origin, self._clocks = origin, clocks or {}
+        self._origin, self._sources = origin, sources or {}
         self._histories: dict[Origin, History] = {
             Origin.ARCHIVE: ArchiveHistory(archive, batch),
             Origin.LOG: LogHistory(log, archive, batch),
@@ -107,6 +108,7 @@ class Rebuild:
         """Build, or go on building. Raises Refused when the version serves or when an event cannot be read."""
         stop, self._report, self._began = stop or threading.Event(), report, self._clock()
         promised = {topic: self._archive.last_watermark(topic) for topic in self._topics}
+        settled = Settled(self._sources)
         self._possible()
         self._take()
         # Again, now that the version is there: whoever prunes looks at the versions after it has cut.
@@ -120,9 +122,24 @@ class Rebuild:
             raise
         finally:
             self._histories[self._origin].close()
-        # Whatever was committed in a source before now is in the view when a watermark says so that is newer than now.
-        promised |= {topic: clock() for topic, clock in self._clocks.items()}
-        return self._rebuilt(self._from_log(promised, stop))
+        detail = self._settle(settled, stop)
+        if not detail:
+            promised |= settled.instants()
+            detail = self._from_log(promised, stop)
+        return self._rebuilt(detail)
+
+    def _settle(self, settled: Settled, stop: threading.Event) -> str:
+        """Wait for the transactions that are older than the rebuild. Returns why not, or nothing."""
+        end = self._clock() + self._patience
+        while waiting := settled.waiting():
+            if stop.wait(LOOK_EVERY):
+                return _STOPPED
+            if self._clock() > end:
+                return (
+                    f"a transaction that was open when it began is still open in the source of {', '.join(waiting)}, "
+                    "and may add events: run it again once that has ended"
+                )
+        return ""
 
     def _possible(self) -> None:
         """Raise Refused unless all that the version lacks is still there. Nothing was changed yet."""

@@ -303,9 +303,8 @@ class Relay:
             return None
         if not self._complete() or self._source.capture.behind(horizon):
             return None
-        # In this order: all that is archived by now is published if nothing waits afterwards.
-        last = self._archive.last_sequences(self._topic)
-        if self._archive.backlog(self._topic):
+        last = self._archive.published_to(self._topic)
+        if last is None:
             return None
         self._renew(now=True)  # a former leader that wakes up here promises nothing
         self._publisher.watermark(

@@ -316,7 +316,7 @@ class Translation:
         self._topic, self._partitions, self._clock = topic, partitions, clock
         self._held: tuple[int, dict[str, int]] | None = None
         self._standing: tuple[int, list[Cursor]] | None = None
-        self._epoch, self._doubtful = 0, True
+        self._epoch, self._doubtful, self._unsettled = 0, True, True
         self._largest = largest
         self._limit: tuple[int, int | None] | None = None
 
@@ -345,8 +345,15 @@ class Translation:
         return self._standing[1]
 
     def complete(self) -> bool:
-        """Is all that was there before capture archived (or skipped)? Before, a view that has nothing looks fresh."""
-        return all(cursor.done for cursor in self.cursors())
+        """Is all that was there before capture archived (or skipped)? Before, a view that has nothing looks fresh.
+
+        What the archive says of it, a leader knows from its last step; capture is asked each time.
+        """
+        known = self.cursors() if self._standing is None else self._standing[1]
+        installation = self.source.capture.installation
+        return all(one.done for one in known) and all(
+            one.installation == installation(one.tables) for one in known
+        )
 
     def step(self, epoch: int, limit: int) -> Translated:
         """Translate what waits, up to about `limit` changes: archive first, then mark in the legacy source.
@@ -357,9 +364,7 @@ class Translation:
 
     def read(self, epoch: int, limit: int) -> list[Change]:
         """The next changes, once those before are marked."""
-        if epoch != self._epoch:
-            self._epoch, self._doubtful = epoch, True
-        self.settle()
+        self.settle(epoch)
         return self.source.capture.pending(limit, self.standing(epoch))
 
     def take(self, changes: Sequence[Change], epoch: int) -> Translated:
@@ -379,18 +384,21 @@ class Translation:
         numbers = [change.number for change in changes]
         records = self._append(outcome, epoch, used=numbers)
         self.source.capture.mark(numbers)
-        self._doubtful = False
+        self._doubtful = self._unsettled = False
         return _counted(changes, records, outcome)
 
-    def settle(self) -> None:
+    def settle(self, epoch: int) -> None:
         """Mark in the legacy source what the last step used up, if that may not have come to its end.
 
         Before anything else is read: what is archived would be offered as new.
         """
-        if self._doubtful:
+        if epoch != self._epoch:  # somebody else may have led in between
+            self._epoch, self._doubtful, self._unsettled = epoch, True, True
+        if self._unsettled:
             numbers = self.archive.unmarked(self.source.name)
             if numbers:
                 self.source.capture.mark(numbers)
+            self._unsettled = False
 
     def keep(
         self,
@@ -424,8 +432,8 @@ class Translation:
         Subjects with a chosen change are replayed whole: one change alone would overtake those before it.
         """
         self._held = self._limit = None  # what was raised meanwhile counts
-        self._doubtful = True
-        self.settle()
+        self._doubtful = self._unsettled = True
+        self.settle(epoch)
         parked = self.archive.parked(self.source.name)
         subjects = {one.change.subject for one in parked if chosen(one)}
         waiting = {one.change.position: one for one in parked if one.change.subject in subjects}
@@ -452,7 +460,8 @@ class Translation:
         unparked: Sequence[ParkedChange] = (),
         cursors: Sequence[Cursor] = (),
     ) -> list[Record]:
-        doubtful, self._doubtful = self._doubtful, True  # until what this step uses up is marked
+        doubtful, self._doubtful = self._doubtful, True
+        self._unsettled = True  # until what this step uses up is marked
         if cursors:
             self._standing = None
         try:

@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -47,6 +48,30 @@ class Verified:
     findings: tuple[str, ...]
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay is to be of: up to which sequence of each (topic, partition), without which parked events."""
+
+    positions: list[tuple[str, int, int]]
+    left_out: list[str]
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay in another process came to: agreement; or its rows; or why there are none."""
+
+    rows: list[bytes] = []
+    failed: str = ""
+
+
+class Elsewhere(Protocol):
+    """A replay in another process, where hashes, time zone, language and folder are others."""
+
+    def ask(self, asked: Asked) -> None:
+        """Begin; it works while we do."""
+
+    def told(self, digest: str) -> Told:
+        """Wait for it, and compare with our digest."""
+
+
 def verify(
     definition: Definition,
     catalogue: Catalogue,
@@ -55,8 +80,9 @@ def verify(
     clock: Clock,
     *,
     batches: tuple[int, int] = (FIRST_BATCH, SECOND_BATCH),
+    elsewhere: Elsewhere | None = None,
 ) -> Verified:
-    """Replay twice up to where the live table stands, and compare. Changes nothing.
+    """Replay twice up to where the live table stands (and once more elsewhere), and compare. Changes nothing.
 
     Events that are parked live, or were skipped, are left out: their effect is not in the table either. Raises Refused when the archive
     was pruned: what the table began with cannot be replayed.
@@ -65,7 +91,11 @@ def verify(
     topics = Counter(one.topic for one in live.checkpoints)
     whole(archive, topics, f"{definition.identity} cannot be verified")
     positions = {place: one.sequence for place, one in folding.places(live.checkpoints).items()}
-    history = _History(archive, positions, frozenset((*live.parked, *live.skipped)))
+    left_out = frozenset((*live.parked, *live.skipped))
+    history = _History(archive, positions, left_out)
+    if elsewhere is not None:
+        there = [(topic, partition, sequence) for (topic, partition), sequence in positions.items()]
+        elsewhere.ask(Asked(positions=there, left_out=sorted(left_out)))
     known = _looked_into(definition)
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
     with Watch(definition) as watch:
@@ -76,6 +106,7 @@ def verify(
         *watch.seen,
         *_changed(known, _looked_into(definition)),
         *_unlike("replayed twice", definition, first.rows, second.rows),
+        *([] if elsewhere is None else _elsewhere(elsewhere.told(first.digest()), first)),
         *_failed(first.parked),
         *_against_live(definition, store, live, first),
     ]
@@ -89,7 +120,9 @@ def verify(
         positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
         digest=first.digest(),
         skipped=live.skipped,
-        detail=_summary(first, findings, batches, max(1, len(positions)), len(live.skipped)),
+        detail=_summary(
+            first, findings, _how(batches, len(positions), elsewhere is not None), len(live.skipped)
+        ),
     )
     return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
 
@@ -150,6 +183,15 @@ class _History:
 # --- a replay
 
 
+def replay_of(
+    definition: Definition, catalogue: Catalogue, archive: Archive, clock: Clock, asked: Asked
+) -> _Replay:
+    """Fold what was asked for, in order."""
+    positions = {(topic, partition): sequence for topic, partition, sequence in asked.positions}
+    history = _History(archive, positions, frozenset(asked.left_out))
+    return _replay(definition, catalogue, history.in_order(FIRST_BATCH), clock)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Replay:
     rows: Rows
@@ -205,6 +247,22 @@ def _values(one: Mapping[str, object] | None, other: Mapping[str, object] | None
     return ", ".join(f"{name} {one[name]!r} and {other[name]!r}" for name in one if one[name] != other[name])
 
 
+def _elsewhere(told: Told, replay: _Replay) -> list[str]:
+    """What another process makes of the same events: what differs, depends on the process."""
+    if told.failed:
+        return [f"replayed in another process: it failed: {told.failed}"]
+    if not told.rows:
+        return []
+    here = [row_json(replay.rows[key]) for key in sorted(replay.rows)]  # type: ignore[type-var]
+    pairs = [(one, other) for one, other in zip(here, told.rows, strict=False) if one != other]
+    said = [
+        f"replayed in another process: {one.decode()} here and {other.decode()} there: it depends on the order of a set, "
+        "the time zone, the language or the folder of the process"
+        for one, other in pairs[:EXAMPLES]
+    ]
+    return said or [f"replayed in another process: {len(told.rows)} rows there, {len(here)} here"]
+
+
 def _failed(parked: list[ParkedEvent]) -> list[str]:
     """Events that went through live and cannot be applied now: the code is another one."""
     failing = [one for one in parked if not one.held]
@@ -233,15 +291,18 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
 
 
-def _summary(
-    replay: _Replay, findings: list[str], batches: tuple[int, int], workers: int, skipped: int
-) -> str:
+def _how(batches: tuple[int, int], partitions: int, elsewhere: bool) -> str:
+    """How it was replayed, for the record."""
+    workers = max(1, partitions)
+    told = f"1 worker with batches of {batches[0]}, {workers} with batches of {batches[1]}"
+    return told + ("; once more in another process" if elsewhere else "")
+
+
+def _summary(replay: _Replay, findings: list[str], how: str, skipped: int) -> str:
     if not findings:
         without = f" without {skipped} that were skipped" if skipped else ""
-        return (
-            f"{replay.events} events replayed twice{without} (1 worker, batches of {batches[0]}; {workers} workers, batches "
-            f"of {batches[1]}): the same {len(replay.rows)} rows, and the live table has them"
-        )
+        told = f"the same {len(replay.rows)} rows, and the live table has them ({how})"
+        return f"{replay.events} events replayed twice{without}: {told}"
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more
 

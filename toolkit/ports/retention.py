@@ -57,11 +57,11 @@ class Retention(Protocol):
     def cut(self, topic: str, ends: Mapping[int, int]) -> None:
         """Let history begin behind these sequences, where it does not begin later already."""
 
-    def uncut(self, topic: str, ends: Mapping[int, int]) -> None:
-        """Let history begin behind these sequences again, as far as nothing was removed yet."""
+    def uncut(self, topic: str, ends: Mapping[int, int]) -> bool:
+        """Let history begin behind these sequences again, as far as nothing was removed yet. Was there anything?"""
 
     def sweep(self) -> Iterator[Swept]:
-        """Remove what is cut, step by step; what died in between goes on here."""
+        """Remove what is cut, step by step (in some of which nothing goes yet); what died in between goes on here."""
 
     def prepare(self, today: dt.date, *, monthly: bool) -> list[str]:
         """Make the time partitions of the days to come, where the engine has such. Returns those that were made."""

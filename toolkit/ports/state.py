@@ -69,6 +69,9 @@ class Archive(Protocol):
 
     def backlog(self, topic: str) -> int: ...
 
+    def published_to(self, topic: str) -> dict[int, int] | None:
+        """Partition to the highest sequence archived, if all of them are published; None while some wait."""
+
     def last_sequences(self, topic: str) -> dict[int, int]:
         """Partition to the highest sequence archived."""
 

@@ -14,6 +14,7 @@ from toolkit.core.freshness import Confidence
 from toolkit.cutover.facts import Around, Attempts, backfilled, serving_versions
 from toolkit.diagnosis import USUAL, Diagnosis, Patient
 from toolkit.ports import Checkpoint, LeaseState, VersionState
+from toolkit.questions.leading import leaderless, relay_leases
 from toolkit.questions.serving import Served, served
 from toolkit.questions.stalling import Blocker, silence, stalled
 from toolkit.router.paths import oldest
@@ -210,7 +211,7 @@ def _versions(around: Around, projections: Sequence[str], attempts: Attempts) ->
 def _leases(around: Around, source: str, attempts: Attempts) -> tuple[LeaseState, ...]:
     nobody: list[LeaseState] = []
     held = attempts.get(("leases",), lambda: around.leases.leases() if around.leases else [], nobody)
-    return tuple(one for one in held if source in one.name)
+    return relay_leases(source, held)
 
 
 def _look(around: Around, projection: str, version: int, attempts: Attempts) -> _Seen:
@@ -351,7 +352,9 @@ class _Hops:
         if unread:
             cause = f"the history of {'; '.join(unread)} is not read to its end: no watermark promises anything before (a backfill leads the source: stop its relay first)"
             return cause, Blocker.BACKFILL, commands.BACKFILL
-        cause = silence(self._watermark, self._now, around.clock(), self._leases)
+        here = around.clock()
+        alone = leaderless(around, self._source, self._leases, here)
+        cause = silence(self._watermark, self._now, here, self._leases, alone)
         if not cause:
             return "", None, ""
         if (open_ := self._open_transaction()) is not None:

@@ -9,9 +9,10 @@ import msgspec
 
 from toolkit.core.freshness import ReadClass, WhenStale
 from toolkit.core.routes import Route, Stage
-from toolkit.cutover.facts import Around, gather, serving_versions
+from toolkit.cutover.facts import Around, Attempts, gather, serving_versions
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.questions.lagging import Lag, lagging
+from toolkit.questions.retention import shortened
 from toolkit.questions.serving import routes_of, stays
 
 
@@ -80,6 +81,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[str, str]
     unreachable: bool = False
     """does a problem come of a server that does not answer?"""
+    history: str = ""
+    """since when its events are kept, if not from their beginning"""
 
 
 def authority(around: Around, capability: str) -> Authority:
@@ -153,8 +156,9 @@ def status_of_all(around: Around) -> list[Status]:
 
 
 def _status(around: Around, capability: str, facts: Facts) -> Status:
-    section, run = around.project.capability(capability), facts.run
+    section, run, attempts = around.project.capability(capability), facts.run, Attempts()
     lag = lagging(around, capability)
+    history = attempts.get(("history",), lambda: shortened(around, around.project.topics), "")
     return Status(
         capability=capability,
         means=section.means,
@@ -167,6 +171,7 @@ def _status(around: Around, capability: str, facts: Facts) -> Status:
         judged=run.judged if run else None,
         mismatched=run.mismatched if run else None,
         compared_at=run.ended_at if run else None,
-        problems=facts.problems,
-        unreachable=facts.unreachable or lag.unreachable,
+        problems={**facts.problems, **attempts.problems},
+        history=history,
+        unreachable=facts.unreachable or lag.unreachable or bool(attempts.unreachable),
     )

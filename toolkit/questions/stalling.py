@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from toolkit import commands
 from toolkit.ports import Checkpoint, LeaseState, VersionState
+from toolkit.questions.leading import leaders
 
 SILENT = dt.timedelta(seconds=15)
 """How long watermarks may stay away before somebody should look: many heartbeats of the relay."""
@@ -43,15 +44,21 @@ def silence(
     now: dt.datetime | None,
     here: dt.datetime,
     leases: Sequence[LeaseState],
+    leaderless: Sequence[str] = (),
 ) -> str:
-    """Why no watermark comes, or empty when they come. `now` is the legacy source's clock, `here` this machine's."""
+    """Why no watermark comes, or empty when they come. `now` is the legacy source's clock, `here` this machine's.
+
+    `leaderless` are the shards that nobody leads: the view is as old as the oldest of them.
+    """
     leads = [one for one in leases if one.expires_at > here]
-    leader = f"{leads[0].owner} leads until {leads[0].expires_at:%H:%M:%S}Z" if leads else "nobody leads"
+    leader = leaders(leases, here)
     if watermark is None:
         return f"no watermark was ever sent: the relay has not run, or not come to an end ({leader})"
     if now is None or now - watermark <= SILENT:
         return ""
     silent = (now - watermark).total_seconds()
+    if leads and leaderless:
+        return f"no watermark for {silent:.0f} s: nobody leads {', '.join(leaderless)} ({leader})"
     if leads:
         return f"no watermark for {silent:.0f} s although {leader}: the relay is busy, stuck or just started"
     return f"no watermark for {silent:.0f} s: the relay is not running ({leader})"

@@ -20,6 +20,7 @@ from toolkit.settings import CapabilitySection, duration
 Key = Mapping[str, object]
 Positions = dict[str, dict[int, int]]
 """Topic to partition to the next offset."""
+_ANYTHING = "SELECT 1 AS one"
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,12 @@ class ReadPaths:
             position=positions(checkpoints),
             versions=answer.versions,
         )
+
+    def as_ofs(self) -> dict[str, dt.datetime | None]:
+        """How far the view is, by topic, as a read of now would find it: one short transaction."""
+        names = self.section.projections
+        answer = self._store.query(_ANYTHING, {}, projections=names, timeout=self._view_timeout)
+        return oldest_by_topic([one for some in answer.checkpoints.values() for one in some])
 
     def keys(self, today: dt.date, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
         """The keys that the capability can be asked with, as the legacy source has them."""

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from toolkit.core.errors import Infrastructure, Refused
-from toolkit.core.freshness import Confidence, Freshness, ReadClass, Verdict, react
+from toolkit import commands
+from toolkit.core.errors import Infrastructure, NotYet, Refused, UsageError
+from toolkit.core.freshness import Confidence, Freshness, ReadClass, Token, Verdict, WhenStale, react
 from toolkit.core.routes import ANY_CONSUMER, Route, Side, Stage, pick
 from toolkit.loader import Project
 from toolkit.ports import Clock, LegacyReads, ReadStore, RouteStore, Waivers
 from toolkit.router.cached import Cached, Monotonic, Spawn, in_thread
 from toolkit.router.paths import Asked, Key, Positions, ReadPaths, View, furthest_behind
+from toolkit.router.waiting import AsOfs, Waiting, later
 from toolkit.settings import duration
 
 AUTHORITY_GATE = "authority"
 ROUTES_EVERY = dt.timedelta(seconds=1)
 CLOCK_EVERY = dt.timedelta(seconds=10)
 CLOCK_TRUSTED = dt.timedelta(hours=1)
+PATIENCE = dt.timedelta(seconds=5)
+"""How long a read waits for a view to come as far as it asks, unless it says otherwise."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +90,16 @@ class _Routing(msgspec.Struct, frozen=True):
     waived: dict[str, dt.datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """How far a view has to be for one read, and until when that is waited for (monotonic seconds)."""
+
+    topic: str
+    token: Token
+    deadline: float
+    seconds: float
+
+
 class Reader:
     """Reads capabilities through their routes. One per process; safe to share between threads.
 
@@ -134,6 +150,8 @@ class Reader:
                 spawn=spawn,
             )
         )
+        self._monotonic, self._lock = monotonic, threading.Lock()
+        self._waits: dict[tuple[str, ...], Waiting] = {}
         self._routing_trusted = (routes_every * 5).total_seconds()
         self.observer_failures: Counter[str] = Counter()
 
@@ -145,14 +163,23 @@ class Reader:
         consumer: str = ANY_CONSUMER,
         parameters: Mapping[str, object] | None = None,
         today: dt.date | None = None,
+        not_before: Token | dt.datetime | None = None,
+        timeout: dt.timedelta = PATIENCE,
     ) -> Reading:
         """Answer the read. Raises UsageError for a bad question, Refused for a view too old to be shown,
         and Infrastructure when the side that has to answer cannot.
+
+        `not_before`: only an answer that contains all that was committed by then will do. A view that is not there yet
+        is waited for up to `timeout`; then legacy answers if the capability says so (`when_stale = "legacy"`), or
+        NotYet says what is lacking. A bare instant is on the clock of the capability's legacy source.
         """
         paths = self.paths(capability)
         asked = paths.asked(key, parameters, today=today or self._clock().date())
         route, warnings = self.route(capability, consumer)
-        reading = self._answer(paths, asked, route, consumer, warnings)
+        needed = None if not_before is None else self._needed(paths, not_before, timeout)
+        reading = self._answer(paths, asked, route, consumer, warnings, needed)
+        if needed is not None:
+            self._far_enough(paths, reading, needed)
         if self._observe is not None:
             self._show(self._observe, asked, reading)
         return reading
@@ -178,8 +205,79 @@ class Reader:
             ]
         return route, []
 
+    def wait(
+        self, capability: str, not_before: Token | dt.datetime, timeout: dt.timedelta = PATIENCE
+    ) -> dt.datetime:
+        """Wait until the view contains all that was committed by then, and return its as-of. Raises NotYet."""
+        paths = self.paths(capability)
+        needed = self._needed(paths, not_before, timeout)
+        waiting = self._waiting_for(paths)
+        if not waiting.until(needed.topic, needed.token.instant, needed.deadline):
+            raise self._not_yet(paths, needed, waiting.seen, waiting.error)
+        return waiting.seen[needed.topic] or needed.token.instant
+
+    def _needed(self, paths: ReadPaths, not_before: Token | dt.datetime, timeout: dt.timedelta) -> _Needed:
+        token = (
+            not_before if isinstance(not_before, Token) else Token(source=paths.source, instant=not_before)
+        )
+        if token.source not in self._legacy:
+            raise UsageError(
+                f"{token}: this project has no legacy source {token.source}; it has {', '.join(self._legacy)}"
+            )
+        if token.instant.tzinfo is None:
+            raise UsageError(f"{token.instant}: an instant needs its zone")
+        seconds = timeout.total_seconds()
+        return _Needed(self._project.topic(token.source), token, self._monotonic() + seconds, seconds)
+
+    def _waiting_for(self, paths: ReadPaths) -> Waiting:
+        """Who waits for the same projections shares the looks at them."""
+        projections = tuple(paths.section.projections)
+        with self._lock:
+            if projections not in self._waits:
+                self._waits[projections] = Waiting(paths.as_ofs, self._monotonic)
+            return self._waits[projections]
+
+    def _view(self, paths: ReadPaths, asked: Asked, parked: Collection[str], needed: _Needed | None) -> View:
+        """The view, once it has come as far as is needed. Raises NotYet."""
+        view = paths.view(asked, waiting=parked)
+        while needed is not None and not later(view.as_ofs, needed.topic, needed.token.instant):
+            waiting = self._waiting_for(paths)
+            if not waiting.until(needed.topic, needed.token.instant, needed.deadline):
+                raise self._not_yet(paths, needed, waiting.seen or view.as_ofs, waiting.error)
+            view = paths.view(asked, waiting=parked)
+        return view
+
+    def _far_enough(self, paths: ReadPaths, reading: Reading, needed: _Needed) -> None:
+        """Legacy is asked after the commit, but a replica may answer. Raises NotYet."""
+        if reading.served_by is not Side.LEGACY or needed.token.source != paths.source:
+            return
+        if reading.as_of is None or reading.as_of < needed.token.instant:
+            raise self._not_yet(paths, needed, {needed.topic: reading.as_of}, None)
+
+    def _not_yet(
+        self, paths: ReadPaths, needed: _Needed, seen: AsOfs, error: Infrastructure | None
+    ) -> NotYet:
+        as_of, token = seen.get(needed.topic), needed.token
+        lacks = (
+            "has seen no watermark of it yet"
+            if as_of is None
+            else f"is as of {as_of}: {(token.instant - as_of).total_seconds():.3f} s are lacking"
+        )
+        reasons = [f"the view {lacks}", f"see what it waits for: {commands.freshness(paths.name)}"]
+        return NotYet(
+            f"{paths.name}: all that {token.source} had committed by {token.instant} was asked for, and waited for "
+            f"{needed.seconds:g} s",
+            [*([str(error)] if error is not None else []), *reasons],
+        )
+
     def _answer(
-        self, paths: ReadPaths, asked: Asked, route: Route, consumer: str, warnings: list[str]
+        self,
+        paths: ReadPaths,
+        asked: Asked,
+        route: Route,
+        consumer: str,
+        warnings: list[str],
+        needed: _Needed | None = None,
     ) -> Reading:
         if self._stays(paths):
             if route.side(asked.subject) is Side.PROJECTION:
@@ -187,7 +285,7 @@ class Reader:
             return self._from_legacy(paths, asked, route, consumer, warnings)
         if route.side(asked.subject) is Side.LEGACY:
             return self._from_legacy(paths, asked, route, consumer, warnings)
-        return self._from_projection(paths, asked, route, consumer, warnings)
+        return self._from_projection(paths, asked, route, consumer, warnings, needed)
 
     def _stays(self, paths: ReadPaths) -> bool:
         """Does this capability stay on legacy, whatever its route says?"""
@@ -224,14 +322,26 @@ class Reader:
         )
 
     def _from_projection(
-        self, paths: ReadPaths, asked: Asked, route: Route, consumer: str, warnings: list[str]
+        self,
+        paths: ReadPaths,
+        asked: Asked,
+        route: Route,
+        consumer: str,
+        warnings: list[str],
+        needed: _Needed | None,
     ) -> Reading:
         retired = route.stage is Stage.RETIRED
         waiting, unknown = self._waiting()
         warnings = [*warnings, *unknown]
         try:
-            view = paths.view(asked, waiting=waiting)
+            view = self._view(paths, asked, waiting, needed)
             freshness = self.freshness(paths, view)
+        except NotYet as error:
+            if paths.section.when_stale is not WhenStale.LEGACY or retired:
+                raise
+            return self._from_legacy(
+                paths, asked, route, consumer, [*warnings, f"{error}; answered by legacy"]
+            )
         except Exception as error:
             problem = f"the projection read path failed: {type(error).__name__}: {error}"
             if retired:

@@ -3,6 +3,7 @@
 from toolkit.settings.capability import CapabilitySection, CompareRule, GateSection
 from toolkit.settings.file import (
     FILE_NAME,
+    ArchiveSection,
     LogSection,
     ProjectSection,
     ReadStoreSection,
@@ -20,11 +21,13 @@ from toolkit.settings.legacy import (
     TableSection,
     WalSection,
 )
-from toolkit.settings.units import Section, duration, size
+from toolkit.settings.units import FOREVER, Section, age, duration, size
 
 __all__ = [
     "ENGINES_OWN",
     "FILE_NAME",
+    "FOREVER",
+    "ArchiveSection",
     "CapabilitySection",
     "CompareRule",
     "DebeziumSection",
@@ -41,6 +44,7 @@ __all__ = [
     "StateSection",
     "TableSection",
     "WalSection",
+    "age",
     "duration",
     "read_settings",
     "size",

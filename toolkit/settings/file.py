@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import tomllib
@@ -14,9 +15,13 @@ import msgspec
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.settings.capability import CapabilitySection, check_capability
 from toolkit.settings.legacy import LegacySection, check_legacy
-from toolkit.settings.units import Section, check_duration
+from toolkit.settings.units import DURATION, FOREVER, Section, age, check_age, check_duration, duration
 
 FILE_NAME = "strangler.toml"
+LEAST_ARCHIVE = dt.timedelta(days=1)
+"""Events are archived by the day."""
+LEAST_LOG = dt.timedelta(hours=1)
+"""A projector that stands still for a lunch break must find its place again."""
 
 
 class ProjectSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +41,7 @@ class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     partitions: int = 4
     replication: int = 1
     content: Literal["structured", "binary"] = "structured"
+    keep: str = "forever"
     settings: dict[str, str] = {}
 
 
@@ -56,6 +62,12 @@ class StateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     url: str = ""
 
 
+class ArchiveSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[archive]`: how long events are kept from which projections are rebuilt, verified and repaired."""
+
+    keep: str = "forever"
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -64,6 +76,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read_store: ReadStoreSection
     log: LogSection = LogSection()
     state: StateSection = StateSection()
+    archive: ArchiveSection = ArchiveSection()
     capability: dict[str, CapabilitySection] = {}
 
 
@@ -210,6 +223,38 @@ def _state_faults(settings: Settings) -> list[Fault]:
     ]
 
 
+def _check_retention(settings: Settings) -> list[Fault]:
+    faults: list[Fault] = []
+    check_age(settings.archive.keep, LEAST_ARCHIVE, "archive.keep", faults)
+    check_age(settings.log.keep, LEAST_LOG, "log.keep", faults)
+    if settings.log.keep != FOREVER and not settings.log.url.startswith("sql:"):
+        faults.append(
+            Fault(
+                where="log.keep",
+                what="only the embedded log is pruned by us",
+                next="take it away, and set retention.ms of the topics in Kafka",
+            )
+        )
+    return faults or _check_evidence(settings)
+
+
+def _check_evidence(settings: Settings) -> list[Fault]:
+    """A replay counts as evidence as long as it could be made again."""
+    keep = age(settings.archive.keep)
+    return [
+        Fault(
+            where="archive.keep",
+            what=f"{settings.archive.keep} is shorter than capability.{name}.gates.verification_age, "
+            f"{one.gates.verification_age}: evidence would outlive the events it was made from",
+            next="keep events for longer, or let the evidence age sooner",
+        )
+        for name, one in settings.capability.items()
+        if keep is not None
+        and DURATION.match(one.gates.verification_age)
+        and keep < duration(one.gates.verification_age)
+    ]
+
+
 def _check(settings: Settings, folder: Path) -> list[Fault]:
     faults = []
     if not settings.legacy:
@@ -226,6 +271,7 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
             faults.append(Fault(where=f"legacy.{name}.shards", what=what, next=then))
     if settings.read_store.park_limit < 1:
         faults.append(Fault(where="read_store.park_limit", what="must be 1 or more"))
+    faults.extend(_check_retention(settings))
     check_duration(settings.read_store.read_timeout, "read_store.read_timeout", faults)
     faults.extend(_state_faults(settings))
     for name, capability in settings.capability.items():

@@ -44,3 +44,27 @@ def check_duration(text: str, path: str, faults: list[Fault]) -> None:
         duration(text)
     except ValueError as error:
         faults.append(Fault(where=path, what=str(error)))
+
+
+FOREVER = "forever"
+
+
+def age(text: str) -> dt.timedelta | None:
+    """How old something has to be to go: a duration, or None for `forever`."""
+    return None if text == FOREVER else duration(text)
+
+
+def check_age(text: str, least: dt.timedelta, path: str, faults: list[Fault]) -> None:
+    """Add a fault when the text is neither `forever` nor a duration of at least `least`."""
+    try:
+        found = age(text)
+    except ValueError as error:
+        faults.append(Fault(where=path, what=f"{error}, or {FOREVER}"))
+        return
+    if found is not None and found < least:
+        faults.append(
+            Fault(where=path, what=f"{text} is too short", next=f"at least {least / _DAY:g}d, or {FOREVER}")
+        )
+
+
+_DAY = dt.timedelta(days=1)

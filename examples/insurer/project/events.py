@@ -91,13 +91,36 @@ class PolicyCancellationWithdrawn(Event):
 
 @policies.event(
     subject="policy_no",
-    means="The policy is cancelled with effect from `effective_on`.",
+    meaning=2,
+    means="The policy is cancelled: cover has ended, with effect from `effective_on`.",
     not_implied=["claims with an earlier loss date are void"],
 )
 class PolicyCancelled(Event):
     policy_no: str
     effective_on: dt.date
     reason: CancellationReason
+
+
+policies.formerly(
+    PolicyCancelled,
+    meaning=1,
+    means="A cancellation was entered, to take effect on `effective_on`.",
+    not_implied=[
+        "cover has ended: that day may lie in the future",
+        "it is final: nothing said so when it was withdrawn",
+    ],
+)
+
+
+@policies.mapping(
+    PolicyCancelled,
+    from_meaning=1,
+    to_meaning=2,
+    loses="whether cover had ended when it was said; the date tells",
+)
+def entered_is_cancelled_on_its_day(event: PolicyCancelled) -> PolicyCancelled:
+    """Before `PolicyCancellationScheduled` there was one event for both. Who keeps the date and asks for a day is right."""
+    return event
 
 
 @policies.event(

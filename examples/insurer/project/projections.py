@@ -60,7 +60,7 @@ class CustomerPolicy(Projection, version=1, context="customer-service", key="pol
         self.cancels_on = None
         self.ended = False
 
-    @on(e.PolicyCancelled)
+    @on(e.PolicyCancelled, meaning=2)
     def cancelled(self, event: e.PolicyCancelled) -> None:
         self.cancels_on = event.effective_on
         self.ended = True
@@ -139,7 +139,7 @@ class AgentCase(Projection, version=1, context="customer-service", key="policy_n
     def cancellation_withdrawn(self, event: e.PolicyCancellationWithdrawn) -> None:
         self.cancels_on = self.cancellation_reason = None
 
-    @on(e.PolicyCancelled)
+    @on(e.PolicyCancelled, meaning=2)
     def cancelled(self, event: e.PolicyCancelled) -> None:
         self.cancels_on, self.cancellation_reason = event.effective_on, event.reason.value
 
@@ -228,7 +228,7 @@ class ClaimCover(Projection, version=1, context="claims", key="policy_no"):
     def cancellation_withdrawn(self, event: e.PolicyCancellationWithdrawn) -> None:
         self.cancels_on = None
 
-    @on(e.PolicyCancelled)
+    @on(e.PolicyCancelled, meaning=2)
     def cancelled(self, event: e.PolicyCancelled) -> None:
         self.cancels_on = event.effective_on
 
@@ -331,7 +331,7 @@ class Portfolio(Projection, version=1, context="distribution", key="policy_no"):
     def cancellation_withdrawn(self, event: e.PolicyCancellationWithdrawn) -> None:
         self.cancels_on = None
 
-    @on(e.PolicyCancelled)
+    @on(e.PolicyCancelled, meaning=2)
     def cancelled(self, event: e.PolicyCancelled) -> None:
         self.cancels_on = event.effective_on
 

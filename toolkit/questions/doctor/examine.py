@@ -16,7 +16,7 @@ from toolkit.core.errors import ExitCode, Infrastructure, ReadTimeout, Strangler
 from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, Check, DatabaseDiagnosis, Diagnosis, Limits, Patient
 from toolkit.ports import LegacySource
-from toolkit.questions.doctor import clocks, flowing
+from toolkit.questions.doctor import clocks, flowing, history
 from toolkit.questions.doctor.packages import foreign_owners
 from toolkit.questions.doctor.reads import legacy_reads, view_reads
 from toolkit.settings import duration
@@ -141,6 +141,11 @@ def _flow(around: Around, surroundings: Surroundings) -> Iterator[Check]:
             ("parked changes", partial(flowing.parked_changes, around, name)),
         ):
             yield Check(where=surroundings.state, name=f"{what} of {name}", ask=ask)
+    if around.retention is not None:
+        reach = partial(history.reach, around, around.retention)
+        yield Check(where=surroundings.state, name="reach of the archive", ask=reach)
+        strays = partial(history.strays, around.retention)
+        yield Check(where=surroundings.state, name="time partitions", ask=strays)
     parked = partial(flowing.parked_events, around)
     yield Check(where=surroundings.views, name="parked events", ask=parked)
 

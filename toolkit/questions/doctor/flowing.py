@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from toolkit import commands
 from toolkit.core.ailments import Ailment, Figure, Severity
 from toolkit.core.errors import UsageError
 from toolkit.cutover.facts import Around
 from toolkit.diagnosis import Limits
-from toolkit.ports import LeaseState, Log, VersionState
+from toolkit.loops.relay import lease_name
+from toolkit.ports import Log, VersionState
+from toolkit.questions.leading import leaderless, leaders, relay_leases
 
 _MANY = 10_000
 """Events that wait to be published: more than a pass or two of the relay."""
@@ -46,23 +48,31 @@ def watermark(around: Around, source: str, limits: Limits) -> Iterator[Ailment]:
 
 
 def _leader(around: Around, source: str) -> dict[str, Figure]:
-    leases: Sequence[LeaseState] = around.leases.leases() if around.leases is not None else ()
-    for lease in leases:
-        if lease.name == f"relay:{source}" or lease.name.startswith(f"relay:{source}:"):
-            left = (lease.expires_at - around.clock()).total_seconds()
-            return {
-                "lease": lease.name,
-                "leader": lease.owner,
-                "epoch": lease.epoch,
-                "lease_left_seconds": round(left, 1),
-            }
-    return {}
+    """The lease that tells most: of several shards, the one that ran out first, or would."""
+    leases = relay_leases(source, around.leases.leases() if around.leases is not None else ())
+    if not leases:
+        return {}
+    lease = min(leases, key=lambda one: one.expires_at)
+    evidence: dict[str, Figure] = {
+        "lease": lease.name,
+        "leader": lease.owner,
+        "epoch": lease.epoch,
+        "lease_left_seconds": round((lease.expires_at - around.clock()).total_seconds(), 1),
+    }
+    if nobody := leaderless(around, source, leases, around.clock()):
+        evidence["leaderless"] = ", ".join(nobody)
+    if lease.name != lease_name(source):
+        evidence["leaders"] = leaders(leases, around.clock())
+    return evidence
 
 
 def _led(evidence: dict[str, Figure]) -> str:
     if "leader" not in evidence:
         return "nobody ever led the relay"
     left = float(evidence["lease_left_seconds"] or 0)
+    if "leaders" in evidence:
+        nobody = f"nobody leads {evidence['leaderless']}; " if "leaderless" in evidence else ""
+        return f"{nobody}{evidence['leaders']}"
     if left <= 0:
         return f"nobody leads: the lease of {evidence['leader']} ran out {-left:.0f} s ago"
     return f"{evidence['leader']} leads for another {left:.0f} s, and does not get on"

@@ -1,0 +1,57 @@
+"""How far back history reaches: what was pruned, and what should have been."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from toolkit.core.ailments import Ailment, Severity
+from toolkit.cutover.facts import Around
+from toolkit.ports import Retention
+from toolkit.questions.retention import shortened
+from toolkit.settings import age
+
+_GRACE = dt.timedelta(days=35)
+"""A prune a month, and the rest of a time partition."""
+_STATUS = "strangler archive status"
+
+
+def reach(around: Around, retention: Retention) -> Iterator[Ailment]:
+    """A history without its beginning, and one that is longer than was asked for."""
+    told = shortened(around, around.project.topics)
+    kept = [one for topic in around.project.topics for one in retention.kept(topic)]
+    if told:
+        yield Ailment(
+            where="archive",
+            what=told,
+            next=_STATUS,
+            severity=Severity.HINT,
+            evidence={"pruned": sum(one.pruned for one in kept), "kept": sum(one.events for one in kept)},
+        )
+    keep = age(around.project.settings.archive.keep)
+    oldest = min((one.archived_on for one in kept if one.archived_on is not None), default=None)
+    if keep is None or oldest is None:
+        return
+    days = (around.clock().date() - oldest).days
+    if dt.timedelta(days=days) > keep + _GRACE:
+        yield Ailment(
+            where="archive",
+            what=f"events that were archived {days} days ago are there, although archive.keep is "
+            f"{around.project.settings.archive.keep}: nobody prunes, or something is held",
+            next=f"{_STATUS} says what is held; run `strangler archive prune` on a schedule",
+            severity=Severity.HINT,
+            evidence={"oldest_days": days, "keep_days": keep.days},
+        )
+
+
+def strays(retention: Retention) -> Iterator[Ailment]:
+    """Events that no time partition was there for."""
+    count = retention.stray()
+    if count:
+        yield Ailment(
+            where="archive",
+            what=f"{count} events lie in no time partition of their own: pruning removes them row by row",
+            next="let `strangler relay` run, or `strangler setup` daily: they make the partitions of the days to come",
+            severity=Severity.HINT,
+            evidence={"events": count},
+        )

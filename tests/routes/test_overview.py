@@ -363,6 +363,9 @@ def test_what_is_parked_is_replayed_changes_before_events(make_world: Make) -> N
     world.project_all(park="P2")
     world.commit("P3")
     world.park_change("P3", "unknown code Q")
+    running = plan(world.around, "portal")[0].command
+    assert running.startswith("restart the relay with it (host:1 leads"), "a command would be refused"
+    world.skew = HOUR  # its lease has run out
     actions = plan(world.around, "portal")
     assert [(one.kind, one.command) for one in actions] == [
         (Kind.REPLAY_CHANGES, "strangler repair changes crm"),

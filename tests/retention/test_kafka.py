@@ -13,11 +13,10 @@ from adapters.state.store import open_state
 from migrations.schema.read_store import metadata as store_tables
 from migrations.schema.state import metadata as state_tables
 from tests.retention.world import NOW, POLICY, POLICY_V2, World, issued
+from tests.support.waiting import wait_until
 from toolkit.core.errors import OffsetLost, Refused
 from toolkit.loops.history import Origin
 from toolkit.loops.prune import Limits
-
-POLLS = 200
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def world(kafka_bootstrap: str, topic_name: str, tmp_path: Path) -> Iterator[Wor
     state, store, log = open_state(url), open_read_store(url), KafkaLog(kafka_bootstrap)
     state_tables.create_all(state.engine)
     store_tables.create_all(store.engine)
-    world = World(state, log, store, topic=topic_name)
+    world = World(state, log, store, topic=topic_name, patience=0.2)
     world.lead()
     yield world
     for one in world.running.values():
@@ -40,11 +39,13 @@ def world(kafka_bootstrap: str, topic_name: str, tmp_path: Path) -> Iterator[Wor
 def flowing(world: World) -> World:
     world.happen(*(issued(number) for number in range(12)))
     world.publish()
-    for _ in range(POLLS):
-        world.advance(POLICY)
-        if len(world.rows(POLICY)) == 12 and all(one.as_of for one in world.projector(POLICY).checkpoints):
-            break
+    wait_until(lambda: _caught_up(world), timeout=60, every=0, what="the view to have all that was published")
     return world
+
+
+def _caught_up(world: World) -> bool:
+    world.advance(POLICY)
+    return len(world.rows(POLICY)) == 12 and all(one.as_of for one in world.projector(POLICY).checkpoints)
 
 
 def delete(world: World, bootstrap: str, before: int) -> None:

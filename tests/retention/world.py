@@ -62,6 +62,7 @@ class World:
     store: SqlReadStore
     chunk: int = 2
     topic: str = TOPIC
+    patience: float = 0.0
     story: Story = field(default_factory=Story)
     seconds: int = 0
     epoch: int = 0
@@ -103,7 +104,13 @@ class World:
     def projector(self, definition: Definition) -> Projector:
         if definition.identity not in self.running:
             made = Projector(
-                definition, CATALOGUE, self.store, self.log, self.topics, tomorrow, Pace(patience=0.0)
+                definition,
+                CATALOGUE,
+                self.store,
+                self.log,
+                self.topics,
+                tomorrow,
+                Pace(patience=self.patience),
             )
             made.start()
             self.running[definition.identity] = made

@@ -202,7 +202,6 @@ class Prune:
         stop = stop or threading.Event()
         self._epoch = self._leases.acquire(LEASE, self._owner, _TTL, self._clock())
         try:
-            spared = self._spare()  # whoever died after a cut did not look again
             plan = self.plan(limits)
             _agreed(plan, forgone)
             for topic in self._topics:
@@ -212,8 +211,9 @@ class Prune:
                 if ends:
                     self._tally(topic)
                     self._retention.cut(topic, ends)
-            spared += self._spare()
-            done = Pruned(spared=tuple(spared))
+            done = Pruned(
+                spared=tuple(self._spare())
+            )  # also from the cut of one that died before it looked again
             for so_far in self._remove(done, plan, stop):
                 report(done := so_far)
             return done

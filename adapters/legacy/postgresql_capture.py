@@ -108,7 +108,9 @@ class PostgresCapture(TriggerCapture):
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
             elif triggers.mended(_functions(connection)):
                 what = "the functions in the schema strangler are not those that we make"
-                found.append(Hole(where=self._name, what=what, next="install capture again: the plan has the change"))
+                found.append(
+                    Hole(where=self._name, what=what, next="install capture again: the plan has the change")
+                )
         return found
 
     def horizon(self) -> Horizon:

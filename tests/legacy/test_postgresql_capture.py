@@ -282,7 +282,9 @@ def test_a_url_without_a_driver_name_is_ours(captured: Legacy) -> None:
         source.close()
 
 
-def test_functions_of_another_version_are_a_hole_and_the_next_installation_replaces_them(captured: Legacy) -> None:
+def test_functions_of_another_version_are_a_hole_and_the_next_installation_replaces_them(
+    captured: Legacy,
+) -> None:
     capture = captured.source.capture
     captured.run(
         "CREATE OR REPLACE FUNCTION strangler.capture() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",

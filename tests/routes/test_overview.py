@@ -102,10 +102,7 @@ def test_what_cannot_be_seen_is_a_problem_and_not_an_error(
     monkeypatch.setattr(type(world.legacy.capture), "horizon", dead)
     seen = lagging(world.around, "portal")
     assert seen.hops[0].waiting is None
-    assert seen.problems == (
-        "legacy: legacy does not answer",
-        "capture: legacy does not answer",
-    )
+    assert seen.problems == ("legacy: legacy does not answer",)
     shown = status(world.around, "portal")
     assert shown.problems["freshness"] == "legacy does not answer"
 

@@ -307,15 +307,15 @@ class _Writing:
 
     def _write(self) -> None:
         work, self._work, self._begun = self._work, None, self._clock()
-        self._settle(len(work.changed) if work else 0)
+        self._settle(work)
         if work:
             self._under_way = work, self._others.submit(self._keeper.write, work)
 
-    def _settle(self, uncommitted: int = 0) -> None:
+    def _settle(self, after: Work | None = None) -> None:
         if self._under_way is not None:
             (work, future), self._under_way = self._under_way, None
             future.result()
-            self._keeper.written(work, uncommitted=uncommitted)
+            self._keeper.written(work, after)
 
     def end(self) -> None:
         """Write what is left, and wait for it."""

@@ -65,6 +65,8 @@ READING = [
     ("repair", "parked"),
     ("route", "show"),
     ("route", "history", "portal-policy"),
+    ("archive", "status"),
+    ("archive", "prune", "--dry-run"),
     ("log",),
     ("log", "--subject", "P000000001"),
     ("read", "portal-policy", "P000000001"),

@@ -89,6 +89,24 @@ def test_faults_of_meaning_are_reported_together(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sections", "where", "what"),
+    [
+        ('[archive]\nkeep = "a while"', "archive.keep", "or forever"),
+        ('[archive]\nkeep = "12h"', "archive.keep", "at least 1d"),
+        ('[archive]\nkeep = "6d"', "archive.keep", "capability.portal-policy.gates.verification_age, 7d"),
+        ('[log]\nkeep = "5m"', "log.keep", "too short"),
+        ('[log]\nurl = "kafka://here:9092"\nkeep = "7d"', "log.keep", "retention.ms"),
+    ],
+)
+def test_what_cannot_be_kept_like_that_is_a_fault(
+    tmp_path: Path, sections: str, where: str, what: str
+) -> None:
+    (found,) = faults(tmp_path, GOOD + "\n" + sections)
+    assert found.startswith(where)
+    assert what in found
+
+
 def test_a_missing_secret_names_the_variable_and_the_key(tmp_path: Path) -> None:
     assert faults(tmp_path, GOOD, {}) == [
         "legacy.policy_admin.url: environment variable LEGACY_URL is not set"

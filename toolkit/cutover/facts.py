@@ -89,13 +89,10 @@ class Attempts:
 
 
 def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Facts:
-    """All facts about a capability, as one consumer's route sees it. Raises only for a capability that is not there,
-    or when the routes cannot be read.
-    """
+    """All facts about a capability, as a consumer's route sees it. Raises only when it, or the routes, cannot be read."""
     project, attempts = around.project, Attempts()
     section = project.capability(capability)
-    source = project.legacy_of(section)
-    route = around.routes.get(capability, consumer)
+    source, route = project.legacy_of(section), around.routes.get(capability, consumer)
     now, config_hash = around.clock(), project.config_hash(capability)
     versions = attempts.get(_SERVING_GATES, lambda: _serving(around, section), _NONE_SERVES)
     uncaptured, holes = attempts.get(("capture",), lambda: _capture(around, source), _NOTHING_CAPTURED)

@@ -170,7 +170,11 @@ def _root(table: Table, subject: str, lookups: set[str], tables: Sequence[Table]
     if len(table.key) == 1:
         reason = f"has a key of its own ({subject}), and nothing says that it is part of another table's rows"
     else:
-        reason = f"its key is {', '.join(table.key)}; order is kept for each {subject}"
+        whole = ", ".join(f'"{name.upper()}"' for name in table.key)
+        reason = (
+            f"its key is {', '.join(table.key)}; order is kept for each {subject} "
+            f"(to keep it for the whole key, name ({whole}) here and in the tables below, and as the events' subject)"
+        )
     return Member(table=table, role=Role.ROOT, subject=subject, reason=reason)
 
 

@@ -11,6 +11,7 @@ from adapters.legacy.mariadb_cascades import Task
 from adapters.legacy.mariadb_values import image, literal, quoted, subject
 
 CASCADE = "strangler_cascade"
+_LOOKED_AT = ("table_name", "old_subject", "new_subject", "`before`", "`after`")
 
 
 def looking(tasks: Sequence[Task], home: str, parent: Captured, verb: str) -> str:
@@ -71,6 +72,8 @@ def _look(task: Task, home: str, parent: Captured, verb: str) -> str:
         tables.append(f"JOIN {key.parent} {outer} ON {_joined(key.columns, inner, outer)}")
         inner = outer
     counted = _counter(parent, verb)
+    # With their table: a child may have columns of the same names.
+    again = ", ".join(f"{CASCADE}.{name} = VALUES({CASCADE}.{name})" for name in _LOOKED_AT)
     return textwrap.indent(
         f"INSERT INTO {quoted(home)}.{CASCADE}"
         " (connection, origin, place, table_name, old_subject, new_subject, `before`, `after`)\n"
@@ -78,8 +81,7 @@ def _look(task: Task, home: str, parent: Captured, verb: str) -> str:
         f" {literal(task.table.captured.table)}, {subject('t', task.table.subjects)}, {new_subject},\n"
         f"    coalesce({image('t', columns)}, '{{}}'), {after}\n"
         f"  FROM {' '.join(tables)} WHERE {_joined(reach.path[0].columns, inner, 'OLD')} LOCK IN SHARE MODE\n"
-        "  ON DUPLICATE KEY UPDATE table_name = VALUES(table_name), old_subject = VALUES(old_subject),"
-        " new_subject = VALUES(new_subject), `before` = VALUES(`before`), `after` = VALUES(`after`);\n",
+        f"  ON DUPLICATE KEY UPDATE {again};\n",
         "    ",
     )
 

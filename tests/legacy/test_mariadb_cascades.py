@@ -152,6 +152,24 @@ def test_a_child_that_lost_a_column_or_is_gone_does_not_break_the_application(fa
     assert ("BOOK", "b") in {(one.table, one.subject) for one in pending(family)}
 
 
+def test_a_child_may_call_its_columns_as_we_call_ours(legacy: Legacy) -> None:
+    legacy.run(
+        *SCHEMA,
+        *(f"ALTER TABLE NOTE ADD `{name}` INT" for name in ("table_name", "old_subject", "before", "place")),
+    )
+    legacy.install(FAMILY)
+    legacy.run(
+        "INSERT INTO BOOK VALUES ('a', 1)",
+        "INSERT INTO NOTE VALUES (1, 'a', 0, 1, 2, 3, 4)",
+        "DELETE FROM BOOK",
+    )
+    assert brief(pending(legacy))[-3:] == [
+        ("delete", "NOTE", "a"),
+        ("insert", "NOTE", ""),
+        ("delete", "BOOK", "a"),
+    ]
+
+
 def test_a_key_that_comes_later_is_a_hole_and_installing_again_closes_it(family: Legacy) -> None:
     begin(family)
     family.run("ALTER TABLE NOTE DROP FOREIGN KEY ABOUT_BOOK")

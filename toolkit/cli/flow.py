@@ -312,7 +312,7 @@ def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop
             stop, gives=lambda: sharing.gives(shard), first=_first(source, shard, translation), report=told
         )
     except (LeaseHeld, Infrastructure) as error:
-        log.info("relay of %s %s: %s", source, shard, error)
+        sharing.refused(shard, error)
 
 
 def _first(source: str, shard: Shard, translation: Translation) -> Callable[[int], object]:

@@ -51,9 +51,12 @@ def _fold(messages: list[Any]) -> tuple[list[tuple[Any, ...]], dict[int, int]]:
     rows: dict[str, tuple[Any, ...]] = {}
     positions: dict[int, int] = {}
     for message in messages:
-        data = json.loads(message.value())
+        found = json.loads(message.value())
+        positions[message.partition()] = message.offset() + 1
+        if found.get("type") != "TermsAgreed":
+            continue
+        data = found["data"]
         policy = data["policy_no"]
         seen = rows[policy][-1] if policy in rows else 0
         rows[policy] = (policy, data["holder"], data["premium"], data["since"], data["status"], seen + 1)
-        positions[message.partition()] = message.offset() + 1
     return list(rows.values()), positions

@@ -47,11 +47,11 @@ class PolicyView(Projection, version=1, context="policies", key="policy_no"):
 
 
 def records(count: int, keys: int, partitions: int, batch: int) -> Iterator[list[Record]]:
-    """So many events in batches, by a seed: the same every time."""
+    """So many events in batches, by a seed: the same every time. About so many policies; 0: each about another one."""
     chance, sequences = random.Random(7), dict.fromkeys(range(partitions), 0)
     made: list[Record] = []
     for number in range(count):
-        draft = _draft(number, chance.randrange(keys))
+        draft = _draft(number, chance.randrange(keys) if keys else number)
         partition = partition_of(draft.envelope.subject, partitions)
         sequences[partition] += 1
         made.append(

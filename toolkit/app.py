@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,6 @@ from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.schema.read_store import metadata as store_tables
 from migrations.schema.state import metadata as state_tables
-from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.core.errors import StranglerError, UsageError
 from toolkit.core.freshness import Token
@@ -36,6 +36,7 @@ from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
+from toolkit.loops.following import Following, Report, borrowed, lease_name
 from toolkit.loops.history import Origin
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
@@ -214,6 +215,30 @@ class App:
         )
 
     @property
+    def _owner(self) -> str:
+        """This process, as its leases name it."""
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    def following(self, definition: Definition, report: Report = lambda _: None) -> Following:
+        """What follows the log for a version while no other process does."""
+        make = partial(self.projector, definition)
+        return Following(definition, make, self.state.leases, self._owner, self.clock, report=report)
+
+    @contextmanager
+    def borrowed(
+        self, definition: Definition, tell: Callable[[str], None] = lambda _: None
+    ) -> Iterator[None]:
+        """Have a version to oneself for a while; `tell` is told who stands back for it. Raises LeaseHeld."""
+        followers = {one.name: one for one in SqlLeaseList(self.state.engine).leases()}
+        with borrowed(self.state.leases, definition, self._owner, self.clock):
+            follower = followers.get(lease_name(definition))
+            if follower is not None and follower.expires_at > self.clock():
+                tell(
+                    f"{definition.identity}: borrowed from {follower.owner}, which goes on by itself afterwards"
+                )
+            yield
+
+    @property
     def _pace(self) -> Pace:
         return Pace(park_limit=self.project.settings.read_store.park_limit)
 
@@ -282,6 +307,8 @@ class App:
 
     def revisions(self) -> dict[str, tuple[str | None, str]]:
         """By set of tables, the revision that its database is at, and the one that this version needs."""
+        from migrations.upgrade import current, head  # Alembic takes a fifth of a command's start
+
         return {which: (current(url, which), head(which)) for which, url in self._databases.items()}
 
     def examined(self, limits: Limits = USUAL) -> Examined:
@@ -344,6 +371,8 @@ class App:
 
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
+        from migrations.upgrade import upgrade
+
         done = []
         for which, (was, wanted) in self.revisions().items():
             upgrade(self._databases[which], which)

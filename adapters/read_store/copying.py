@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 
 import msgspec
 
-from adapters.read_store.layout import quoted
+from adapters.read_store.layout import key_first, quoted, values_of
 from toolkit.core.projections import Column, ColumnType, Definition
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -18,26 +17,28 @@ class Lines:
     """How the rows of one table are written down. The key comes first, so that the lines sort by it."""
 
     def __init__(self, definition: Definition) -> None:
-        others = [column for column in definition.columns if column.name not in definition.key]
-        columns = [*definition.key_columns, *others]
+        columns = key_first(definition)
         self.listed = ", ".join(quoted(column.name) for column in columns)
-        self._columns = [(itemgetter(column.name), column.nullable, _texts(column)) for column in columns]
+        self._values = values_of(columns)
+        self._columns = [(column.nullable, _texts(column)) for column in columns]
 
     def of(self, rows: Sequence[Mapping[str, object]]) -> bytes:
         """The rows in the order of their keys: neighbours in the index are then written one after the other."""
-        texts = []
-        for value, nullable, encode in self._columns:
-            texts.append(_column(list(map(value, rows)), nullable, encode))
+        given = zip(*map(self._values, rows), strict=True)
+        texts = [
+            _column(values, nullable, encode)
+            for values, (nullable, encode) in zip(given, self._columns, strict=True)
+        ]
         lines = list(map("\t".join, zip(*texts, strict=True)))
         lines.sort()
         lines.append("")
         return "\n".join(lines).encode()
 
 
-_Texts = Callable[[list[object]], list[str]]
+_Texts = Callable[[Sequence[object]], Sequence[str]]
 
 
-def _column(values: list[object], nullable: bool, encode: _Texts) -> list[str]:
+def _column(values: Sequence[object], nullable: bool, encode: _Texts) -> Sequence[str]:
     if not nullable or None not in values:
         return encode(values)
     given = iter(encode([value for value in values if value is not None]))
@@ -54,7 +55,7 @@ def _texts(column: Column) -> _Texts:
             return lambda values: list(map(str, values))
 
 
-def _escaped(texts: list[str]) -> list[str]:
+def _escaped(texts: Sequence[str]) -> Sequence[str]:
     together = "".join(texts)
     if together.isprintable() and "\\" not in together:
         return texts

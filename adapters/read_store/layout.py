@@ -18,6 +18,20 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def key_first(definition: Definition) -> list[Column]:
+    """The columns, those of the key before the others: rows as tuples, or as text, sort by it then."""
+    others = [column for column in definition.columns if column.name not in definition.key]
+    return [*definition.key_columns, *others]
+
+
+def values_of(columns: Sequence[Column]) -> Callable[[Mapping[str, object]], tuple[object, ...]]:
+    """What takes a row's values, in the order of these columns."""
+    names = [column.name for column in columns]
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)
+
+
 LONGEST_INDEX_NAME = 60
 """Characters; PostgreSQL would cut a longer one off at 63 and not say so."""
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
@@ -25,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import open_engine
 from adapters.read_store.engine import on_conflict, with_temporary_views
-from adapters.read_store.layout import Dialect, Layout, quoted
-from toolkit.core.projections import ColumnType
+from adapters.read_store.layout import Dialect, Layout, key_first, quoted, values_of
+from toolkit.core.projections import Column, ColumnType
 
 STEPS_BETWEEN_LOOKS = 2_000
 """Virtual machine steps after which a running read looks at the clock: well below a millisecond."""
@@ -109,11 +108,19 @@ def _keys(columns: Sequence[tuple[str, str]]) -> str:
     return f"({names}) IN (SELECT {values} FROM json_each(?))"
 
 
-def _upsert(layout: Layout) -> str:
-    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(layout.names)))
+_AS_TEXT: Mapping[ColumnType, Callable[[object], object]] = {
+    ColumnType.INSTANT: _instant_text,
+    ColumnType.JSON: _json_text,
+}
+"""What JSON would say otherwise than it is stored; decimals and dates are the same text there, truths the same number."""
+
+
+def _upsert(layout: Layout, columns: Sequence[Column]) -> str:
+    listed = ", ".join(quoted(column.name) for column in columns)
+    values = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(len(columns)))
     # Without the WHERE, the parser would take ON CONFLICT for the beginning of a join's condition.
     given = f"SELECT {values} FROM json_each(?) WHERE true"
-    return f"INSERT INTO {quoted(layout.table)} ({layout.listed}) {given} {layout.in_place}"
+    return f"INSERT INTO {quoted(layout.table)} ({listed}) {given} {layout.in_place}"
 
 
 class SqliteRows:
@@ -192,9 +199,15 @@ class SqliteRows:
 
         The interpreter is free while it runs. It would be taken and given back for every row of an executemany.
         """
-        encode, key = layout.encode, itemgetter(*layout.key)
-        values = [encode(row) for row in sorted(rows, key=key)]
-        connection.exec_driver_sql(_upsert(layout), (msgspec.json.encode(values).decode(),))
+        columns = key_first(layout.definition)
+        values = sorted(map(values_of(columns), rows))
+        for at, encode in [
+            (at, _AS_TEXT[one.type]) for at, one in enumerate(columns) if one.type in _AS_TEXT
+        ]:
+            values = [
+                (*one[:at], None if one[at] is None else encode(one[at]), *one[at + 1 :]) for one in values
+            ]
+        connection.exec_driver_sql(_upsert(layout, columns), (msgspec.json.encode(values).decode(),))
 
     def doubled(self, _error: Exception) -> bool:
         """Never: `add` takes either."""

@@ -138,7 +138,11 @@ def _show_authority(found: Authority) -> None:
             for column in contract.columns
         )
         line(f"  {contract.projection} v{contract.version} in {contract.context}: {columns}")
-        line(f"    made from {', '.join(event.name for event in contract.events)}")
+        made_from = [
+            event.name + (f" (meaning {event.meaning})" if event.meaning > 1 else "")
+            for event in contract.events
+        ]
+        line(f"    made from {', '.join(made_from)}")
 
 
 def freshness(
@@ -255,11 +259,9 @@ def _show_status(found: list[Status]) -> None:
         for one in found
     ]
     table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
-    for one in found:
-        if not one.lag.trusted and one.lag.as_of is not None:
-            line(
-                f"! {one.capability}: as of {text_of(one.lag.as_of)}, {span(one.lag.lag)} ago by {one.lag.clock}"
-            )
+    blind = {(one.lag.as_of, one.lag.clock): one.lag for one in found if not one.lag.trusted}
+    for lag in blind.values():
+        line(f"! as of {text_of(lag.as_of)}, {span(lag.lag)} ago by {lag.clock}", style="yellow")
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
     told = [cause for one in found for cause in one.lag.causes] + [
@@ -273,7 +275,7 @@ def _gathered(found: list[Status]) -> dict[str, str]:
     """Each problem once, with the capabilities that have it: what is wrong with a server is wrong for all of them."""
     names: dict[str, list[str]] = {}
     for one in found:
-        for problem in dict.fromkeys(one.problems.values()):
+        for problem in dict.fromkeys(" ".join(said.split()) for said in one.problems.values()):
             names.setdefault(problem, []).append(one.capability)
     return {
         problem: "every capability" if len(some) == len(found) > 1 else ", ".join(some)

@@ -232,20 +232,34 @@ class Definition:
             )
         before = self.defaults if row is None else row
         subject = self.row_class.__new__(self.row_class)
-        subject.__dict__ = state = dict(before)
-        for name in self.mutable:  # what the handler does to it must not be seen in the row from before
+        subject.__dict__ = self._state(before, key)
+        try:
+            if handler.takes_envelope:
+                verb = handler.function(subject, event, envelope)
+            else:
+                verb = handler.function(subject, event)
+        except Unprojectable:
+            raise
+        except Exception as error:
+            raise self._failed(handler, event, error) from error
+        if verb is DELETE:
+            return None
+        after = self._kept(subject, before)
+        if self.key_in(after) != key:
+            raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
+        return after
+
+    def _state(self, before: Mapping[str, object], key: object) -> dict[str, object]:
+        """The row as a handler gets it: what it does to it must not be seen in the one from before."""
+        state = dict(before)
+        for name in self.mutable:
             if name in state:
                 state[name] = copy.deepcopy(state[name])
         if isinstance(key, tuple):
             state.update(zip(self.key, key, strict=True))
         else:
             state[self.key[0]] = key
-        if self._handle(handler, subject, event, envelope) is DELETE:
-            return None
-        after = self._kept(subject, before)
-        if self.key_in(after) != key:
-            raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
-        return after
+        return state
 
     def _kept(self, subject: Projection, before: Mapping[str, object]) -> dict[str, object]:
         """The row that the handler left, in its normal form."""
@@ -259,18 +273,11 @@ class Definition:
             raise
         return after
 
-    def _handle(self, handler: Handler, row: Projection, event: Event, envelope: Envelope) -> Verb | None:
-        try:
-            if handler.takes_envelope:
-                return handler.function(row, event, envelope)
-            return handler.function(row, event)
-        except Unprojectable:
-            raise
-        except Exception as error:
-            raise Unprojectable(
-                f"{self.identity}: {handler.function.__name__} failed on {type(event).__name__}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+    def _failed(self, handler: Handler, event: Event, error: Exception) -> Unprojectable:
+        return Unprojectable(
+            f"{self.identity}: {handler.function.__name__} failed on {type(event).__name__}: "
+            f"{type(error).__name__}: {error}"
+        )
 
 
 def on(

@@ -13,7 +13,7 @@ import msgspec
 
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
-from toolkit.core.meanings import Read, Ways
+from toolkit.core.meanings import Ways
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record, Watermark
 from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
@@ -134,13 +134,20 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
     """Decode the events that the projection handles, and tell of those it cannot read; the rest is not its business."""
-    ways = _ways(definition, catalogue)
+    ways, key_of = _ways(definition, catalogue), definition.key_of
     steps = []
     for topic, record in due:
         envelope = record.envelope
         way = ways[envelope.type, envelope.version, envelope.meaning]
-        if way is not None:
-            steps.append(_step(definition, way, topic, record))
+        if way is None:
+            continue
+        try:
+            event = way(record.data)
+            steps.append(Step(topic, record, event, key_of(event)))
+        except Unprojectable as error:
+            steps.append(Step(topic, record, fault=str(error)))
+        except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
+            steps.append(Step(topic, record, fault=_reason(error)))
     return steps
 
 
@@ -157,16 +164,6 @@ def _ways(definition: Definition, catalogue: Catalogue) -> Ways:
     _kept.append((definition, catalogue, made))
     del _kept[:-_KEPT]
     return made
-
-
-def _step(definition: Definition, way: Read, topic: str, record: Record) -> Step:
-    try:
-        event = way(record.data)
-        return Step(topic, record, event, definition.key_of(event))
-    except Unprojectable as error:
-        return Step(topic=topic, record=record, fault=str(error))
-    except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
-        return Step(topic=topic, record=record, fault=_reason(error))
 
 
 def _reason(error: Exception) -> str:
@@ -229,7 +226,7 @@ def keys(steps: Iterable[Step]) -> list[object]:
 def fold(
     definition: Definition,
     steps: Iterable[Step],
-    rows: Mapping[object, Mapping[str, object]],
+    rows: Mapping[object, Mapping[str, object] | None],
     held: Held,
     now: dt.datetime,
 ) -> Folded:
@@ -275,7 +272,7 @@ _BEHIND = "an earlier event of the same row is parked"
 
 
 def _apply(
-    definition: Definition, step: Step, rows: Mapping[object, Mapping[str, object]], folded: Folded
+    definition: Definition, step: Step, rows: Mapping[object, Mapping[str, object] | None], folded: Folded
 ) -> str:
     """Apply one event; returns why it cannot be, or nothing."""
     event, key = step.event, step.key

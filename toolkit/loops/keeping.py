@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -95,10 +95,13 @@ class Work:
     malformed: int = 0
     took: dt.timedelta = dt.timedelta()
 
-    def add(self, arranged: folding.Arranged, folded: folding.Folded, there: set[object]) -> None:
-        """What another fold came to."""
-        self.there |= {key for key in folded.changed if key in there and key not in self.changed}
-        self.changed.update(folded.changed)
+    def add(
+        self, arranged: folding.Arranged, folded: folding.Folded, rows: Mapping[object, Row | None]
+    ) -> None:
+        """What another fold came to, over these rows."""
+        changed = self.changed
+        self.there.update([key for key in folded.changed if rows.get(key) is not None and key not in changed])
+        changed.update(folded.changed)
         self.parked += folded.parked
         self.applied += folded.applied
         self.duplicates += arranged.duplicates
@@ -195,18 +198,18 @@ class Keeper:
         arranged = folding.arrange(ahead.checkpoints, ahead.seen, deliveries)
         steps = folding.read(self.definition, self._catalogue, arranged.due)
         self._look(steps)
-        rows, unknown = self._known.of(folding.keys(steps))
-        if unknown:
-            rows.update(self._store.load(self.definition, unknown))
-        folded = folding.fold(self.definition, steps, rows, ahead.held, self._clock())
+        known = self._known
+        if lacking := known.lacking(folding.keys(steps)):
+            known.learn(self._store.load(self.definition, lacking))
+        folded = folding.fold(self.definition, steps, known.rows, ahead.held, self._clock())
         parked = ahead.parked + len(folded.parked)
         if folded.parked and parked > self._pace.park_limit:
             raise Refused(self._too_much(parked), [folded.parked[-1].reason])
-        work.add(arranged, folded, set(rows))
+        work.add(arranged, folded, known.rows)
         work.deliveries += len(deliveries)
         held = ahead.held | Held.by(folded.parked) if folded.parked else ahead.held
         self.ahead = work.after = Standing(arranged.checkpoints, arranged.seen, held, parked)
-        self._known.learn(folded.changed)
+        known.learn(folded.changed)
         self._weigh(arranged.due)
         return work
 
@@ -218,10 +221,10 @@ class Keeper:
             self._store.commit(self.definition, batch, epoch=self.epoch or 0, now=began)
         work.took = self._clock() - began
 
-    def written(self, work: Work, *, uncommitted: int = 0) -> Advanced:
-        """It is committed, and so many rows after it are not."""
+    def written(self, work: Work, after: Work | None = None) -> Advanced:
+        """It is committed, and what comes after it is not."""
         self.at = work.after
-        self._known.keep(max(self.room, uncommitted))
+        self._known.keep(self.room, after.changed if after else ())
         return work.advanced
 
     def advance(self, deliveries: Sequence[Delivery]) -> Advanced:

@@ -6,7 +6,8 @@ commit is refused, and all of this is forgotten. Rows that were written and not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from itertools import islice
 
 Row = dict[str, object]
 
@@ -15,7 +16,7 @@ _BITS = 2**26
 
 
 class KnownRows:
-    """Rows by key, the last written last; None for a row that is known not to be there.
+    """Rows by key; None for a row that is known not to be there.
 
     `whole`: the table was empty when this began. Then a key that was never written has no row, and need not be looked
     for: a filter remembers the keys of the rows that were let go, so that what it does not know was never there.
@@ -29,42 +30,37 @@ class KnownRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def of(self, keys: Iterable[object]) -> tuple[dict[object, Row], list[object]]:
-        """The rows of these keys, as far as they are known to be there, and the keys that the store has to be asked for."""
-        found: dict[object, Row] = {}
-        unknown: list[object] = []
-        rows = self._rows
-        for key in keys:
-            row = rows.get(key)
-            if row is not None:
-                found[key] = row
-            elif key not in rows and self._may_be_there(key):
-                unknown.append(key)
-        return found, unknown
+    @property
+    def rows(self) -> Mapping[object, Row | None]:
+        """What is known."""
+        return self._rows
 
-    def learn(self, changed: Mapping[object, Row | None]) -> None:
-        """These were written."""
+    def lacking(self, keys: Iterable[object]) -> list[object]:
+        """The keys that the store has to be asked for; each of the others has the row that is known, or none."""
+        if self._whole and self._gone is None:
+            return []
         rows = self._rows
-        for key, row in changed.items():
-            rows.pop(key, None)
-            rows[key] = row
+        return [key for key in keys if key not in rows and self._may_be_there(key)]
 
-    def keep(self, count: int) -> None:
-        """Let the rows go that were written longest ago. Those that are not committed have to be among the kept ones."""
+    def learn(self, rows: Mapping[object, Row | None]) -> None:
+        """These were written, or found in the store."""
+        self._rows.update(rows)
+
+    def keep(self, count: int, uncommitted: Container[object] = ()) -> None:
+        """Let the rows go that have been known longest, but none that the store does not have yet."""
         spare = len(self._rows) - count
         if spare <= 0:
             return
-        let_go = [key for key, _ in zip(self._rows, range(spare), strict=False)]
+        old = (key for key in self._rows if key not in uncommitted)
+        let_go = list(islice(old, spare))
         for key in let_go:
             del self._rows[key]
         if self._whole:
             self._remember(let_go)
 
     def _may_be_there(self, key: object) -> bool:
-        if not self._whole:
-            return True
-        if self._gone is None:
-            return False
+        if not self._whole or self._gone is None:
+            return not self._whole
         at = hash(key) % _BITS
         return bool(self._gone[at >> 3] & (1 << (at & 7)))
 

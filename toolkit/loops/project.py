@@ -150,7 +150,7 @@ class _Stream:
             self._report(Advanced(missing=self._keeper.at.missing))
         else:
             work = self._keeper.fold(deliveries)
-            self.settle(len(work.changed))
+            self.settle(work)
             self._under_way = work, self._writer.submit(self._keeper.write, work)
             if len(deliveries) < self.size:
                 self.settle()
@@ -161,13 +161,13 @@ class _Stream:
         """Is nothing being written?"""
         return self._under_way is None
 
-    def settle(self, uncommitted: int = 0) -> None:
-        """Wait for what is being written; so many rows were folded since. Raises what it came to."""
+    def settle(self, after: Work | None = None) -> None:
+        """Wait for what is being written; something was folded after it, perhaps. Raises what it came to."""
         if self._under_way is not None:
             (work, future), self._under_way = self._under_way, None
             future.result()
             self._took = work.took
-            done = self._keeper.written(work, uncommitted=uncommitted)
+            done = self._keeper.written(work, after)
             self._keeper.tell_standing()
             self._report(done)
 

@@ -150,7 +150,7 @@ class Rebuild:
         if not reasons:
             return
         other = Origin.LOG if self._origin is Origin.ARCHIVE else Origin.ARCHIVE
-        again = f"the {other} still has all of it: `{commands.rebuild(name, version)} --from {other}`"
+        again = f"the {other} still has all of it: `{commands.rebuild_from(name, version, other)}`"
         instead = ANEW if self._histories[other].lacks(at) else again
         raise Refused(
             f"{self._definition.identity} cannot be rebuilt from the {self._origin}", [*reasons, instead]
@@ -307,15 +307,15 @@ class _Writing:
 
     def _write(self) -> None:
         work, self._work, self._begun = self._work, None, self._clock()
-        self._settle(len(work.changed) if work else 0)
+        self._settle(work)
         if work:
             self._under_way = work, self._others.submit(self._keeper.write, work)
 
-    def _settle(self, uncommitted: int = 0) -> None:
+    def _settle(self, after: Work | None = None) -> None:
         if self._under_way is not None:
             (work, future), self._under_way = self._under_way, None
             future.result()
-            self._keeper.written(work, uncommitted=uncommitted)
+            self._keeper.written(work, after)
 
     def end(self) -> None:
         """Write what is left, and wait for it."""

@@ -37,10 +37,12 @@ from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
 from toolkit.loops.history import Origin
+from toolkit.loops.keeping import Keeper
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.sharing import ALONE, Part, Sharing
+from toolkit.loops.together import Together
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
@@ -212,6 +214,15 @@ class App:
             self.clock,
             self._pace,
         )
+
+    @cached_property
+    def together(self) -> Together:
+        """What keeps all versions up to date in one process, reading once for all of them."""
+        return Together(self._keeper, self.projector, lambda: self.log, self.project.topics, self._pace)
+
+    def _keeper(self, definition: Definition) -> Keeper:
+        catalogue, topics = self.project.catalogue, self.project.topics
+        return Keeper(definition, catalogue, self.store, self.clock, self._pace, topics=topics)
 
     @property
     def _pace(self) -> Pace:

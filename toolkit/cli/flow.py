@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import getpass
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -36,6 +38,10 @@ from toolkit.ports import Pause
 log = logging.getLogger("strangler.relay")
 
 _REPORT_EVERY = 5.0
+SWITCH_INTERVAL = 0.0005
+"""Seconds that a thread computes before another one is let."""
+COLLECT_AFTER = 20_000
+"""Objects that are made before the garbage collector looks."""
 _PREPARE_EVERY = 3600
 _logger = logging.getLogger("strangler.archive")
 
@@ -246,6 +252,9 @@ def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once:
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Threads that wait for a database come to their turn soon; rows that are kept are not looked through all the time.
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.set_threshold(COLLECT_AFTER)
     with open_project(project_folder) as opened, stop_on_signals() as stop:
         if once:
             emit(do_once(opened), as_json, _show_done)
@@ -316,11 +325,10 @@ def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop
 
 
 def projectors(opened: App, name: str) -> Mapping[str, Loop]:
-    """A loop for each version that is kept up to date."""
-    return {
-        definition.identity: opened.projector(definition).run
-        for definition in opened.running_versions(name or None)
-    }
+    """A loop for each version of one projection; or the loops that keep all versions up to date, which read together."""
+    if not name:
+        return opened.together.loops(opened.running_versions())
+    return {one.identity: opened.projector(one).run for one in opened.running_versions(name)}
 
 
 def _relay_once(opened: App, source: str, shard: int | None = None) -> dict[str, Any]:

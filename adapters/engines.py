@@ -19,6 +19,7 @@ from migrations.schema.state import metadata as state_tables
 from toolkit import commands
 from toolkit.core.errors import DriverMissing, Infrastructure, NotSetUp, UsageError
 
+RAW_AT = "a URL has an @ in its user or password: write it as %40 (and : as %3A, / as %2F)"
 BUSY_TIMEOUT_MS = 30_000
 _MYSQL = ("mysql", "mariadb")
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
@@ -30,6 +31,9 @@ _CONNECT = {"postgresql+psycopg": {"prepare_threshold": None}}
 def open_engine(url: str, **options: Any) -> Engine:
     """Create an engine for a URL. Raises DriverMissing with the extra to install, UsageError for a bad URL."""
     parsed = make_url(url)
+    if "@" in (parsed.host or ""):
+        # What comes before the first one was taken for the password: messages would show the rest of it.
+        raise UsageError(RAW_AT)
     try:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, **options)

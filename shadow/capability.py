@@ -46,6 +46,7 @@ class Shadowing:
     versions: Mapping[str, int] = field(default_factory=dict)
     today: dt.date | None = None
     catch_up: float = 30.0
+    why_behind: Callable[[], str] | None = None
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -110,6 +111,7 @@ class Shadowing:
             if has_subject
             else None,
             locate=self._locate if has_subject else None,
+            why_behind=self.why_behind,
             progress=progress,
         )
 

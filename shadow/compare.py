@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-
-from deepdiff import DeepDiff
-from deepdiff.helper import NotPresent
-from deepdiff.model import DiffLevel
+from typing import TYPE_CHECKING
 
 from shadow.normalise import Form, Row, RowKey, Rules, legacy_form, projection_form
 from shadow.values import ABSENT, NotANumber, Unmapped
 from shadow.weaker import excused
+
+if TYPE_CHECKING:
+    from deepdiff.model import DiffLevel
 
 RECORD = "(record)"
 """The path of a difference that is about a record as a whole."""
@@ -119,16 +119,19 @@ def _leaves(column: str, old: object, new: object) -> list[Leaf]:
     """
     if not (isinstance(old, dict | list) and isinstance(new, dict | list)):
         return [(column, old, new)]
+    from deepdiff import DeepDiff  # takes a tenth of a command's start, and most commands never need it
+
     tree = DeepDiff(old, new, view="tree")
     found = [_leaf(column, level) for levels in tree.values() for level in levels]
     return [leaf for leaf in found if leaf[1] != leaf[2]] or [(column, old, new)]
 
 
 def _leaf(column: str, level: DiffLevel) -> Leaf:
+    from deepdiff.helper import NotPresent
+
+    def side(value: object) -> object:
+        return ABSENT if isinstance(value, NotPresent) or value is NotPresent else value
+
     steps = level.path(output_format="list")
     path = column + "".join("[]" if isinstance(step, int) else f".{step}" for step in steps)
-    return path, _side(level.t1), _side(level.t2)
-
-
-def _side(value: object) -> object:
-    return ABSENT if isinstance(value, NotPresent) or value is NotPresent else value
+    return path, side(level.t1), side(level.t2)

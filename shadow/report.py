@@ -26,6 +26,8 @@ def to_dict(result: RunResult) -> dict[str, object]:
         "ended_at": result.ended_at.isoformat(),
         "seconds": round(result.seconds, 3),
         "stopped": result.stopped,
+        "cause": result.cause,
+        "notes": list(result.notes),
         "keys": {"known": result.known, "asked": result.asked},
         "counts": {str(name): number for name, number in sorted(result.counts.items())},
         "evidence": {

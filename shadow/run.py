@@ -11,7 +11,7 @@ from shadow.classify import Locate, Redactor
 from shadow.keys import Key, distinct, read_keys, sample
 from shadow.ledger import Ledger, Line
 from shadow.normalise import Rules
-from shadow.sandwich import Patience, Sandwich, Sides
+from shadow.sandwich import Judgement, Patience, Sandwich, Sides, Verdict
 from shadow.stats import Proof, Proven, prove
 from toolkit.core.evidence import Acceptance
 from toolkit.settings import CapabilitySection, duration
@@ -42,7 +42,8 @@ class Ports:
 
     `legacy_keys` and `view_keys` list the keys that each side knows: a row that only the projection has is
     found through the second. `recent` are the subjects that changed lately: they are always in the sample.
-    `clock` is the wall clock, for the run's own stamps.
+    `clock` is the wall clock, for the run's own stamps. `why_behind` says why the view does not come on, as far as
+    somebody knows.
     """
 
     sides: Sides
@@ -51,6 +52,7 @@ class Ports:
     view_keys: KeyRows | None = None
     recent: Callable[[], Collection[str]] | None = None
     locate: Locate | None = None
+    why_behind: Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
 
 
@@ -104,6 +106,14 @@ class RunResult:
     legacy_errors: int
     proof: Proof
     verdict: RunVerdict
+    cause: str = ""
+    """why it was given up early, where it was"""
+    notes: tuple[str, ...] = ()
+    """what such a run cannot see"""
+
+
+FROZEN = 50
+"""Keys that are counted as timed out when the view does not move at all; the others are not asked for."""
 
 
 def shadow_run(
@@ -118,7 +128,13 @@ def shadow_run(
     known, chosen = _choose(asked, ports, limits)
     sandwich = Sandwich(asked.rules, ports.sides, limits.patience)
     ledger = _ledger(asked, ports, limits)
-    done = _judge(chosen, sandwich, ledger, ports, limits.batch)
+    cause = _frozen(ports, limits) if chosen else ""
+    if cause:
+        done = len(chosen[:FROZEN])
+        for key in chosen[:FROZEN]:
+            ledger.add(Judgement(key=key, verdict=Verdict.TIMEOUT))
+    else:
+        done = _judge(chosen, sandwich, ledger, ports, limits.batch)
     gates = asked.section.gates
     proof = prove(ledger.mismatched(in_force), ledger.judged, pairs=gates.pairs, rate=gates.mismatch_rate)
     lines = ledger.lines(in_force)
@@ -140,7 +156,33 @@ def shadow_run(
         legacy_errors=ledger.legacy_errors,
         proof=proof,
         verdict=_verdict(lines, proof),
+        cause=cause,
+        notes=_blind_spots(asked.section, ports),
     )
+
+
+def _frozen(ports: Ports, limits: Limits) -> str:
+    """Why no key can be judged: the view does not come past an instant of now. Empty when it does, or nobody can say.
+
+    One wait tells it; asking for each key would give as many timeouts as there are keys, and no reason.
+    """
+    sides = ports.sides
+    try:
+        now = sides.now()
+    except Exception:  # noqa: BLE001 - a source that cannot tell its time is a verdict on each key
+        return ""
+    if sides.wait_for(now, limits.patience.catch_up) or sides.stopping():
+        return ""
+    why = ports.why_behind() if ports.why_behind is not None else ""
+    return f"the view has not come past {now} in {limits.patience.catch_up:g} s" + (f": {why}" if why else "")
+
+
+def _blind_spots(section: CapabilitySection, ports: Ports) -> tuple[str, ...]:
+    if ports.view_keys is not None:
+        return ()
+    asked = ", ".join(section.key)
+    note = f"the capability is asked with {asked}, which is not the key of its projection: "
+    return (note + "rows that only the projection has are not looked for",)
 
 
 def _choose(asked: Asked, ports: Ports, limits: Limits) -> tuple[int, Sequence[Key]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,6 @@ from adapters.state.routes import SqlRoutes
 from adapters.state.store import State, open_state
 from migrations.schema.read_store import metadata as store_tables
 from migrations.schema.state import metadata as state_tables
-from migrations.upgrade import current, head, upgrade
 from toolkit import registry
 from toolkit.core.errors import StranglerError, UsageError
 from toolkit.core.freshness import Token
@@ -36,13 +36,13 @@ from toolkit.inbox import Fetching
 from toolkit.loader import Project, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
+from toolkit.loops.following import Following, Report, borrowed, lease_name
 from toolkit.loops.history import Origin
-from toolkit.loops.keeping import Keeper
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.sharing import ALONE, Part, Sharing
-from toolkit.loops.together import Together
+from toolkit.loops.together import Seat, Together
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
@@ -217,12 +217,33 @@ class App:
 
     @cached_property
     def together(self) -> Together:
-        """What keeps all versions up to date in one process, reading once for all of them."""
-        return Together(self._keeper, self.projector, lambda: self.log, self.project.topics, self._pace)
+        """Where the versions that this process keeps read the log together."""
+        return Together(lambda: self.log, self.project.topics, self._pace)
 
-    def _keeper(self, definition: Definition) -> Keeper:
-        catalogue, topics = self.project.catalogue, self.project.topics
-        return Keeper(definition, catalogue, self.store, self.clock, self._pace, topics=topics)
+    def following(
+        self, definition: Definition, report: Report = lambda _: None, *, together: bool = False
+    ) -> Following:
+        """What follows the log for a version while no other process does, alone or together with others."""
+
+        def make() -> Projector | Seat:
+            alone = self.projector(definition)
+            return self.together.seat(alone) if together else alone
+
+        return Following(definition, make, self.state.leases, self.owner, self.clock, report=report)
+
+    @contextmanager
+    def borrowed(
+        self, definition: Definition, tell: Callable[[str], None] = lambda _: None
+    ) -> Iterator[None]:
+        """Have a version to oneself for a while; `tell` is told who stands back for it. Raises LeaseHeld."""
+        followers = {one.name: one for one in SqlLeaseList(self.state.engine).leases()}
+        with borrowed(self.state.leases, definition, self.owner, self.clock):
+            follower = followers.get(lease_name(definition))
+            if follower is not None and follower.expires_at > self.clock():
+                tell(
+                    f"{definition.identity}: borrowed from {follower.owner}, which goes on by itself afterwards"
+                )
+            yield
 
     @property
     def _pace(self) -> Pace:
@@ -293,6 +314,8 @@ class App:
 
     def revisions(self) -> dict[str, tuple[str | None, str]]:
         """By set of tables, the revision that its database is at, and the one that this version needs."""
+        from migrations.upgrade import current, head  # Alembic takes a fifth of a command's start
+
         return {which: (current(url, which), head(which)) for which, url in self._databases.items()}
 
     def examined(self, limits: Limits = USUAL) -> Examined:
@@ -355,6 +378,8 @@ class App:
 
     def setup(self) -> list[str]:
         """Create or upgrade our tables and the topics; says what was done."""
+        from migrations.upgrade import upgrade
+
         done = []
         for which, (was, wanted) in self.revisions().items():
             upgrade(self._databases[which], which)

@@ -8,8 +8,12 @@ RELAY = "strangler relay"
 RESUME = "strangler relay resume"
 PROJECT = "strangler project"
 PARKED = "strangler repair parked"
+DOCTOR = "strangler doctor"
 SETUP = "strangler setup"
+CAPTURE_PLAN = "strangler capture plan"
 CAPTURE_STATUS = "strangler capture status"
+ARCHIVE_STATUS = "strangler archive status"
+PRUNE = "strangler archive prune"
 
 
 def shadow_run(capability: str) -> str:
@@ -85,3 +89,13 @@ def reproject(projection: str, key: str = "KEY") -> str:
 def rebuild(projection: str, version: int) -> str:
     """Build a version beside the serving one."""
     return f"strangler rebuild {projection} --version {version}"
+
+
+def rebuild_from(projection: str, version: int, origin: str) -> str:
+    """Build a version from one history or the other: `archive` or `log`."""
+    return f"{rebuild(projection, version)} --from {origin}"
+
+
+def forgo(projection: str) -> str:
+    """Prune although a projection loses its history."""
+    return f"{PRUNE} --forgo {projection}"

@@ -45,7 +45,9 @@ class MariaDbDoctor:
             ("indexes", self._indexes, ""),
             ("backlog", self._backlog, "GRANT SELECT ON strangler_change TO the user"),
         ]
-        return checks_of(patient, ours, self._explained, "GRANT SELECT on the tables of the read")
+        return checks_of(
+            patient, ours, self._explained, "GRANT SELECT, SHOW VIEW on the tables and views of the read"
+        )
 
     def _rows(self, name: str, **parameters: object) -> list[Row]:
         return list(self._ask(sql_of(name, "mariadb"), parameters))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 
+from toolkit import commands
 from toolkit.core.errors import Infrastructure, ReadTimeout, StranglerError, UsageError
 
 CAPTURE_TIMEOUT = dt.timedelta(seconds=60)
@@ -72,4 +73,16 @@ def _ours(
         return ReadTimeout(f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}")
     if isinstance(error, OperationalError | InterfaceError) and not refused(error):
         return Infrastructure(f"legacy source {name} cannot be read: {cause}")
-    return UsageError(f"legacy source {name} refuses the statement: {cause}")
+    return UsageError(f"legacy source {name} refuses the statement: {cause}{_grants(cause)}")
+
+
+def _grants(cause: str) -> str:
+    """All that a user needs who only reads, where the server says that a right is missing: it names one at a time."""
+    said = cause.lower()
+    if "command denied to user" in said or "lack privileges for underlying" in said:
+        rights = "GRANT SELECT, SHOW VIEW ON <database>.* TO <user> (SHOW VIEW to explain reads of views)"
+    elif "permission denied for" in said:
+        rights = "GRANT USAGE ON SCHEMA <schema> TO <role>, and GRANT SELECT ON ALL TABLES IN SCHEMA <schema> TO <role>"
+    else:
+        return ""
+    return f". To read, it takes: {rights}; what capture takes besides is in `{commands.CAPTURE_PLAN}`"

@@ -125,7 +125,7 @@ _OPS = {op.value: op for op in Op}
 def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Captured]) -> list[Change]:
     """Captured changes as the toolkit knows them."""
     keys = {name: table.key_columns for name, table in captured.items()}
-    return [
+    made = [
         Change(
             source=source,
             table=table,
@@ -141,6 +141,29 @@ def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Ca
         )
         for number, transaction, table, op, subject, before, after, captured_at in rows
     ]
+    outboxes = {name for name, table in captured.items() if table.outbox}
+    return [_fact(change) if change.table in outboxes else change for change in made] if outboxes else made
+
+
+def _fact(change: Change) -> Change:
+    if change.op is not Op.INSERT or change.after is None:
+        return change
+    return msgspec.structs.replace(change, position=fact_position(change.table, change.key, change.after))
+
+
+_told = msgspec.json.Encoder(decimal_format="string", order="sorted").encode
+
+
+def fact_position(table: str, key: Sequence[str], row: Mapping[str, object]) -> str:
+    """The position of a row of an outbox: of the row itself, however and however often it is found.
+
+    It says for ever what it said, so that its events keep their ids when capture is installed anew. What it says is part of
+    the position: a number that is given again, after rows were tidied away, is another fact. NULL says nothing, so that a
+    column which comes later changes no position.
+    """
+    said = {name: value for name, value in row.items() if value is not None}
+    digest = hashlib.blake2b(_told(said), digest_size=8).hexdigest()
+    return f"outbox:{table}:{_key_text([row.get(name) for name in key])}:{digest}"
 
 
 def reading_of(group: Sequence[Captured]) -> str:
@@ -163,7 +186,9 @@ def snapshot_of(
         table=table.table,
         op=Op.SNAPSHOT,
         subject=subject,
-        position=_position(table, [after[name] for name in key], subject, reading),
+        position=fact_position(table.table, key, after)
+        if table.outbox
+        else _position(table, [after[name] for name in key], subject, reading),
         captured_at=instant,
         after=after,
         key=key,
@@ -173,16 +198,20 @@ def snapshot_of(
 def _position(table: Captured, values: Sequence[object], subject: str, reading: str) -> str:
     """Installed anew, capture begins a new history: what it finds then are new facts, so the reading is part of it.
 
-    A row of an outbox says for ever what it said, so that only its installation is. The subject is, too: a row that moves to one whose turn has not come is found again there, and says something new.
+    The subject is, too: a row that moves to one whose turn has not come is found again there, and says something new.
     """
-    assert table.installed_at is not None
     key = "/".join(map(_spelt, values))
     if not set(table.subjects) <= set(table.keys):
         key += f"@{_spelt(subject)}"
-    if len(key) > _LONGEST_KEY:
-        key = hashlib.sha256(key.encode()).hexdigest()
-    begun = f"{table.installed_at:%Y%m%dT%H%M%S%f}" if table.outbox else reading
-    return f"snapshot:{begun}:{table.table}:{key}"
+    return f"snapshot:{reading}:{table.table}:{_bounded(key)}"
+
+
+def _key_text(values: Sequence[object]) -> str:
+    return _bounded("/".join(map(_spelt, values)))
+
+
+def _bounded(key: str) -> str:
+    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
 
 
 def _spelt(value: object) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 
 import msgspec
 from sqlalchemy import Connection, func, inspect, select, text
@@ -15,7 +15,9 @@ from adapters.legacy import mariadb_triggers as triggers
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
-from adapters.legacy.mariadb_holes import holes_of, holes_of_server
+from adapters.legacy.mariadb_cascades import Cascades, cascades_of
+from adapters.legacy.mariadb_following import CASCADE
+from adapters.legacy.mariadb_holes import hole_of, holes_of, holes_of_server
 from adapters.legacy.mariadb_subjects import mariadb_order
 from adapters.legacy.mariadb_tables import (
     Table,
@@ -25,6 +27,8 @@ from adapters.legacy.mariadb_tables import (
     is_mariadb,
     knows_transactions,
     parts,
+    statement,
+    table_of,
     triggers_of,
 )
 from adapters.legacy.mariadb_undo import State, restore, state_of
@@ -39,7 +43,7 @@ GUARANTEES = {
     "marked, so that a late commit with a low number is found",
     "order": "two transactions that wrote the same row come in commit order, and so do all that lock a subject's main row "
     "first; two that wrote different rows of a subject at the same time come in the order in which they became visible",
-    "deletes": "captured, REPLACE as deletion and insert; TRUNCATE and foreign keys' cascades are not (see below)",
+    "deletes": "captured, REPLACE as deletion and insert, what foreign keys delete too; TRUNCATE is not (see below)",
     "intermediate states": "all captured, one change for each row that a statement touches, LOAD DATA and INSERT ... "
     "SELECT too; with `columns` or `ignore`, an update that changes no captured column gives none",
     "keys": "an update that changes the key is one change that shows both; one that changes the subject is a deletion for "
@@ -50,8 +54,8 @@ GUARANTEES = {
     "retyped, and another key, is a hole until capture is installed again; an added column is not captured before that, a "
     "dropped or renamed one is missing in the changes since; no write of the application fails by it",
     "not captured": "what fires no trigger: TRUNCATE (a hole shows it afterwards, with the privilege PROCESS surely, else "
-    "while the last change of the table waits to be relayed); what a foreign key's ON DELETE or ON UPDATE does to the "
-    "rows of a child (a hole names it); what is done to a whole partition; what a replica applies by rows (a hole says that it is one: capture belongs on "
+    "while the last change of the table waits to be relayed); what a foreign key does to the rows of a child where its "
+    "parent's triggers cannot tell (the plan and a hole name it); what is done to a whole partition; what a replica applies by rows (a hole says that it is one: capture belongs on "
     "the primary); views and tables without transactions are refused",
     "outbox": "inserts only; rows that backfill finds come in the order of an AUTO_INCREMENT column, else of their key",
     "cost": "each row written to a captured table writes one more, in the same transaction; under binlog_format = "
@@ -62,7 +66,7 @@ GUARANTEES = {
     "rights": "the application's accounts need none: triggers act for the account that installed them, which must stay (a "
     "write fails without it); it needs CREATE, DROP, INDEX, ALTER, INSERT, SELECT, UPDATE, DELETE and TRIGGER on the "
     "database, and with a binary log SUPER or log_bin_trust_function_creators = 1; who translates needs SELECT and "
-    "DELETE on strangler_change, SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
+    "DELETE on strangler_change (and strangler_cascade, where it is), SELECT on the other tables and, to watch them, TRIGGER on the captured ones",
 }
 _KNOWN = (
     "known: all changes of one transaction to one subject are offered together; one that is not written to the binary log "
@@ -72,7 +76,12 @@ _UNKNOWN = (
     "not known, so each change stands for itself: they are told by MariaDB's @@last_gtid, with a binary log that is on and "
     "leaves no database out (to see that takes BINLOG MONITOR); MySQL shows a trigger nothing like it"
 )
+_FOLLOWED = (
+    "what they do to the rows of a child is recorded by the triggers of its parent, which read these rows (LOCK IN SHARE "
+    "MODE) before it happens; of a grandchild surely where the transaction is not READ COMMITTED"
+)
 _MARKED_AT_ONCE = 500
+_TIDIED = 10_000
 _CANCELLED = frozenset(
     {1205, 1317, 1969, 3024, 4024}
 )  # a lock's wait, a kill, the statement's time (MariaDB, MySQL) was up
@@ -102,6 +111,8 @@ _UNAVAILABLE |= {
 class MariadbCapture(TriggerCapture):
     """Implements `toolkit.ports.Capture`."""
 
+    _tidied = False
+
     def plan(self, tables: Sequence[CapturedTable]) -> Plan:
         """What is missing to capture these tables, and what takes them away again."""
         with self._judged(), reading(self._engine) as connection:
@@ -111,16 +122,31 @@ class MariadbCapture(TriggerCapture):
             removal: list[str] = []
             found = [find_table(connection, self._name, wanted) for wanted in tables]
             distinct(self._name, [table.captured for table in found])
+            others = registry.keys() - {table.captured.table for table in found}
+            cascades = cascades_of(
+                connection, [*found, *(_now(connection, registry[name]) for name in others)]
+            )
+            if cascades.tasks and not inspect(connection).has_table(CASCADE):
+                statements.append(statement("cascade"))
             for table in found:
                 before = registry.get(table.captured.table)
-                statements += self._missing(connection, table, before, transactions=known)
+                statements += self._missing(connection, table, before, cascades, transactions=known)
                 removal = [*triggers.drop(table.captured), triggers.unregister(table.captured), *removal]
             if not registry.keys() - {table.captured.table for table in found}:
                 removal += triggers.drop_tables()
         if statements:
             statements.insert(0, triggers.SESSION)
-        guarantees = {**GUARANTEES, "transactions": _KNOWN if known else _UNKNOWN}
-        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=guarantees)
+        guarantees = {
+            **GUARANTEES,
+            "transactions": _KNOWN if known else _UNKNOWN,
+            "foreign keys": _foreign_keys(cascades),
+        }
+        return Plan(
+            statements=tuple(statements),
+            removal=tuple(removal),
+            guarantees=guarantees,
+            holes=tuple(hole_of(one) for one in cascades.untold),
+        )
 
     def _tables_of_ours(self, connection: Connection) -> list[str]:
         """Nothing when they are there; an installation that was killed midway is begun again."""
@@ -130,20 +156,32 @@ class MariadbCapture(TriggerCapture):
         return [*(triggers.drop_tables() if any(there) else ()), *triggers.create_tables()]
 
     def _missing(
-        self, connection: Connection, table: Table, before: Captured | None, *, transactions: bool
+        self,
+        connection: Connection,
+        table: Table,
+        before: Captured | None,
+        cascades: Cascades,
+        *,
+        transactions: bool,
     ) -> list[str]:
         captured, home = table.captured, _home(connection)
         there = triggers_of(connection, captured)
-        wanted = triggers.bodies(table, home, transactions=transactions)
+        wanted = triggers.bodies(table, home, cascades, transactions=transactions)
         # Who may not see whether transactions are known leaves triggers alone that know them.
-        knowing = triggers.bodies(table, home, transactions=True)
+        knowing = triggers.bodies(table, home, cascades, transactions=True)
+        unwanted = sorted(set(triggers.names_before(captured).values()) & there.keys() - wanted.keys())
         fitting = all(there.get(name) in (body, knowing[name]) for name, body in wanted.items())
-        if captured.same_as(before) and fitting:
+        if captured.same_as(before) and fitting and not unwanted:
             return []
         replace = is_mariadb(connection)
-        # One step for each trigger, so that nothing passes between: its backfill stays valid.
+        # One step for each trigger, so that nothing passes between: its backfill stays valid. Not so where somebody put
+        # another one in the place of ours: what was written meanwhile is in no change.
+        recording = [there.get(name) for name in triggers.names(captured).values()]
         seamless = (
-            before is not None and captured.reads_as(before) and wanted.keys() <= there.keys() and replace
+            before is not None
+            and captured.reads_as(before)
+            and all(body is not None and triggers.ours(body) for body in recording)
+            and replace
         )
         kept = msgspec.structs.replace(
             captured, installed_at=before.installed_at if seamless and before is not None else None
@@ -151,14 +189,14 @@ class MariadbCapture(TriggerCapture):
         statements = []
         if before is not None:
             statements += [
-                *(() if seamless else triggers.drop(before)),
+                *(triggers.drop_some(captured, unwanted) if seamless else triggers.drop(before)),
                 triggers.unregister(before),
             ]
         elif there.keys() & wanted.keys():  # left by an installation that was killed midway
             statements += triggers.drop(captured)
         return [
             *statements,
-            *triggers.create(table, home, transactions=transactions, replace=seamless),
+            *triggers.create(table, home, cascades, transactions=transactions, replace=seamless),
             triggers.register(kept, incarnation(connection, captured)),
         ]
 
@@ -183,8 +221,9 @@ class MariadbCapture(TriggerCapture):
             if not registry:
                 return [Hole(where=self._name, what="capture is not installed", next="install capture")]
             found = list(holes_of_server(connection, self._name))
+            cascades = cascades_of(connection, _there(connection, registry.values()))
             for table in registry.values():
-                found += holes_of(connection, table, _home(connection))
+                found += holes_of(connection, table, _home(connection), cascades)
         return found
 
     def horizon(self) -> Horizon:
@@ -201,6 +240,7 @@ class MariadbCapture(TriggerCapture):
 
     def mark(self, numbers: Iterable[int]) -> None:
         """Never offer these changes again: they are deleted, since the archive has what came of them. Idempotent."""
+        self._tidy()
         held = sorted(numbers)
         for at in range(0, len(held), _MARKED_AT_ONCE):
             gone = " UNION ALL SELECT ".join(str(int(number)) for number in held[at : at + _MARKED_AT_ONCE])
@@ -211,6 +251,23 @@ class MariadbCapture(TriggerCapture):
                     f"DELETE c FROM (SELECT 0 AS number UNION ALL SELECT {gone}) AS gone"
                     " STRAIGHT_JOIN strangler_change AS c ON c.number = gone.number"
                 )
+
+    def _tidy(self) -> None:
+        """Once: what was looked at before rows of a parent should go, and these stayed (IGNORE). What is committed is of no use."""
+        if self._tidied:
+            return
+        self._tidied = True
+        with self._judged(), writing(self._engine) as connection:
+            if not inspect(connection).has_table(CASCADE):
+                return
+            found = connection.execute(
+                text(f"SELECT connection, origin, place FROM {CASCADE} LIMIT {_TIDIED}")
+            ).mappings()
+            gone = text(
+                f"DELETE FROM {CASCADE} WHERE connection = :connection AND origin = :origin AND place = :place"
+            )
+            if rows := [dict(row) for row in found]:  # by whole keys: a range would lock those of others
+                connection.execute(gone, rows)
 
     # --- what the shared part asks for
 
@@ -293,11 +350,32 @@ def _home(connection: Connection) -> str:
 
 def _now(connection: Connection, table: Captured) -> Table:
     """A captured table with the columns that were installed, as far as they are there."""
-    columns = tuple(one for one in columns_of(connection, table) if one.name in table.columns)
+    columns = [one for one in columns_of(connection, table) if one.name in table.columns]
     if gone := sorted(set(table.subjects) - {one.name for one in columns}):
         schema, name = parts(table.relation)
         raise UsageError(f"{schema}.{name} has no column {', '.join(gone)} any more: install capture anew")
-    return Table(captured=table, columns=columns)
+    return table_of(connection, table, columns)
+
+
+def _there(connection: Connection, tables: Iterable[Captured]) -> Iterator[Table]:
+    """Those tables that can still be read."""
+    for table in tables:
+        with suppress(UsageError):
+            yield _now(connection, table)
+
+
+def _foreign_keys(cascades: Cascades) -> str:
+    told = [
+        f"{task.table.captured.table} by {task.reach.path[-1].name}"
+        for tasks in cascades.tasks.values()
+        for task in tasks
+    ]
+    said = [_FOLLOWED]
+    if told:
+        said.append(f"recorded here: {', '.join(dict.fromkeys(told))}")
+    if cascades.untold:
+        said.append(f"not captured: {len(cascades.untold)}, each of them a hole")
+    return "; ".join(said)
 
 
 def _escaped(expression: str) -> str:

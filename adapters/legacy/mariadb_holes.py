@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.legacy import mariadb_triggers as triggers
 from adapters.legacy.images import Captured, row_of
+from adapters.legacy.mariadb_cascades import Cascades, Untold
 from adapters.legacy.mariadb_tables import (
-    Table,
     columns_of,
     incarnation,
     is_mariadb,
@@ -19,6 +19,7 @@ from adapters.legacy.mariadb_tables import (
     parts,
     query,
     shape_of,
+    table_of,
     triggers_of,
 )
 from adapters.legacy.mariadb_values import Column, quoted
@@ -28,7 +29,7 @@ from toolkit.ports import Hole
 _ANEW = "install capture again: the plan has the change"
 
 
-def holes_of(connection: Connection, table: Captured, home: str) -> Iterator[Hole]:
+def holes_of(connection: Connection, table: Captured, home: str, cascades: Cascades) -> Iterator[Hole]:
     """The holes of one captured table."""
     columns = columns_of(connection, table)
     if not columns:
@@ -40,9 +41,9 @@ def holes_of(connection: Connection, table: Captured, home: str) -> Iterator[Hol
         if name not in shape.columns:
             yield Hole(where=table.table, what=f"the subject column {name} is gone", next=AGAIN)
     yield from altered(table, shape, listed=True)
-    yield from _triggers(connection, table, columns if shape == table.shape else (), home)
+    yield from _triggers(connection, table, columns if shape == table.shape else (), home, cascades)
     if not table.outbox:
-        yield from _cascades(connection, table)
+        yield from _cascades(table, cascades)
         yield from _vanished(connection, table, columns)
 
 
@@ -81,7 +82,7 @@ def _engine(connection: Connection, table: Captured) -> Iterator[Hole]:
 
 
 def _triggers(
-    connection: Connection, table: Captured, columns: tuple[Column, ...], home: str
+    connection: Connection, table: Captured, columns: tuple[Column, ...], home: str, cascades: Cascades
 ) -> Iterator[Hole]:
     there = triggers_of(connection, table)
     if not there and not may_see_triggers(connection):
@@ -93,24 +94,26 @@ def _triggers(
             yield Hole(where=table.table, what=f"the trigger {name} is gone", next=AGAIN)
     if not columns:
         return  # the table is another one: that has been said
-    now = Table(captured=table, columns=tuple(one for one in columns if one.name in table.columns))
-    ours = [triggers.bodies(now, home, transactions=known) for known in (True, False)]
+    now = table_of(connection, table, columns)
+    ours = [triggers.bodies(now, home, cascades, transactions=known) for known in (True, False)]
+    for name in sorted(ours[0].keys() - there.keys() - set(triggers.names(table).values())):
+        what = f"the trigger {name} is not there, which tells what foreign keys do"
+        yield Hole(where=table.table, what=what, next=_ANEW)
     for name, body in there.items():
         if name in ours[0] and all(body != one[name] for one in ours):
             what = f"the trigger {name} is not the one that we make"
             yield Hole(where=table.table, what=what, next=_ANEW)
 
 
-def _cascades(connection: Connection, table: Captured) -> Iterator[Hole]:
-    schema, name = parts(table.relation)
-    for row in connection.execute(query("cascades"), {"schema": schema, "name": name}):
-        rules = [f"ON DELETE {row.on_delete}", f"ON UPDATE {row.on_update}"]
-        done = " ".join(one for one in rules if not one.endswith(("RESTRICT", "NO ACTION")))
-        yield Hole(
-            where=table.table,
-            what=f"the foreign key {row.name} to {row.parent} changes its rows by {done}, which fires no trigger",
-            next=f"let the application change them before {row.parent}, or make the rule RESTRICT",
-        )
+def _cascades(table: Captured, cascades: Cascades) -> Iterator[Hole]:
+    for one in cascades.untold:
+        if one.table == table.table:
+            yield hole_of(one)
+
+
+def hole_of(untold: Untold) -> Hole:
+    """What a foreign key does that no trigger records."""
+    return Hole(where=untold.table, what=f"{untold.reach.said()}: {untold.why}", next=untold.next)
 
 
 def _vanished(connection: Connection, table: Captured, columns: tuple[Column, ...]) -> Iterator[Hole]:

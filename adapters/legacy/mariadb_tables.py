@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -19,10 +20,14 @@ _FOLDER = Path(__file__).parent / "sql"
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table with the types of its columns, which the triggers' text depends on."""
+    """A table with the types of its columns, which the triggers' text depends on.
+
+    `refusable` are columns by which the engine may refuse an UPDATE: of unique indexes and foreign keys.
+    """
 
     captured: Captured
     columns: tuple[Column, ...]
+    refusable: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> tuple[Column, ...]:
@@ -70,7 +75,18 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
     )
     if not captured.enforced:
         check_key(connection, where, captured, quoted)
-    return Table(captured=captured, columns=tuple(one for one in columns if one.name in captured.columns))
+    return table_of(connection, captured, columns)
+
+
+def table_of(connection: Connection, captured: Captured, columns: Iterable[Column]) -> Table:
+    """A captured table with those of these columns that are captured."""
+    schema, name = parts(captured.relation)
+    refusable = connection.scalars(query("refusable"), {"schema": schema, "name": name})
+    return Table(
+        captured=captured,
+        columns=tuple(one for one in columns if one.name in captured.columns),
+        refusable=tuple(str(one) for one in refusable),
+    )
 
 
 def shape_of(connection: Connection, captured: Captured) -> Shape:

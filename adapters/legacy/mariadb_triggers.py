@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import textwrap
+from collections.abc import Iterable
 
 import msgspec
 
 from adapters.legacy.images import Captured, Chosen, columns_noted
+from adapters.legacy.mariadb_cascades import Cascades
+from adapters.legacy.mariadb_following import CASCADE, followed, looking
 from adapters.legacy.mariadb_tables import Table, parts, statement
 from adapters.legacy.mariadb_values import image, literal, pieces, quoted, subject
 from migrations.upgrade import offline_sql
@@ -18,6 +22,7 @@ SESSION = f"SET SESSION sql_mode = '{SQL_MODE}'"
 NOW = "utc_timestamp(6)"
 TABLES = ("strangler_captured", "strangler_change", "strangler_capture_version")
 _LONGEST_NAME = 64
+_SIGNED = re.compile(r"BEGIN /\* strangler ([0-9a-f]{16}) \*/")
 _FIRST_NUMBER = (
     # Numbers begin at the microseconds of the installation: installed anew, capture never gives a number twice,
     # so that no later event gets the id of an earlier one.
@@ -50,13 +55,18 @@ def create_tables() -> tuple[str, ...]:
 
 def drop_tables() -> tuple[str, ...]:
     """The statements that take them away, as far as they are there."""
-    return tuple(f"DROP TABLE IF EXISTS {name}" for name in TABLES)
+    return tuple(f"DROP TABLE IF EXISTS {name}" for name in (CASCADE, *TABLES))
 
 
 def names(table: Captured) -> dict[str, str]:
-    """The triggers a captured table has, by their event."""
+    """The triggers that record what is written to a captured table, by their event."""
     verbs = ("insert",) if table.outbox else ("insert", "update", "delete")
     return {verb: _name(table, verb) for verb in verbs}
+
+
+def names_before(table: Captured) -> dict[str, str]:
+    """The triggers that look at the rows of other tables which foreign keys are about to change, by their event."""
+    return {} if table.outbox else {verb: _name(table, f"before_{verb}") for verb in ("update", "delete")}
 
 
 def _name(table: Captured, verb: str) -> str:
@@ -65,34 +75,60 @@ def _name(table: Captured, verb: str) -> str:
     if len(name) <= _LONGEST_NAME:
         return name
     short = hashlib.sha256(bare.encode()).hexdigest()[:12]
-    return f"strangler_{bare[:30]}_{short}_{verb}"
+    return f"strangler_{bare[:24]}_{short}_{verb}"
 
 
-def bodies(table: Table, home: str, *, transactions: bool) -> dict[str, str]:
+def bodies(table: Table, home: str, cascades: Cascades, *, transactions: bool) -> dict[str, str]:
     """By name, what the triggers do. `home` is the database with our tables; `transactions`: can they tell theirs?"""
-    return {
-        name: _body(table, home, verb, transactions=transactions)
-        for verb, name in names(table.captured).items()
-    }
+    relation, found = table.captured.relation, dict[str, str]()
+    for verb, name in names(table.captured).items():
+        following = bool(cascades.of(relation, verb))
+        found[name] = signed(_body(table, home, verb, following, transactions=transactions))
+    for verb, name in names_before(table.captured).items():
+        if tasks := cascades.of(relation, verb):
+            found[name] = signed(looking(tasks, home, table.captured, verb))
+    return found
 
 
-def create(table: Table, home: str, *, transactions: bool, replace: bool) -> tuple[str, ...]:
+def create(
+    table: Table, home: str, cascades: Cascades, *, transactions: bool, replace: bool
+) -> tuple[str, ...]:
     """The statements that make a table's triggers. `replace`: in one step, so that no change passes between."""
-    verb_of = {name: verb for verb, name in names(table.captured).items()}
+    times = {name: f"AFTER {verb}" for verb, name in names(table.captured).items()}
+    times |= {name: f"BEFORE {verb}" for verb, name in names_before(table.captured).items()}
     schema = quoted(parts(table.captured.relation)[0])
     verb = "CREATE OR REPLACE TRIGGER" if replace else "CREATE TRIGGER"
     return tuple(
-        f"{verb} {schema}.{quoted(name)} AFTER {verb_of[name].upper()} ON {table.captured.relation} FOR EACH ROW\n{body}"
-        for name, body in bodies(table, home, transactions=transactions).items()
+        f"{verb} {schema}.{quoted(name)} {times[name].upper()} ON {table.captured.relation} FOR EACH ROW\n{body}"
+        for name, body in bodies(table, home, cascades, transactions=transactions).items()
     )
 
 
 def drop(table: Captured) -> tuple[str, ...]:
     """The statements that take the triggers away."""
+    every = (*names(table).values(), *names_before(table).values())
+    return drop_some(table, tuple(reversed(every)))
+
+
+def drop_some(table: Captured, names_: Iterable[str]) -> tuple[str, ...]:
+    """The statements that take some of a table's triggers away."""
     schema = quoted(parts(table.relation)[0])
-    return tuple(
-        f"DROP TRIGGER IF EXISTS {schema}.{quoted(name)}" for name in reversed(names(table).values())
-    )
+    return tuple(f"DROP TRIGGER IF EXISTS {schema}.{quoted(name)}" for name in names_)
+
+
+def signed(body: str) -> str:
+    """The body with a mark by which it is known for ours: who puts another one in its place does not make it."""
+    return body.replace("BEGIN", f"BEGIN /* strangler {_mark(body)} */", 1)
+
+
+def ours(body: str) -> bool:
+    """Did we make it, in whatever version, for whatever columns?"""
+    found = _SIGNED.match(body)
+    return found is not None and found[1] == _mark(body.replace(f" /* strangler {found[1]} */", "", 1))
+
+
+def _mark(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
 def register(table: Captured, incarnation: str | None) -> str:
@@ -120,38 +156,63 @@ def unregister(table: Captured) -> str:
     return f"DELETE FROM strangler_captured WHERE table_name = {literal(table.table)}"
 
 
-def _body(table: Table, home: str, verb: str, *, transactions: bool) -> str:
-    old, new = verb != "insert", verb != "delete"
-    parts_ = ["BEGIN\n"]
-    if transactions:
-        parts_.append("  DECLARE s_transaction VARCHAR(40) CHARACTER SET utf8mb4;\n")
-    for name, used in (("old", old), ("new", new)):
-        if used:
-            parts_.append(
-                f"  DECLARE s_{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
-                f"  DECLARE s_{name}_subject TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
-            )
-    for name, used in (("old", old), ("new", new)):
-        if used:
-            parts_.append(textwrap.indent(_image(table, name), "  "))
+def _body(table: Table, home: str, verb: str, following: bool, *, transactions: bool) -> str:
+    rows = {"insert": ("new",), "update": ("old", "new"), "delete": ("old",)}[verb]
+    checked = verb == "update" and table.captured.enforced
     given = "s_transaction" if transactions else "NULL"
-    record = _Record(table.captured.table, home, given)
-    parts_ += [_TRANSACTION] if transactions else []
-    if old and new:
-        # A row that moves to another subject leaves the one and comes to the other: both must hear of it.
-        parts_.append(
-            "  IF NOT s_old_subject <=> s_new_subject THEN\n"
-            f"  {record.of('delete', 's_old_subject', 's_old', 'NULL')}"
-            f"  {record.of('insert', 's_new_subject', 'NULL', 's_new')}"
-            f"  {_CHANGED if table.captured.chosen != Chosen() else 'ELSE'}\n"
-            f"  {record.of('update', 's_new_subject', 's_old', 's_new')}"
-            "  END IF;\n"
-        )
-    elif new:
-        parts_.append(record.of("insert", "s_new_subject", "NULL", "s_new"))
-    else:
-        parts_.append(record.of("delete", "s_old_subject", "s_old", "NULL"))
-    return "".join([*parts_, "END"])
+    body = ["  DECLARE s_place INT UNSIGNED DEFAULT 1;\n"] if following else []
+    body += ["  DECLARE s_happened BOOLEAN DEFAULT TRUE;\n"] if checked else []
+    body += ["  DECLARE s_transaction VARCHAR(40) CHARACTER SET utf8mb4;\n"] if transactions else []
+    body += [
+        f"  DECLARE s_{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
+        f"  DECLARE s_{name}_subject TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
+        for name in rows
+    ]
+    body += [textwrap.indent(_happened(table), "  ")] if checked else []
+    body += [textwrap.indent(_image(table, name), "  ") for name in rows]
+    body += [_TRANSACTION] if transactions else []
+    body += [followed(home, table.captured, verb, given, NOW)] if following else []
+    body.append(_recorded(table, verb, _Record(table.captured.table, home, given)))
+    body += ["  END IF;\n"] if checked else []
+    return "".join(["BEGIN\n", *body, "END"])
+
+
+def _recorded(table: Table, verb: str, record: _Record) -> str:
+    if verb == "insert":
+        return record.of("insert", "s_new_subject", "NULL", "s_new")
+    if verb == "delete":
+        return record.of("delete", "s_old_subject", "s_old", "NULL")
+    # A row that moves to another subject leaves the one and comes to the other: both must hear of it.
+    return (
+        "  IF NOT s_old_subject <=> s_new_subject THEN\n"
+        f"  {record.of('delete', 's_old_subject', 's_old', 'NULL')}"
+        f"  {record.of('insert', 's_new_subject', 'NULL', 's_new')}"
+        f"  {_CHANGED if table.captured.chosen != Chosen() else 'ELSE'}\n"
+        f"  {record.of('update', 's_new_subject', 's_old', 's_new')}"
+        "  END IF;\n"
+    )
+
+
+def _happened(table: Table) -> str:
+    """UPDATE IGNORE fires the trigger for a row, too, that a unique index or a foreign key does not let it change."""
+    keys = table.captured.shape.key
+    watched = tuple(dict.fromkeys((*keys, *table.refusable)))
+    same = " AND ".join(_exactly("OLD", "NEW", name) for name in watched)
+    found = " AND ".join(f"t.{quoted(name)} = OLD.{quoted(name)}" for name in keys)
+    as_it_was = " AND ".join(_exactly("t", "OLD", name) for name in watched)
+    return (
+        "BEGIN\n"
+        "  DECLARE CONTINUE HANDLER FOR 1054 BEGIN END;\n"
+        f"  IF NOT ({same}) THEN\n"
+        f"    SET s_happened = NOT EXISTS (SELECT 1 FROM {table.captured.relation} t WHERE {found} AND {as_it_was});\n"
+        "  END IF;\n"
+        "END;\n"
+        "IF s_happened THEN\n"
+    )
+
+
+def _exactly(one: str, other: str, name: str) -> str:
+    return f"CAST({one}.{quoted(name)} AS BINARY) <=> CAST({other}.{quoted(name)} AS BINARY)"
 
 
 def _image(table: Table, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, inspect, text
 
+from adapters.legacy.mariadb_following import CASCADE
 from adapters.legacy.mariadb_tables import query
 from adapters.legacy.mariadb_triggers import SESSION, TABLES
 from adapters.legacy.mariadb_values import quoted
@@ -20,7 +21,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 def state_of(connection: Connection) -> State:
     """What is there now."""
-    tables = frozenset(name for name in TABLES if inspect(connection).has_table(name))
+    tables = frozenset(name for name in (*TABLES, CASCADE) if inspect(connection).has_table(name))
     captured: list[dict[str, object]] = []
     if "strangler_captured" in tables:
         rows = connection.execute(text("SELECT * FROM strangler_captured")).mappings()
@@ -44,7 +45,7 @@ def restore(connection: Connection, before: State) -> None:
             names = ", ".join(quoted(name) for name in row)
             values = ", ".join(f":{name}" for name in row)
             connection.execute(text(f"INSERT INTO strangler_captured ({names}) VALUES ({values})"), row)
-    for name in TABLES:
+    for name in (*TABLES, CASCADE):
         if name not in before.tables:
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
 

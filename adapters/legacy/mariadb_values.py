@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ _BYTES = frozenset(
     {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "geometry", "point", "linestring"}
     | {"polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection"}
 )
+_AS_IT_IS: Mapping[str, str | None] = {}
 _TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
 
 
@@ -88,23 +89,36 @@ def json_of(row: str, column: Column) -> str:
     return f"coalesce(json_quote({shown}), 'null')"
 
 
-def pieces(row: str, columns: Sequence[Column]) -> list[str]:
-    """For each column, what it adds to the row's JSON: a comma, its name, its value."""
+def pieces(row: str, columns: Sequence[Column], given: Mapping[str, str | None] = _AS_IT_IS) -> list[str]:
+    """For each column, what it adds to the row's JSON: a comma, its name, its value.
+
+    `given` are columns that have another value: that of this column of the row NEW, or NULL.
+    """
     made = []
     for column in columns:
         key = msgspec.json.encode(column.name).decode()
-        made.append(f"{literal(',' + key + ':')}, {json_of(row, column)}")
+        value = json_of(row, column)
+        if column.name in given:
+            other = given[column.name]
+            value = "'null'" if other is None else json_of("NEW", msgspec.structs.replace(column, name=other))
+        made.append(f"{literal(',' + key + ':')}, {value}")
     return made
 
 
-def image(row: str, columns: Sequence[Column]) -> str:
+def image(row: str, columns: Sequence[Column], given: Mapping[str, str | None] = _AS_IT_IS) -> str:
     """The JSON of a row."""
-    return f"concat('{{', substring(concat({', '.join(pieces(row, columns))}), 2), '}}')"
+    return f"concat('{{', substring(concat({', '.join(pieces(row, columns, given))}), 2), '}}')"
 
 
-def subject(row: str, columns: Sequence[Column]) -> str:
+def subject(row: str, columns: Sequence[Column], given: Mapping[str, str | None] = _AS_IT_IS) -> str:
     """The subject of a row as text without padding; a row without one has the empty subject."""
-    texts = [f"rtrim({text_of(row, column)})" for column in columns]
+    texts = []
+    for column in columns:
+        value = text_of(row, column)
+        if column.name in given:
+            other = given[column.name]
+            value = "''" if other is None else text_of("NEW", msgspec.structs.replace(column, name=other))
+        texts.append(f"rtrim({value})")
     return f"coalesce({texts[0]}, '')" if len(texts) == 1 else SPELLING.subject(texts)
 
 

@@ -106,6 +106,11 @@ class PostgresCapture(TriggerCapture):
             found = [hole for table in registry.values() for hole in holes_of(connection, table)]
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
+            elif triggers.mended(_functions(connection)):
+                what = "the functions in the schema strangler are not those that we make"
+                found.append(
+                    Hole(where=self._name, what=what, next="install capture again: the plan has the change")
+                )
         return found
 
     def horizon(self) -> Horizon:

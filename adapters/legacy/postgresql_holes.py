@@ -66,6 +66,11 @@ def holes_of(connection: Connection, table: Captured) -> Iterator[Hole]:
     if table.statement and state.subscribed:
         what = "a subscription writes its rows, and logical replication fires row triggers only"
         yield Hole(where=table.table, what=what, next="leave out `statement`, and install capture again")
+    if table.statement and state.inherits:
+        what = "it has become a part of another table, and a statement that names that one fires none of its triggers"
+        yield Hole(
+            where=table.table, what=what, next=f"leave out `statement`, install capture again; {AGAIN}"
+        )
     for fact, (what, next_step) in _FACTS.items():
         if getattr(state, fact):
             yield Hole(where=table.table, what=what, next=next_step)

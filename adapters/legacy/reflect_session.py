@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from adapters.engines import open_engine
+from adapters.engines import RAW_AT, open_engine
 from adapters.legacy.guard import LOCK_TIMEOUT
 from toolkit.core.errors import Infrastructure, UsageError
 
@@ -32,6 +32,8 @@ def looking(url: str, timeout: dt.timedelta) -> Iterator[Connection]:
         parsed = make_url(url)
     except ArgumentError as error:
         raise UsageError(f"--from: {error}") from error
+    if "@" in (parsed.host or ""):
+        raise UsageError(f"--from: {RAW_AT}")
     engine = _engine(parsed, timeout)
     try:
         with engine.connect() as connection:

@@ -16,6 +16,7 @@ from adapters.state.queries import query, remove, replace
 from adapters.state.unclassified import note
 from migrations.schema import state
 from migrations.schema.types import Instant
+from toolkit import commands
 from toolkit.core.errors import Fault, HistoryGone, ProjectError
 from toolkit.core.records import Delivery, Draft, Record, Run, partition_of
 from toolkit.core.shards import WHOLE, Shard
@@ -251,7 +252,7 @@ def _sequences(connection: Connection, topic: str) -> dict[int, _Sequence]:
 def _gone(topic: str, partition: int, low: int, pruned: int) -> HistoryGone:
     return HistoryGone(
         f"{topic}[{partition}]: event {low + 1} is asked for, but the archive was pruned up to event {pruned}",
-        ["`strangler archive status` says what is kept"],
+        [f"`{commands.ARCHIVE_STATUS}` says what is kept"],
     )
 
 

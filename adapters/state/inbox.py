@@ -93,14 +93,19 @@ class SqlInbox:
         self, limit: int, leave: Callable[[Change], bool] = lambda _: False, *, up_to: int | None = None
     ) -> list[Change]:
         """Changes by number, without those to `leave`; what one transaction did to one subject is never cut in two."""
+        after: int | None = None
         with reading(self._engine) as connection:
             while True:
-                held = self._head(connection, limit, up_to=up_to)
-                whole = held if len(held) < limit else self._whole(connection, held)
-                offered = [change for change in whole if not leave(change)]
-                if offered or len(held) < limit:
+                held = self._head(connection, limit, after=after, up_to=up_to)
+                kept = [change for change in held if not leave(change)]
+                if len(held) < limit:
+                    return kept
+                if not kept:  # page by page: however many are to be left, no more are in memory
+                    after = held[-1].number
+                elif offered := self._whole(connection, kept, held[-1]):
                     return offered
-                limit *= 2  # all are to be left, or one transaction did more than `limit` to one subject
+                else:  # one transaction did more than `limit` to one subject
+                    after, limit = kept[0].number - 1, limit * 2
 
     def walk(self, after: int, limit: int) -> list[Change]:
         """Changes above a number, to look through all of them."""
@@ -215,18 +220,18 @@ class SqlInbox:
             found = found.where(table.c.number <= up_to)
         return [decode_change(change) for change in connection.scalars(found.limit(limit))]
 
-    def _whole(self, connection: Connection, held: list[Change]) -> list[Change]:
-        """Those whose unit (one transaction, one subject) has no change beyond them. Transactions come one after another."""
+    def _whole(self, connection: Connection, held: list[Change], last: Change) -> list[Change]:
+        """Those whose unit (one transaction, one subject) has no change beyond the last. Transactions come one after another."""
         table = state.inbox
-        if held[-1].transaction is None:
+        if last.transaction is None:
             return held
         beyond = (
             select(table.c.transaction, table.c.subject)
             .distinct()
             .where(
                 table.c.source == self._source,
-                table.c.number > held[-1].number,
-                table.c.transaction == held[-1].transaction,
+                table.c.number > last.number,
+                table.c.transaction == last.transaction,
             )
         )
         cut = {tuple(row) for row in connection.execute(beyond)}

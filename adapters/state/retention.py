@@ -218,10 +218,15 @@ def _last_before(connection: Connection, place: _Place, day: dt.date, low: int, 
 
 def _keep_ids(connection: Connection, table: Table, place: _Place, low: int, high: int) -> None:
     id_ = cast(table.c.id, _pruned.c.id.type)
-    going = select(id_).where(
-        table.c.topic == place[0],
-        table.c.partition == place[1],
-        table.c.sequence.between(low, high),
-        ~exists().where(_pruned.c.id == id_),
+    # Once: an application may have written one outbox row twice, which is one id.
+    going = (
+        select(id_)
+        .distinct()
+        .where(
+            table.c.topic == place[0],
+            table.c.partition == place[1],
+            table.c.sequence.between(low, high),
+            ~exists().where(_pruned.c.id == id_),
+        )
     )
     connection.execute(insert_into(_pruned).from_select([_pruned.c.id], going))

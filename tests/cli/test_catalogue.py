@@ -120,3 +120,10 @@ def test_the_examples_as_they_are_are_written_only_when_somebody_says_so(
     flowing: Insurer, strangler: Any, tmp_path: Path
 ) -> None:
     assert strangler("catalogue", "examples", "--as-they-are")[0] == 2
+
+
+def test_authority_tells_the_meaning_that_the_view_reads(strangler: Any) -> None:
+    _, (found,) = strangler("authority", "claim-cover")
+    events = [event for contract in found["contracts"] for event in contract["events"]]
+    cancelled = next(event for event in events if event["name"] == "PolicyCancelled")
+    assert (cancelled["meaning"], cancelled["means"][:23]) == (2, "The policy is cancelled")

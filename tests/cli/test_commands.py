@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,8 @@ READING = [
     ("repair", "parked"),
     ("route", "show"),
     ("route", "history", "portal-policy"),
+    ("archive", "status"),
+    ("archive", "prune", "--dry-run"),
     ("log",),
     ("log", "--subject", "P000000001"),
     ("read", "portal-policy", "P000000001"),
@@ -234,3 +238,9 @@ def test_a_way_of_capture_that_is_not_installed_is_a_fault_of_the_project(
 
     assert said.code == 2
     assert "legacy.policy_admin.capture: 'triger' is none of trigger, outbox, debezium" in said.err
+
+
+def test_a_command_does_not_wait_for_libraries_that_few_commands_need() -> None:
+    look = "import sys, toolkit.cli.app; print([one for one in ('alembic', 'deepdiff', 'pydantic') if one in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

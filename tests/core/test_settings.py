@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.core.errors import ExitCode, ProjectError
+from adapters.engines import open_engine
+from toolkit.core.errors import ExitCode, ProjectError, UsageError
 from toolkit.settings import duration, read_settings
 
 GOOD = """
@@ -88,6 +89,24 @@ def test_faults_of_meaning_are_reported_together(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sections", "where", "what"),
+    [
+        ('[archive]\nkeep = "a while"', "archive.keep", "or forever"),
+        ('[archive]\nkeep = "12h"', "archive.keep", "at least 1d"),
+        ('[archive]\nkeep = "6d"', "archive.keep", "capability.portal-policy.gates.verification_age, 7d"),
+        ('[log]\nkeep = "5m"', "log.keep", "too short"),
+        ('[log]\nurl = "kafka://here:9092"\nkeep = "7d"', "log.keep", "retention.ms"),
+    ],
+)
+def test_what_cannot_be_kept_like_that_is_a_fault(
+    tmp_path: Path, sections: str, where: str, what: str
+) -> None:
+    (found,) = faults(tmp_path, GOOD + "\n" + sections)
+    assert found.startswith(where)
+    assert what in found
+
+
 def test_a_missing_secret_names_the_variable_and_the_key(tmp_path: Path) -> None:
     assert faults(tmp_path, GOOD, {}) == [
         "legacy.policy_admin.url: environment variable LEGACY_URL is not set"
@@ -164,3 +183,28 @@ def test_where_the_state_cannot_be_kept_another_place_is_asked_for(tmp_path: Pat
     elsewhere = f'{GOOD}\n[state]\nurl = "sqlite:///state.db"\n'
     environment = {"LEGACY_URL": "sqlite:///x", "READ_URL": "mysql+pymysql://h/d"}
     assert read_settings(project(tmp_path, elsewhere), environment).read_store.url.startswith("mysql")
+
+
+def test_half_a_password_is_shown_by_nobody(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://user:secr@et-half@host/legacy"
+    found = faults(tmp_path, GOOD, {"LEGACY_URL": url, "READ_URL": url})
+    assert (
+        "legacy.policy_admin.url: the user or password of the URL has an @ (write it as %40 (and : as %3A, / as %2F))"
+        in found
+    )
+    assert not any("et-half" in one for one in found)
+    with pytest.raises(UsageError, match="write it as %40") as error:
+        open_engine(url)
+    assert "et-half" not in str(error.value)
+    for good in ("sqlite:////tmp/a:b@c/d@e.db", "postgresql+psycopg://user:secr%40et@host/legacy"):
+        read_settings(project(tmp_path, GOOD), {"LEGACY_URL": good, "READ_URL": good})
+
+
+def test_an_unknown_key_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    text = GOOD + "\n[log]\npartition = 3\n[stat]\n[capability.extra]\nnonsense_of_a_key = 1\n"
+    found = faults(tmp_path, text)
+    assert "log.partition: unknown key (is it partitions?)" in found
+    assert "stat: unknown section (is it state?)" in found
+    (nonsense,) = [one for one in found if "nonsense" in one]
+    assert nonsense.endswith("more: docs/configuration.md)")
+    assert len(nonsense) < 200

@@ -38,6 +38,7 @@ SECTIONS: dict[str, type[settings.Section]] = {
     "[legacy.NAME.outbox_columns.TABLE]": settings.OutboxColumns,
     "[legacy.NAME.debezium]": settings.DebeziumSection,
     "[log]": settings.LogSection,
+    "[archive]": settings.ArchiveSection,
     "[read_store]": settings.ReadStoreSection,
     "[state]": settings.StateSection,
     "[capability.NAME]": settings.CapabilitySection,

@@ -17,7 +17,7 @@ from tests.support.debezium import Broker, envelope, key
 from tests.support.relaying import Fuse, Killed
 from tests.support.waiting import wait_until
 from toolkit.core.changes import Change, Op
-from toolkit.core.errors import Fenced, OffsetLost
+from toolkit.core.errors import Fenced, OffsetLost, UsageError
 from toolkit.inbox import Fetching, Inbox
 from toolkit.ports import CapturedTable
 from toolkit.settings import DebeziumSection, LegacySection
@@ -284,6 +284,18 @@ def test_a_subject_of_several_columns_is_joined_and_told_only_by_all_of_them(sho
         (Op.INSERT, "a%2Fb/2", False),
         (Op.DELETE, "", True),
     ]
+
+
+def test_another_subject_is_refused_aloud_because_the_history_would_not_come_under_it(shop: Shop) -> None:
+    shop.topic("orders")
+    capture = shop.capture(ORDERS)
+    plan = capture.plan([CapturedTable(table="ORDERS", subject=("SHOP", "ID"))])
+    assert "is to be with SHOP, ID" in plan.holes[0].what
+    with pytest.raises(UsageError, match="begin a source under a new name"):
+        capture.install(plan)
+    assert capture.installed() == ("ORDERS",)
+    capture.remove(plan)
+    capture.install(capture.plan([CapturedTable(table="ORDERS", subject=("SHOP", "ID"))]))
 
 
 def test_a_deletion_without_its_subject_is_a_fault(shop: Shop) -> None:

@@ -280,3 +280,21 @@ def test_a_url_without_a_driver_name_is_ours(captured: Legacy) -> None:
         assert source.query("SELECT 1 AS ONE", {}, timeout=dt.timedelta(seconds=5)).rows == [{"one": 1}]
     finally:
         source.close()
+
+
+def test_functions_of_another_version_are_a_hole_and_the_next_installation_replaces_them(
+    captured: Legacy,
+) -> None:
+    capture = captured.source.capture
+    captured.run(
+        "CREATE OR REPLACE FUNCTION strangler.capture() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "DROP FUNCTION strangler.joined_subject(json, text[])",
+    )
+    (hole,) = capture.holes()
+    assert "not those that we make" in hole.what
+    since = capture.installation(["POLMAST"])
+    captured.install()
+    assert (capture.holes(), capture.installation(["POLMAST"])) == ([], since)
+    captured.run(policy(1))
+    assert [one.subject for one in pending(captured)] == ["P0001"]
+    assert capture.plan(TABLES).statements == ()

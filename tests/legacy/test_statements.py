@@ -208,3 +208,33 @@ def test_json_that_no_text_can_hold_does_not_break_the_application(legacy: Legac
     ]
     assert found.row == changes[1].row == changes[2].row
     assert found["J"] == {"a": "\x01\x01", "b": "\\u0000"}
+
+
+def test_merge_that_moves_rows_between_partitions_is_a_deletion_and_an_insertion(legacy: Legacy) -> None:
+    legacy.run(
+        "CREATE TABLE T (ID int, S int, V int, PRIMARY KEY (ID, S)) PARTITION BY LIST (S)",
+        "CREATE TABLE T1 PARTITION OF T FOR VALUES IN (1)",
+        "CREATE TABLE T2 PARTITION OF T FOR VALUES IN (2)",
+        "INSERT INTO T VALUES (1, 1, 0), (2, 1, 0)",
+    )
+    legacy.install([CapturedTable(table="T", subject="ID")])
+    legacy.run(
+        "MERGE INTO T USING (VALUES (1, 2), (2, 1), (3, 1)) AS w (ID, S) ON T.ID = w.ID"
+        " WHEN MATCHED THEN UPDATE SET S = w.S, V = 9 WHEN NOT MATCHED THEN INSERT VALUES (w.ID, w.S, 9)"
+    )
+    told = [(one.op, one.subject, one["S"]) for one in legacy.source.capture.pending(10, [])]
+    assert told == [
+        (Op.DELETE, "1", 1),
+        (Op.INSERT, "1", 2),
+        (Op.UPDATE, "2", 1),
+        (Op.INSERT, "3", 1),
+    ]
+
+
+def test_a_table_captured_by_statement_that_becomes_a_partition_is_a_hole(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE P (ID int NOT NULL, S text) PARTITION BY RANGE (ID)")
+    legacy.run("CREATE TABLE T (ID int PRIMARY KEY, S text)")
+    legacy.install([CapturedTable(table="T", subject="S", statement=True)])
+    assert legacy.source.capture.holes() == []
+    legacy.run("ALTER TABLE P ATTACH PARTITION T FOR VALUES FROM (1) TO (9)")
+    assert any("a part of another table" in one.what for one in legacy.source.capture.holes())

@@ -475,22 +475,66 @@ def _break(patch: pytest.MonkeyPatch, log: LogLegacy, step: str, countdown: Iter
 # --- TRUNCATE
 
 
-def test_a_truncate_is_refused_aloud_and_what_came_before_it_flows(log: LogLegacy) -> None:
+@pytest.mark.parametrize("part", [1, 5000])
+def test_a_truncate_is_a_hole_that_ends_promises_while_all_else_flows(
+    log: LogLegacy, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    monkeypatch.setattr(fetching, "PART", part)
     log.run(policy(1))
-    log.run("DELETE FROM POLHOLD", "TRUNCATE POLMAST")
+    log.run("DELETE FROM POLHOLD", "TRUNCATE POLMAST", hold(1, of=1))
     log.run(policy(2))
-    assert [one.subject for one in pending(log)] == ["P0001"]
+    assert [one.subject for one in pending(log)] == ["P0001", "P0001", "P0002"]
     mark_all(log)
     for _ in range(2):
-        with pytest.raises(SlotBroken, match=r"TRUNCATE of POLMAST at .* does not say which rows"):
-            pending(log)
+        log.run(policy(5), "DELETE FROM POLMAST WHERE POL_NO = 'P0005'")
+        mark_all(log)
+        assert log.capture.behind(log.capture.horizon()) == 1
+        (found,) = holes(log)
+        assert "TRUNCATE of POLMAST" in found[1]
+        assert "nothing is promised" in found[1]
         log.again()
-    assert "TRUNCATE" in holes(log)[0][1]
     before = log.capture.installation(["POLMAST"])
     log.install()
     assert log.capture.installation(["POLMAST"]) != before
     log.run(policy(3))
     assert [one.subject for one in pending(log)] == ["P0003"]
+    mark_all(log)
+    assert (holes(log), log.capture.behind(log.capture.horizon())) == ([], 0)
+
+
+def test_who_looks_how_much_waits_and_who_reads_do_not_disturb_each_other(log: LogLegacy) -> None:
+    """`strangler status` while the leader reads: a slot has one reader at a time."""
+    status, done, failures, rounds = (
+        log.capturing(log.url),
+        threading.Event(),
+        list[BaseException](),
+        list[int](),
+    )
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                rounds.append(status.behind(status.horizon()))
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failures.append(error)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    found = 0
+    try:
+        for at in range(5):
+            number = f"i + {at} * 2000"
+            log.run(f"INSERT INTO POLHOLD SELECT {number}, 'P' || i, 'P' FROM generate_series(1, 2000) i")
+            while log.capture.behind(log.capture.horizon()) or found < (at + 1) * 2000:
+                some = pending(log, 5000)
+                log.capture.mark([one.number for one in some])
+                found += len(some)
+    finally:
+        done.set()
+        looking.join()
+    assert (failures, found) == ([], 10_000)
+    assert len(rounds) > 3
+    assert status.behind(status.horizon()) == 0
 
 
 def test_a_truncate_of_what_is_not_captured_is_none_of_our_business(legacy: LogLegacy) -> None:

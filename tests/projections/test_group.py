@@ -2,8 +2,10 @@
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,11 +28,11 @@ from tests.support.waiting import wait_until
 from toolkit.core.errors import Fenced, Infrastructure
 from toolkit.core.projections import Definition
 from toolkit.loops import group
-from toolkit.loops.group import Group
-from toolkit.loops.keeping import Keeper, Pace
+from toolkit.loops.group import Group, Member
+from toolkit.loops.keeping import Advanced, Keeper, Pace
 from toolkit.loops.project import Projector
-from toolkit.loops.supervise import Supervisor
-from toolkit.loops.together import NAME, Together
+from toolkit.loops.supervise import Loop, Supervisor
+from toolkit.loops.together import Together
 from toolkit.ports import Batch
 
 PACE = Pace(smallest=3, largest=6, patience=0.0)
@@ -49,7 +51,6 @@ class World:
         self.left: dict[str, Exception | None] = {}
         self.disturb: Callable[[Definition, Batch], None] = lambda _definition, _batch: None
         self.polls = 0
-        self.come: set[str] = set()
         self._commit = store.commit
         store.commit = self._disturbed  # type: ignore[method-assign]
 
@@ -57,22 +58,32 @@ class World:
         self.disturb(definition, batch)
         self._commit(definition, batch, **named)
 
-    def keeper(self, definition: Definition) -> Keeper:
-        return Keeper(definition, CATALOGUE, self.store, clock, PACE, topics=TOPICS)
-
-    def projector(self, definition: Definition) -> Projector:
-        return Projector(definition, CATALOGUE, self.store, as_log(self.log), TOPICS, clock, PACE)
-
-    def joining(self, _members: Iterable[str]) -> list[Keeper]:
-        coming = [one for one in BOTH if one.identity not in self.come]
-        self.come |= {one.identity for one in coming}
-        return [self.keeper(one) for one in coming]
+    def projector(self, definition: Definition, pace: Pace = PACE) -> Projector:
+        return Projector(definition, CATALOGUE, self.store, as_log(self.log), TOPICS, clock, pace)
 
     def run(self) -> None:
         """A group, until the log gives no more."""
         stop = threading.Event()
-        log: Any = as_log(self.log)
-        real = self.log.consumer
+
+        def report(done: Advanced) -> None:
+            if not done.deliveries:
+                stop.set()
+
+        members = []
+        for definition in BOTH:
+            keeper = Keeper(definition, CATALOGUE, self.store, clock, PACE, topics=TOPICS)
+            keeper.take_over()
+            members.append(Member(keeper=keeper, stop=stop, report=report))
+        coming = iter([members])
+        Group(self.counted(), TOPICS, PACE, lambda: next(coming, [])).run()
+        self.left = {one.keeper.definition.identity: one.error for one in members}
+        assert all(one.left.is_set() for one in members)
+
+    def counted(self) -> Any:
+        """The log, which counts what it gives."""
+        log: Any = ListLog(TOPICS)
+        log.kept, log.first, log.failures = self.log.kept, self.log.first, self.log.failures
+        real = log.consumer
 
         def consumer() -> Any:
             made: Any = real()
@@ -81,19 +92,38 @@ class World:
             def counted(limit: int, timeout: dt.timedelta) -> Any:
                 found = poll(limit, timeout)
                 self.polls += len(found)
-                if not found:
-                    stop.set()
                 return found
 
             made.poll = counted
             return made
 
-        self.log.consumer = consumer  # type: ignore[method-assign]
-        Group(log, TOPICS, PACE, self.joining, self.left.__setitem__).run(stop)
-        self.log.consumer = real  # type: ignore[method-assign]
+        log.consumer = consumer
+        return log
 
     def positions(self, definition: Definition) -> int:
         return sum(one.sequence for one in self.store.checkpoints(definition.name, 1))
+
+    @contextmanager
+    def supervised(self, pace: Pace = PACE) -> Iterator[Supervisor]:
+        """All versions in one process, as the command line runs them."""
+        together = Together(lambda: as_log(self.log), TOPICS, pace, apart=0.0)
+        stop = threading.Event()
+
+        def loops() -> dict[str, Loop]:
+            return {one.identity: partial(self._seated, together, one, pace) for one in BOTH}
+
+        supervisor = Supervisor(loops, look_every=0.02, after_fenced=0.0)
+        running = threading.Thread(target=supervisor.run, args=(stop,))
+        running.start()
+        yield supervisor
+        stop.set()
+        running.join(30)
+        assert not running.is_alive()
+
+    def _seated(self, together: Together, definition: Definition, pace: Pace, stop: threading.Event) -> None:
+        seat = together.seat(self.projector(definition, pace))
+        seat.start()
+        seat.run(stop)
 
 
 @pytest.fixture
@@ -190,8 +220,7 @@ def test_one_that_stands_far_behind_catches_up_alone(world: World, monkeypatch: 
     ahead.advance(9)
     ahead.close()
     world.run()
-    assert world.left[BOOK.identity] is None
-    assert (world.positions(POLICY), world.polls) == (20, 11)
+    assert (world.positions(POLICY), world.positions(BOOK), world.polls) == (20, 0, 11)
 
 
 def test_an_outage_of_the_log_is_waited_for(world: World) -> None:
@@ -208,44 +237,27 @@ def test_who_left_catches_up_alone_and_comes_back(world: World) -> None:
             raise Infrastructure("the connection is lost")
 
     world.disturb = disturb
-    together = Together(world.keeper, world.projector, lambda: as_log(world.log), TOPICS, PACE, apart=0.0)
-    stop, seen = threading.Event(), list[set[str]]()
+    with world.supervised() as supervisor:
+        wait_until(lambda: world.positions(BOOK) == world.positions(POLICY) == 20, 30, what="all")
+        world.log.put(TOPIC, *issue(world.story, 5))
+        wait_until(lambda: world.positions(BOOK) == world.positions(POLICY) == 25, 30, what="the rest")
+    assert (supervisor.failures, policies(world.store)) == ({}, 25)
 
-    def wanted() -> Any:
-        loops = together.loops(BOTH)
-        seen.append(set(loops))
-        return loops
 
-    supervisor = Supervisor(wanted, look_every=0.02, after_fenced=0.0)
-    running = threading.Thread(target=supervisor.run, args=(stop,))
-    running.start()
-    wait_until(lambda: {NAME, BOOK.identity} in seen and seen[-1] == {NAME}, 30, what="its return")
-    world.log.put(TOPIC, *issue(world.story, 5))
-    wait_until(lambda: world.positions(BOOK) == world.positions(POLICY) == 25, 30, what="the rest")
-    stop.set()
-    running.join()
+def test_what_was_taken_over_is_begun_again(world: World) -> None:
+    with world.supervised() as supervisor:
+        wait_until(lambda: world.positions(BOOK) == 20, 30, what="all")
+        world.store.seize("broker_book", 1)
+        world.log.put(TOPIC, *issue(world.story, 5))
+        wait_until(lambda: world.positions(BOOK) == world.positions(POLICY) == 25, 30, what="the rest")
     assert (supervisor.failures, policies(world.store)) == ({}, 25)
 
 
 def test_one_that_has_too_much_parked_fails_alone(world: World) -> None:
-    pace = Pace(smallest=3, largest=6, patience=0.0, park_limit=1)
-
-    def strict(definition: Definition) -> Projector:
-        return Projector(definition, CATALOGUE, world.store, as_log(world.log), TOPICS, clock, pace)
-
-    def keeper(definition: Definition) -> Keeper:
-        return Keeper(definition, CATALOGUE, world.store, clock, pace, topics=TOPICS)
-
     bad = (PremiumAgreed(policy_no=f"X-{number}", premium=Decimal(1)) for number in range(4))
     world.log.put(TOPIC, *world.story.tell(*bad))
-    together = Together(keeper, strict, lambda: as_log(world.log), TOPICS, pace)
-    stop = threading.Event()
-    supervisor = Supervisor(lambda: together.loops(BOTH), look_every=0.02, after_fenced=0.0)
-    running = threading.Thread(target=supervisor.run, args=(stop,))
-    running.start()
-    wait_until(lambda: POLICY.identity in supervisor.failures, 30, what="its failure")
-    wait_until(lambda: world.positions(BOOK) == 24, 30, what="the other one")
-    stop.set()
-    running.join()
+    with world.supervised(Pace(smallest=3, largest=6, patience=0.0, park_limit=1)) as supervisor:
+        wait_until(lambda: POLICY.identity in supervisor.failures, 30, what="its failure")
+        wait_until(lambda: world.positions(BOOK) == 24, 30, what="the other one")
     assert list(supervisor.failures) == [POLICY.identity]
     assert next(one.state for one in world.store.versions("policy_view")) == "failed"

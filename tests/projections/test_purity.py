@@ -1,14 +1,20 @@
 """A handler is a pure function of (row, event): seen in its source, before anything runs."""
 
+import datetime as dt
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from examples.insurer.project import projections as insurer
 from tests.projections import impure
-from tests.support.read_store import BOOK, POLICY
+from tests.support.read_store import BOOK, POLICY, PolicyIssued
+from toolkit import Context
+from toolkit.core.events import Catalogue
 from toolkit.core.projections import Projection
-from toolkit.loops.purity import impurities
+from toolkit.loops.purity import impure_steps, impurities
+from toolkit.loops.verify import upcaster_hash
 
 
 def told(projection: type[Projection]) -> list[str]:
@@ -56,3 +62,25 @@ def test_the_insurers_projections_are_pure() -> None:
     found = {one.__name__: told(one) for one in projections if one is not Projection}
     assert len(found) > 3
     assert not any(found.values()), found
+
+
+def today_by_default(data: dict[str, Any]) -> dict[str, object]:
+    return {**data, "on": dt.date.today().isoformat()}  # noqa: DTZ011
+
+
+def somewhere(event: PolicyIssued) -> PolicyIssued:
+    return PolicyIssued(policy_no=event.policy_no, broker=os.environ["REGION"], premium=event.premium)
+
+
+def test_upcasters_and_mappings_are_looked_at_too() -> None:
+    context = Context("policies")
+    context.event(subject="policy_no", version=2, meaning=2, means="Cover was agreed.")(PolicyIssued)
+    context.upcast(PolicyIssued, from_version=1)(today_by_default)
+    context.mapping(PolicyIssued, from_meaning=1, to_meaning=2, loses="the tax")(somewhere)
+    found = [fault.what for kind in context.types for fault in impure_steps(kind)]
+    assert found == ["dt.date.today", "os.environ"]
+    before = impure.Pure.definition
+    catalogue = Catalogue.of([context])
+    pure = Context("policies")
+    pure.event(subject="policy_no", version=2, meaning=2, means="Cover was agreed.")(PolicyIssued)
+    assert upcaster_hash(before, catalogue) != upcaster_hash(before, Catalogue.of([pure]))

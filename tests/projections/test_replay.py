@@ -224,3 +224,9 @@ def test_the_archive_gives_one_subjects_published_records_in_order(state: State)
     ]
     state.archive.published(TOPIC, acknowledged, source=SOURCE, epoch=epoch)
     assert state.archive.of_subject(TOPIC, "P-0") == [records[0], records[2]]
+
+
+def test_a_key_that_nobody_knows_is_said_to_be_unknown(read_store: SqlReadStore) -> None:
+    run(read_store, Story())
+    with pytest.raises(UsageError, match="policy_view v1 has no row of policy_no 'P-9', and no event"):
+        reproject(POLICY, CATALOGUE, read_store, as_archive(ListArchive(TOPIC)), "P-9", clock)

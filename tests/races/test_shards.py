@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import ExitStack
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.races.conftest import SERVERS
 from tests.races.test_race import following, race
 from tests.support.bank import SOURCE, Bank
+from tests.support.processes import Child
 from tests.support.published import Published, assert_published_is_the_table
 from tests.support.racing import Writers
 from tests.support.waiting import wait_until
@@ -36,23 +38,43 @@ def test_a_hundred_thousand_entries_in_two_shards_are_in_the_log_once_and_in_ord
     race(divided, entries=100_000, processes=2)
 
 
-def test_what_a_killed_process_led_is_taken_over_and_nothing_is_lost_or_doubled(divided: Bank) -> None:
+def kill_by_turns(bank: Bank, kills: int) -> None:
+    """Kill one of two processes, let the other one lead both shards, give it a companion again."""
+
+    def begin() -> Child:
+        child: Child = stack.enter_context(bank.relay())
+        return child
+
+    random_ = random.Random(kills)
     with ExitStack() as stack:
-        first, second = (stack.enter_context(divided.relay()) for _ in range(2))
-        wait_until(lambda: len(set(led_by(divided).values())) == 2, 60, what="both to lead")
-        with Writers(divided, writers=4, pause=0.03, mending=True) as writing:
-            for _ in range(2):
-                writing.go_on(60)
-                first.kill()
-                divided.let_the_lease_run_out()
-                wait_until(lambda: set(led_by(divided)) == LEASES, 60, what="one to lead both")
-                assert len(set(led_by(divided).values())) == 1
-                writing.go_on(60)
-                first, second = second, stack.enter_context(divided.relay())
-                wait_until(lambda: len(set(led_by(divided).values())) == 2, 60, what="both to lead")
-        assert_published_is_the_table(divided)
-        for relay in (first, second):
+        relays = [begin(), begin()]
+        wait_until(lambda: len(set(led_by(bank).values())) == 2, 60, what="both to lead")
+        with Writers(bank, writers=4, pause=0.03, mending=True) as writing:
+            for _ in range(kills):
+                writing.go_on(random_.randint(20, 60))
+                relays.pop(0).kill()
+                bank.let_the_lease_run_out()
+                wait_until(lambda: set(led_by(bank)) == LEASES, 60, what="one to lead both")
+                assert len(set(led_by(bank).values())) == 1
+                writing.go_on(random_.randint(20, 60))
+                relays.append(begin())
+                wait_until(lambda: len(set(led_by(bank).values())) == 2, 60, what="both to lead")
+        published = assert_published_is_the_table(bank)
+        for relay in relays:
             assert relay.terminate() == 0, relay.output
+    told = f"{kills} kills, {len(published.records)} events, {published.duplicates} duplicates in the log"
+    print(f"\n{bank.dialect} in two shards: {told}")  # noqa: T201
+
+
+def test_what_a_killed_process_led_is_taken_over_and_nothing_is_lost_or_doubled(divided: Bank) -> None:
+    kill_by_turns(divided, 2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("divided", SERVERS, indirect=True)
+def test_killed_thirty_times_by_turns_two_processes_lose_and_double_nothing(divided: Bank) -> None:
+    kill_by_turns(divided, 30)
 
 
 def test_a_leader_whose_lease_was_stolen_writes_nothing_and_the_other_shard_notices_nothing(

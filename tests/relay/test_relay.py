@@ -16,7 +16,7 @@ from adapters.log.sql import SqlLog
 from adapters.state.store import State, open_state
 from migrations.schema.state import metadata
 from tests.support.relaying import Fuse, Killed, Ledger, Stutter, Witness, translating
-from tests.support.state import SECOND, START
+from tests.support.state import SECOND, START, draft
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, partition_of
 from toolkit.loops.batches import one_by_one
@@ -297,6 +297,24 @@ def test_what_was_archived_when_the_connection_went_comes_before_what_follows(
 
 
 # --- R3: watermarks
+
+
+def test_nothing_is_promised_while_anything_that_is_archived_waits_to_be_published(world: World) -> None:
+    world.ledger.commit("P-1")
+    relay = world.relay()
+    relay.lead()
+
+    def late() -> bool:
+        given = [draft(7, "P-2", time=START)]
+        world.state.archive.append(
+            world.ledger.name, world.topic, given, partitions=PARTITIONS, epoch=relay.epoch
+        )
+        return True
+
+    relay._complete = late
+    assert relay.step().watermark is None
+    relay._complete = lambda: True
+    assert relay.step().watermark is not None
 
 
 def test_an_idle_source_is_fresh_in_every_partition(world: World) -> None:

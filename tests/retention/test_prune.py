@@ -167,6 +167,13 @@ def test_an_old_row_or_a_second_backfill_that_comes_again_is_known(flowing: Worl
     assert flowing.rows(BOOK) == flowing.told(BOOK)
 
 
+def test_the_kinds_of_events_that_went_are_still_counted(flowing: World) -> None:
+    flowing.prune()
+    (kind,) = flowing.state.kinds.seen(TOPIC)
+    assert (kind.type, kind.events) == ("PolicyIssued", 12)
+    assert flowing.state.kinds.example(kind) is None
+
+
 def test_two_do_not_prune_at_once(flowing: World) -> None:
     now = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
     flowing.state.leases.acquire(LEASE, "somebody", dt.timedelta(days=2), now)

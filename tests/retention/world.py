@@ -6,18 +6,17 @@ import datetime as dt
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from adapters.log.sql import SqlLog
 from adapters.read_store.sql import SqlReadStore
 from adapters.state.retention import SqlRetention
 from adapters.state.store import State
 from tests.support.read_store import (
     BOOK,
     CATALOGUE,
+    PARTITIONS,
     POLICY,
     SOURCE,
     START,
     TOPIC,
-    TOPICS,
     PolicyIssued,
     Story,
 )
@@ -29,6 +28,7 @@ from toolkit.loops.project import Pace, Projector
 from toolkit.loops.prune import Limits, Loss, Prune, Pruned, PrunePlan
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import lease_name
+from toolkit.ports import Log
 
 
 class SecondView(Projection, version=2, context="service", key="policy_no", name="policy_view"):
@@ -58,16 +58,22 @@ class World:
     """Whatever happens is archived; `publish`, `advance` and `prune` are the test's to call."""
 
     state: State
-    log: SqlLog
+    log: Log
     store: SqlReadStore
     chunk: int = 2
+    topic: str = TOPIC
+    patience: float = 0.0
     story: Story = field(default_factory=Story)
     seconds: int = 0
     epoch: int = 0
     running: dict[str, Projector] = field(default_factory=dict)
 
+    @property
+    def topics(self) -> dict[str, int]:
+        return {self.topic: PARTITIONS}
+
     def __post_init__(self) -> None:
-        self.log.create(TOPIC, TOPICS[TOPIC])
+        self.log.create(self.topic, PARTITIONS)
 
     def lead(self) -> None:
         now = dt.datetime.now(dt.UTC)
@@ -78,27 +84,33 @@ class World:
 
     def archive_again(self, records: list[Record]) -> list[Record]:
         drafts = [Draft(envelope=one.envelope, data=one.data) for one in records]
-        return self.state.archive.append(SOURCE, TOPIC, drafts, partitions=TOPICS[TOPIC], epoch=self.epoch)
+        return self.state.archive.append(SOURCE, self.topic, drafts, partitions=PARTITIONS, epoch=self.epoch)
 
     def publish(self, *, twice: bool = False) -> None:
-        publisher = self.log.publisher(TOPIC)
-        waiting = self.state.archive.unpublished(TOPIC, 1000)
+        publisher = self.log.publisher(self.topic)
+        waiting = self.state.archive.unpublished(self.topic, 1000)
         if twice:
             publisher.publish(waiting)
         runs = publisher.publish(waiting)
-        self.state.archive.published(TOPIC, runs, source=SOURCE, epoch=self.epoch)
+        self.state.archive.published(self.topic, runs, source=SOURCE, epoch=self.epoch)
         self.seconds += 1
-        ends = self.state.archive.last_sequences(TOPIC)
+        ends = self.state.archive.last_sequences(self.topic)
         mark = {
             at: Watermark(as_of=START + dt.timedelta(seconds=self.seconds), sequence=ends.get(at, 0))
-            for at in range(TOPICS[TOPIC])
+            for at in range(PARTITIONS)
         }
         publisher.watermark(mark)
 
     def projector(self, definition: Definition) -> Projector:
         if definition.identity not in self.running:
             made = Projector(
-                definition, CATALOGUE, self.store, self.log, TOPICS, tomorrow, Pace(patience=0.0)
+                definition,
+                CATALOGUE,
+                self.store,
+                self.log,
+                self.topics,
+                tomorrow,
+                Pace(patience=self.patience),
             )
             made.start()
             self.running[definition.identity] = made
@@ -120,7 +132,7 @@ class World:
             self.store,
             self.state.archive,
             self.log,
-            TOPICS,
+            self.topics,
             tomorrow,
             **given,  # type: ignore[arg-type]
         )
@@ -132,10 +144,11 @@ class World:
             self.store,
             self.log,
             self.state.leases,
-            TOPICS,
+            self.topics,
             tomorrow,
             owner="test",
             losses=lambda: LOSSES,
+            tally=self.state.kinds.seen,
         )
 
     def plan(self) -> PrunePlan:
@@ -146,14 +159,14 @@ class World:
 
     def kept(self) -> dict[int, int]:
         """Partition to the first sequence that is kept."""
-        return {at: sequence + 1 for at, sequence in self.state.archive.pruned(TOPIC).items()}
+        return {at: sequence + 1 for at, sequence in self.state.archive.pruned(self.topic).items()}
 
     def rows(self, definition: Definition) -> dict[object, dict[str, object]]:
         return {definition.key_in(one): one for one in self.store.rows(definition, None, 1000)}
 
     def told(self, definition: Definition) -> dict[object, dict[str, object]]:
         """What all events that ever happened say, each once and in order."""
-        due = [(TOPIC, one) for one in self.story.records]
+        due = [(self.topic, one) for one in self.story.records]
         steps = folding.read(definition, CATALOGUE, due)
         folded = folding.fold(definition, steps, {}, folding.Held(), START)
         return {key: row for key, row in folded.changed.items() if row is not None}

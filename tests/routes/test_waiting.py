@@ -148,3 +148,16 @@ def test_a_token_travels_as_text() -> None:
         Token.parse("2026-06-30T12:00:00", "crm")
     with pytest.raises(UsageError, match="write an instant as"):
         Token.parse("yesterday", "crm")
+
+
+def test_what_a_route_really_gave_is_counted_by_side_and_confidence(estate: Callable[..., Estate]) -> None:
+    at = estate()
+    at.read()
+    at.route(Stage.PROJECTION)
+    at.wall.seconds += 2
+    at.read()
+    with pytest.raises(NotYet):
+        at.read(not_before=NOW + at.legacy.ahead, timeout=NOTHING)
+    gave = at.reader.gave("portal")
+    assert (dict(gave.readings), gave.refused) == ({"legacy authoritative": 1, "projection fresh": 1}, 1)
+    assert gave.lag == 12 * SECOND

@@ -3,13 +3,15 @@
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from shadow.classify import Kind
 from shadow.normalise import compile_rules
-from shadow.run import Asked, Limits, Ports, Progress, RunResult, RunVerdict, shadow_run
+from shadow.report import to_dict
+from shadow.run import FROZEN, Asked, Limits, Ports, Progress, RunResult, RunVerdict, shadow_run
 from shadow.sandwich import Patience
 from shadow.stats import Proven
 from tests.shadow.builders import CAPABILITY, section
@@ -194,6 +196,24 @@ def test_a_projection_that_never_catches_up_is_insufficient_and_counted_as_its_e
     script = Script(legacy=policies(3, A), view=policies(3, A), lags=True)
     result = run(script.legacy, script.view, script=script)
     assert (result.counts, result.errors, result.verdict) == ({"timeout": 3}, 3, RunVerdict.INSUFFICIENT)
+
+
+def test_a_view_that_does_not_move_is_given_up_after_one_wait_with_the_reason() -> None:
+    script = Script(legacy=policies(400, A), view=policies(400, A), lags=True)
+    because = partial(replace, why_behind=lambda: "the relay is not running")
+    result = run(script.legacy, script.view, script=script, ports=because)
+    assert (len(script.waits), script.asked) == (1, []), "neither side is asked for what cannot be judged"
+    assert (result.counts, result.errors, result.stopped) == ({"timeout": FROZEN}, FROZEN, True)
+    assert result.verdict is RunVerdict.INSUFFICIENT
+    assert result.cause.endswith("in 30 s: the relay is not running")
+    assert to_dict(result)["cause"] == result.cause
+
+
+def test_a_run_that_cannot_look_for_rows_which_only_the_projection_has_says_so() -> None:
+    blind = run(policies(2, A), policies(2, A))
+    assert "rows that only the projection has are not looked for" in blind.notes[0]
+    seeing = run(policies(2, A), policies(2, A), ports=partial(replace, view_keys=list))
+    assert seeing.notes == ()
 
 
 def test_the_sample_and_the_recently_changed_are_asked() -> None:

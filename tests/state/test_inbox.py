@@ -82,6 +82,25 @@ def test_what_is_left_out_does_not_hide_what_comes_behind_it(inbox: Inbox) -> No
     assert numbers(inbox.pending(1, leave=lambda one: one.subject == "P-1")) == [3]
 
 
+def test_however_many_are_left_out_no_more_than_a_page_is_in_memory(
+    inbox: SqlInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group whose backfill is not done leaves all of its changes waiting, for days maybe."""
+    waiting = [change(str(at), "P-1", transaction=str(at // 7)) for at in range(500)]
+    inbox.put([*waiting, change("x", "P-2", "t"), change("y", "P-2", "t")], moved={"at": (None, "1")})
+    pages: list[int] = []
+    head = inbox._head
+
+    def counted(*given: object, **more: object) -> list[Change]:
+        found = head(*given, **more)  # type: ignore[arg-type]
+        pages.append(len(found))
+        return found
+
+    monkeypatch.setattr(inbox, "_head", counted)
+    assert numbers(inbox.pending(10, leave=lambda one: one.subject == "P-1")) == [501, 502]
+    assert max(pages) == 10
+
+
 def test_rows_seen_are_walked_by_key_and_forgotten_with_their_row(inbox: Inbox) -> None:
     rows = [Seen(table="T", key=key, image=key.encode()) for key in ("b", "B", "a", "ä")]
     inbox.put([], moved={}, seen=rows)

@@ -88,6 +88,20 @@ def test_an_event_that_comes_again_after_it_was_pruned_adds_nothing(
     ]
 
 
+def test_an_id_that_an_application_gave_twice_does_not_stop_the_pruning(
+    state: State, epoch: int, retention: SqlRetention
+) -> None:
+    """An outbox row that was deleted and written again, with the same contents, is one fact told twice."""
+    same = [draft(1, "P-1", time=START)] * 2
+    for _ in range(2):
+        state.archive.append(SOURCE, TOPIC, same, partitions=1, epoch=epoch, doubtful=False)
+    run = Run(partition=0, sequence=1, offset=0, count=4)
+    state.archive.published(TOPIC, [run], source=SOURCE, epoch=epoch)
+    retention.cut(TOPIC, {0: 3})
+    assert sweep(retention) == 3
+    assert rows(state) == 1
+
+
 def test_where_the_log_has_an_event_is_known_also_when_it_was_pruned(
     state: State, epoch: int, retention: SqlRetention
 ) -> None:

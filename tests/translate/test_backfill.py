@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from migrations.schema.state import event
-from tests.support.legacy import POLICY, Legacy, hold, outbox, policy
+from tests.support.legacy import POLICY, TABLES, Legacy, hold, outbox, policy
 from tests.translate.domain import CATALOGUE, TOPIC, rules
 from tests.translate.world import NOW, PARTITIONS, World
 from toolkit.core.errors import UsageError
@@ -302,3 +302,32 @@ def test_a_pace_that_is_no_share_is_refused(world: World) -> None:
 
     with pytest.raises(UsageError, match="share of time"):
         Backfill(world.translation(), [], pace=0)
+
+
+def test_outbox_rows_that_are_read_again_are_the_same_events(world: World) -> None:
+    """Installed anew, capture begins a new history; what an outbox row said is no new fact by that (R4)."""
+    world.skip_backfill()
+    world.legacy.run(outbox(1, of=1), outbox(2, of=1))
+    world.drain()
+    before = world.events()
+    assert len(before) == 2
+    world.capture.remove(world.capture.plan(TABLES))
+    world.legacy.run(outbox(3, of=1))
+    world.legacy.install()
+    world.legacy.run(outbox(4, of=1))
+    backfill = world.backfill(10)
+    while backfill.step(world.epoch):
+        pass
+    world.drain()
+    assert len(world.events()) == 4
+
+
+def test_a_number_that_an_outbox_gives_again_is_another_fact(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run(outbox(1, of=1), "DELETE FROM OUTBOX")
+    world.drain()
+    world.legacy.run(
+        "INSERT INTO OUTBOX VALUES ('1', 'policy', 'P0001', 'HoldReleaseConfirmed', '{\"hold\": 7}')"
+    )
+    world.drain(world.translation())
+    assert len(world.events()) == 2

@@ -90,6 +90,17 @@ def test_capture_that_was_removed_and_installed_again_needs_its_history_again(wo
     assert world.folded() == world.stored()
 
 
+def test_a_leader_who_knows_that_the_history_is_read_asks_each_time_whether_capture_is_still_the_same(
+    world: World,
+) -> None:
+    world.skip_backfill()
+    leader = relay(world)
+    assert leader.step().watermark is not None
+    world.capture.remove(world.capture.plan(TABLES))
+    world.legacy.install()
+    assert leader.step().watermark is None
+
+
 def test_capture_that_is_only_removed_promises_nothing_more(world: World) -> None:
     world.skip_backfill()
     assert world.translation().complete()

@@ -1,5 +1,6 @@
 """Translation step by step, with a real source and a real archive (R2, R4, R6), and with a crash at each step."""
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import text
 
 from tests.support.legacy import hold, outbox, policy
 from tests.translate.domain import KINDS, rules
-from tests.translate.world import World
+from tests.translate.world import NOW, World
 from toolkit.core.changes import Change
 from toolkit.core.errors import Fenced
 from toolkit.loops.translate import Translated
@@ -59,6 +60,27 @@ def test_a_crash_before_marking_does_the_step_again_without_a_double(
     assert streaming.archive.parked("policy_admin") == before
     assert [(one.change.table, one.held) for one in before] == [("POLHOLD", False), ("POLHOLD", True)]
     assert streaming.types("P0001") == ["PolicyStated"]
+
+
+def test_who_leads_again_ends_the_step_of_whoever_led_and_died_in_between(
+    streaming: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming.legacy.run(policy(1))
+    mine = streaming.translation()
+    assert mine.step(streaming.epoch, 100).events == 1
+    leases, name = streaming.state.leases, "relay:policy_admin"
+    leases.release(name, streaming.epoch, NOW)
+    other = leases.acquire(name, "other", dt.timedelta(), NOW)
+    streaming.legacy.run(hold(1, of=1))
+    theirs = streaming.translation()
+    changes = theirs.read(other, 100)
+    with monkeypatch.context() as patched:
+        patched.setattr(streaming.capture, "mark", crash)
+        with pytest.raises(Crash):
+            theirs.take(changes, other)
+    again = leases.acquire(name, "test", dt.timedelta(hours=1), NOW)
+    assert mine.step(again, 100) == Translated(), "it is marked, not translated again"
+    assert streaming.types("P0001") == ["PolicyStated", "HoldPlaced"]
 
 
 class Again:

@@ -42,6 +42,7 @@ def _prune(opened: App) -> Prune:
         opened.clock,
         owner=f"{socket.gethostname()}:{os.getpid()}",
         losses=lambda: losses(opened.around),
+        tally=opened.state.kinds.seen,
     )
 
 
@@ -76,6 +77,8 @@ def _show_archived(found: Archived) -> None:
 
 
 def _show_plan(plan: PrunePlan) -> None:
+    if plan.before is None and plan.log_before is None:
+        line("a prune removes nothing: archive.keep and log.keep say forever")
     for what, limit, parts in (
         ("events archived", plan.before, plan.events),
         ("records", plan.log_before, plan.records),

@@ -9,21 +9,21 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.logging import RichHandler
 from rich.progress import Progress
 
 from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, errors, line, progress, table
+from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
+from toolkit.cli.telling import Telling, log_to_stderr
 from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
 from toolkit.core.records import Record
 from toolkit.core.shards import WHOLE, Shard
@@ -248,10 +248,7 @@ def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOpt
 
 
 def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once: Any) -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr()
     # Threads that wait for a database come to their turn soon; rows that are kept are not looked through all the time.
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(COLLECT_AFTER)
@@ -311,7 +308,7 @@ def _lead(opened: App, source: str, shard: Shard, stop: threading.Event) -> None
     """Lead whenever nobody else does."""
     translation = opened.translation(source, shard)
     leader = opened.relay(source, translation, shard, alone=not shard.whole)
-    leader.run(stop, standby=True, first=translation.replay)
+    leader.run(stop, standby=True, first=_first(source, shard, translation), report=_relayed(source, shard))
 
 
 def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop: threading.Event) -> None:
@@ -319,16 +316,38 @@ def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop
     translation = opened.translation(source, shard)
     leader = opened.relay(source, translation, shard)
     try:
-        leader.run(stop, gives=lambda: sharing.gives(shard), first=translation.replay)
+        told = _relayed(source, shard)
+        leader.run(
+            stop, gives=lambda: sharing.gives(shard), first=_first(source, shard, translation), report=told
+        )
     except (LeaseHeld, Infrastructure) as error:
         log.info("relay of %s %s: %s", source, shard, error)
 
 
+def _first(source: str, shard: Shard, translation: Translation) -> Callable[[int], object]:
+    """What a leader does first: say so, and try what is parked again with the rules of now."""
+
+    def first(epoch: int) -> object:
+        log.info("%s: leads", _title(source, shard))
+        return translation.replay(epoch)
+
+    return first
+
+
+def _relayed(source: str, shard: Shard) -> Telling:
+    return Telling(_title(source, shard), "changes", "published", "parked")
+
+
 def projectors(opened: App, name: str) -> Mapping[str, Loop]:
-    """A loop for each version of one projection; or the loops that keep all versions up to date, which read together."""
-    if not name:
-        return opened.together.loops(opened.running_versions())
-    return {one.identity: opened.projector(one).run for one in opened.running_versions(name)}
+    """A loop for each version that is kept up to date; those of all projections read the log together."""
+    return {
+        definition.identity: opened.following(
+            definition,
+            Telling(definition.identity, "applied", "parked", "duplicates"),
+            together=not name,
+        ).run
+        for definition in opened.running_versions(name or None)
+    }
 
 
 def _relay_once(opened: App, source: str, shard: int | None = None) -> dict[str, Any]:
@@ -350,11 +369,12 @@ def _project_once(opened: App, name: str) -> dict[str, Any]:
     done: dict[str, Any] = {}
     for definition in opened.running_versions(name or None):
         projector = opened.projector(definition)
-        projector.start()
         applied = parked = 0
         try:
-            while (step := projector.advance()).deliveries:
-                applied, parked = applied + step.applied, parked + step.parked
+            with opened.borrowed(definition):
+                projector.start()
+                while (step := projector.advance()).deliveries:
+                    applied, parked = applied + step.applied, parked + step.parked
         finally:
             projector.close()
         as_ofs = [one.as_of for one in projector.checkpoints]

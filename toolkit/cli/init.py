@@ -153,7 +153,7 @@ def _show(found: Report) -> None:
 
 
 def _rows(one: TableReport) -> str:
-    return f"{'>' if one.at_least else ''}{one.rows:,}"
+    return f"{'>' if one.at_least else '~'}{one.rows:,}"
 
 
 def _place(one: TableReport) -> str:

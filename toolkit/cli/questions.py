@@ -138,7 +138,11 @@ def _show_authority(found: Authority) -> None:
             for column in contract.columns
         )
         line(f"  {contract.projection} v{contract.version} in {contract.context}: {columns}")
-        line(f"    made from {', '.join(event.name for event in contract.events)}")
+        made_from = [
+            event.name + (f" (meaning {event.meaning})" if event.meaning > 1 else "")
+            for event in contract.events
+        ]
+        line(f"    made from {', '.join(made_from)}")
 
 
 def freshness(

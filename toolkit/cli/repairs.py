@@ -193,7 +193,8 @@ def events(projection: ProjectionArgument, project: ProjectOption = ".", as_json
     """Apply the parked events of the serving version again, with the code as it is now."""
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
-        done = replay_parked(definition, opened.project.catalogue, opened.store, opened.clock)
+        with opened.borrowed(definition, _tell):
+            done = replay_parked(definition, opened.project.catalogue, opened.store, opened.clock)
     reasons = sorted({one.reason for one in done.waiting if not one.held})
     summary = {"applied": done.applied, "waiting": len(done.waiting), "reasons": reasons}
     said = f"{definition.identity}: {done.applied} applied, {len(done.waiting)} still parked"
@@ -216,16 +217,17 @@ def skip(
     """
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
-        done = skip_parked(
-            definition,
-            opened.project.catalogue,
-            opened.store,
-            opened.clock,
-            event_ids,
-            owner=owner,
-            reason=reason,
-            code_hash=code_hash(definition),
-        )
+        with opened.borrowed(definition, _tell):
+            done = skip_parked(
+                definition,
+                opened.project.catalogue,
+                opened.store,
+                opened.clock,
+                event_ids,
+                owner=owner,
+                reason=reason,
+                code_hash=code_hash(definition),
+            )
     summary = {
         "skipped": [one.event_id for one in done.skipped],
         "applied": done.applied,
@@ -281,9 +283,10 @@ def key(
     """Fold one row of the serving version again, from the archive."""
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
-        done = reproject(
-            definition, opened.project.catalogue, opened.store, opened.state.archive, value, opened.clock
-        )
+        with opened.borrowed(definition, _tell):
+            done = reproject(
+                definition, opened.project.catalogue, opened.store, opened.state.archive, value, opened.clock
+            )
     emit(done, as_json, _show_reprojected)
     raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
 
@@ -294,6 +297,10 @@ def _show_reprojected(done: Reprojected) -> None:
     before, after = done.before or {}, done.after or {}
     rows = [(name, before.get(name), after.get(name)) for name in {**before, **after}]
     table("", ("column", "before", "after"), [row for row in rows if row[1] != row[2]])
+
+
+def _tell(said: str) -> None:
+    typer.echo(said, err=True)
 
 
 def _serving(opened: App, projection: str) -> int:

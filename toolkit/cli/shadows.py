@@ -12,6 +12,7 @@ import typer
 from shadow.capability import Shadowing
 from shadow.report import evidence, to_dict, to_junit
 from shadow.run import Progress, RunResult
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import CapabilityArgument, OptionalCapability, login
 from toolkit.cli.output import (
@@ -28,6 +29,7 @@ from toolkit.cli.output import (
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.evidence import Acceptance
+from toolkit.questions.lagging import lagging
 
 shadow = typer.Typer(
     help="Compare the legacy read path with the projection: run, report, accept.", no_args_is_help=True
@@ -103,6 +105,7 @@ def run_one(
         clock=opened.clock,
         versions=mine,
         catch_up=catch_up,
+        why_behind=lambda: "; ".join(lagging(opened.around, capability).causes),
     )
     with progress() as bar:
         task = bar.add_task(f"shadow {capability}", total=None)
@@ -148,6 +151,11 @@ def show_run(found: dict[str, Any]) -> None:
         f"  {judged['judged']} pairs judged, {judged['mismatched']} differ: at 95 % the mismatch rate is below "
         f"{judged['mismatch_rate_below']:.2%} ({judged['proven']})"
     )
+    if found.get("cause"):
+        line(f"  given up: {found['cause']}", style="bold red")
+        line(f"  next  {commands.freshness(found['capability'])}")
+    for note in found.get("notes", ()):
+        line(f"  note: {note}")
     for one in found["lines"]:
         _show_line(one)
 

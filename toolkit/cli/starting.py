@@ -126,6 +126,13 @@ def _show_plans(plans: dict[str, Plan]) -> None:
         for statement in one.removal:
             line(statement.rstrip().rstrip(";") + ";")
         table(f"what capture of {name} guarantees", ("", ""), one.guarantees.items())
+        _show_escaping(one)
+
+
+def _show_escaping(plan: Plan) -> None:
+    for hole in plan.holes:
+        line(f"NOT CAPTURED  {hole.where}: {hole.what}", style="bold")
+        line(f"              {hole.next}")
 
 
 @capture.command()
@@ -141,6 +148,8 @@ def install(
         for name in names:
             planned = _plan(opened, name)
             count = len(planned.statements)
+            if not as_json:
+                _show_escaping(planned)
             if not yes:
                 confirm(f"Execute {count} statements in {name} (see: strangler capture plan)?")
             opened.legacy(name).capture.install(planned)

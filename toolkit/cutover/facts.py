@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from toolkit import commands
 from toolkit.core.errors import Infrastructure, NotSetUp, StranglerError
@@ -17,6 +17,8 @@ from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
 from toolkit.core.unclassified import Unclassified, meaningless
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.loader import Project
+from toolkit.loops.reaching import concerns
+from toolkit.loops.relay import lease_name
 from toolkit.ports import (
     Archive,
     Checkpoint,
@@ -26,6 +28,7 @@ from toolkit.ports import (
     LeaseList,
     LegacySource,
     Log,
+    ParkedChange,
     Pauses,
     ReadStore,
     Retention,
@@ -86,15 +89,11 @@ class Attempts:
 
 
 def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Facts:
-    """All facts about a capability, as one consumer's route sees it. Raises only for a capability that is not there,
-    or when the routes cannot be read.
-    """
+    """All facts about a capability, as a consumer's route sees it. Raises only when it, or the routes, cannot be read."""
     project, attempts = around.project, Attempts()
     section = project.capability(capability)
-    source = project.legacy_of(section)
-    route = around.routes.get(capability, consumer)
+    source, route = project.legacy_of(section), around.routes.get(capability, consumer)
     now, config_hash = around.clock(), project.config_hash(capability)
-    history = around.routes.history(capability, HISTORY)
     versions = attempts.get(_SERVING_GATES, lambda: _serving(around, section), _NONE_SERVES)
     uncaptured, holes = attempts.get(("capture",), lambda: _capture(around, source), _NOTHING_CAPTURED)
     evidence = around.evidence
@@ -123,13 +122,21 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
             ("way_back",), lambda: evidence.last_rehearsal(capability, ANY_CONSUMER), None
         ),
         waivers=tuple(attempts.get(("authority",), lambda: evidence.waivers(capability), [])),
-        since=since(history, route),
-        moved_at=moved_at(history, route),
-        others=_others(around.routes.all(), route, consumer),
+        **_of_route(around, route, consumer),
         legacy_answers=attempts.get((), lambda: _answers(around.legacy[source]), False),
         problems=attempts.problems,
         unreachable=bool(attempts.unreachable),
     )
+
+
+def _of_route(around: Around, route: Route, consumer: str) -> dict[str, Any]:
+    """What the routes and their history say."""
+    history = around.routes.history(route.capability, HISTORY)
+    return {
+        "since": since(history, route),
+        "moved_at": moved_at(history, route),
+        "others": _others(around.routes.all(), route, consumer),
+    }
 
 
 _NONE_SERVES: dict[str, int] = {}
@@ -174,14 +181,16 @@ def freshness(around: Around, capability: str, versions: Mapping[str, int]) -> F
 
 def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
     """What waits: changes of the source, and events of each serving version, with the first reason of each."""
-    changes = around.archive.parked(source)
-    first = next((one.reason for one in changes if not one.held), "")
+    every = around.archive.parked(source)
+    changes = concerning(around, source, every, versions)
+    first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
     found = [
         Parked(
             where=f"changes of {source}",
             count=len(changes),
             reason=first,
-            next=commands.replay_changes(source),
+            next=changes_again(around, source) if changes else "",
+            elsewhere=len(every) - len(changes),
         )
     ]
     for projection, version in versions.items():
@@ -202,6 +211,32 @@ def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str,
     """By projection, the ids of the events that its serving version never applies."""
     found = {name: around.read_store.skipped(name, version) for name, version in versions.items()}
     return {name: tuple(sorted(one.event_id for one in some)) for name, some in found.items() if some}
+
+
+def concerning(
+    around: Around, source: str, changes: Sequence[ParkedChange], versions: Mapping[str, int]
+) -> list[ParkedChange]:
+    """Those of the parked changes that may become an event which these versions are made from."""
+    project = around.project
+    known = [project.projections.get(name, {}).get(version) for name, version in versions.items()]
+    handled = {name for one in known if one is not None for name in one.handlers}
+    translators = project.translators.get(source)
+    tables = {one.change.table for one in changes}
+    related = {table for table in tables if concerns(table, translators, project.catalogue, handled)}
+    return [one for one in changes if one.change.table in related]
+
+
+def changes_again(around: Around, source: str) -> str:
+    """How parked changes are translated again: by the relay that leads, when it begins, or by a command where none does."""
+    now, command = around.clock(), commands.replay_changes(source)
+    whole = lease_name(source)
+    for one in around.leases.leases() if around.leases is not None else ():
+        if one.expires_at > now and (one.name == whole or one.name.startswith(f"{whole}:")):
+            return (
+                f"restart the relay with it ({one.owner} leads, and tries what is parked when it begins); "
+                f"or stop it, and {command}"
+            )
+    return command
 
 
 def open_shapes(around: Around, source: str) -> tuple[Unclassified, ...]:

@@ -89,6 +89,8 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     reason: str = ""
     next: str = ""
+    elsewhere: int = 0
+    """how much more waits there that no event of this view can come of"""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,7 +224,12 @@ def _parked(facts: Facts, _target: Target) -> Gate:
     if waiting:
         said = some([f"{one.count} in {one.where}: {one.reason}" for one in waiting], commands.PARKED)
         return _gate("parked", Outcome.FAILED, said, f"mend the rule, then {waiting[0].next}")
-    return _gate("parked", Outcome.PASSED, "nothing is parked", age=dt.timedelta())
+    others = "".join(
+        f"; {one.elsewhere} in {one.where}, of which no event of this view can come"
+        for one in facts.parked
+        if one.elsewhere
+    )
+    return _gate("parked", Outcome.PASSED, f"nothing is parked{others}", age=dt.timedelta())
 
 
 def _skipped(facts: Facts, _target: Target) -> Gate:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from toolkit import commands
 from toolkit.core.errors import Refused
 from toolkit.core.records import Delivery
 from toolkit.loops.folding import Place
@@ -19,7 +20,7 @@ from toolkit.ports import Archive, Checkpoint, Consumer, Log
 
 ANEW = (
     "nothing reaches back to the beginning any more: read the history anew, in a project of another project.name "
-    "and state.url, with `strangler backfill`"
+    f"and state.url, with `{commands.BACKFILL}`"
 )
 PATIENCE = dt.timedelta(seconds=30)
 """How long a log may say nothing although it holds more."""

@@ -85,6 +85,7 @@ class Work:
 
     before: dict[Place, Checkpoint]
     after: Standing
+    epoch: int
     changed: dict[object, Row | None] = field(default_factory=dict)
     there: set[object] = field(default_factory=set)
     """of the changed keys, those whose rows the table has"""
@@ -169,12 +170,15 @@ class Keeper:
         self._told = ("", "")
         self._built = False
         self.epoch: int | None = None
+        self.ready = False
+        """Does it know where the version stands?"""
 
     def take_over(self) -> None:
         """Become the only writer, whatever of ours or of others is still under way, and see where the version stands.
 
         With `topics`, a version that is not there is created.
         """
+        self.ready = False
         name, version = self.definition.name, self.definition.version
         if self.epoch is None and self._topics is not None:
             self._store.create(self.definition, self._topics, self._clock())
@@ -192,6 +196,7 @@ class Keeper:
         self._known = KnownRows(whole=not self._store.rows(self.definition, None, 1))
         self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
         self.ahead = self.at
+        self.ready = True
 
     def _state(self) -> VersionState:
         versions = self._store.versions(self.definition.name)
@@ -202,7 +207,7 @@ class Keeper:
     def fold(self, deliveries: Sequence[Delivery], work: Work | None = None) -> Work:
         """What they change, added to work that is not written yet, or new. Raises Refused when too much is parked."""
         ahead = self.ahead
-        work = work or Work(ahead.checkpoints, ahead)
+        work = work or Work(ahead.checkpoints, ahead, self.epoch or 0)
         arranged = folding.arrange(ahead.checkpoints, ahead.seen, deliveries)
         steps = folding.read(self.definition, self._catalogue, arranged.due)
         self._look(steps)
@@ -226,7 +231,7 @@ class Keeper:
         began = self._clock()
         batch = work.batch
         if batch.checkpoints:
-            self._store.commit(self.definition, batch, epoch=self.epoch or 0, now=began)
+            self._store.commit(self.definition, batch, epoch=work.epoch, now=began)
         work.took = self._clock() - began
 
     def written(self, work: Work, after: Work | None = None) -> Advanced:
@@ -337,7 +342,7 @@ class Stream:
         if len(deliveries) < self.size:
             self.settle()
         if not deliveries:
-            self._report(Advanced(missing=self.keeper.at.missing))
+            self.idle()
         self.size = self.next_size(self.size, len(deliveries))
 
     def give(self, deliveries: list[Delivery], patience: float | None = None) -> None:
@@ -345,6 +350,10 @@ class Stream:
         work = self.keeper.fold(deliveries)
         self.settle(work, patience)
         self._under_way = work, self._writer.submit(self.keeper.write, work)
+
+    def idle(self) -> None:
+        """Say that there was nothing."""
+        self._report(Advanced(missing=self.keeper.at.missing))
 
     def next_size(self, size: int, got: int) -> int:
         """How many deliveries to ask for after a batch of this size that came to so many."""

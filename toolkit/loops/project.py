@@ -37,7 +37,7 @@ class Projector:
         self.definition = definition
         self._log, self._topics = log, topics
         self._pace = pace or Pace()
-        self._keeper = Keeper(definition, catalogue, store, clock, self._pace, topics=topics)
+        self.keeper = Keeper(definition, catalogue, store, clock, self._pace, topics=topics)
         self._consumer: Consumer | None = None
         self._started = False
 
@@ -45,10 +45,10 @@ class Projector:
 
     def start(self) -> None:
         """Create the version if it is not there, take it over, and go to where its last commit left it."""
-        self._keeper.take_over()
+        self.keeper.take_over()
         if self._consumer is None:
             self._consumer = self._log.consumer()
-        checkpoints = self._keeper.at.checkpoints
+        checkpoints = self.keeper.at.checkpoints
         offsets = {
             (topic, partition): checkpoints[topic, partition].next_offset
             for topic, partitions in self._topics.items()
@@ -57,28 +57,28 @@ class Projector:
         try:
             self._consumer.assign(offsets)
         except OffsetLost as error:
-            raise self._keeper.lost(error) from error
+            raise self.keeper.lost(error) from error
         self._started = True
 
     @property
     def epoch(self) -> int | None:
         """What fences its commits, once it was started."""
-        return self._keeper.epoch
+        return self.keeper.epoch
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """How far the projector has come."""
-        return list(self._keeper.at.checkpoints.values())
+        return list(self.keeper.at.checkpoints.values())
 
     # --- one step
 
     def advance(self, limit: int | None = None) -> Advanced:
         """Poll once and commit what came. Raises Fenced, Infrastructure, Refused (too much is parked)."""
-        deliveries = self._poll(limit or self._keeper.most)
+        deliveries = self._poll(limit or self.keeper.most)
         if not deliveries:
-            return Advanced(missing=self._keeper.at.missing)
+            return Advanced(missing=self.keeper.at.missing)
         self._started = False  # until it is through: what an error leaves behind, only the store knows
-        done = self._keeper.advance(deliveries)
+        done = self.keeper.advance(deliveries)
         self._started = True
         return done
 
@@ -88,7 +88,7 @@ class Projector:
         try:
             return self._consumer.poll(limit, dt.timedelta(seconds=self._pace.patience))
         except OffsetLost as error:
-            raise self._keeper.lost(error) from error
+            raise self.keeper.lost(error) from error
 
     # --- the loop
 
@@ -96,7 +96,7 @@ class Projector:
         """Advance until `stop`. What is not there is waited for with growing pauses; what is wrong is said and raised."""
         pause = 0.0
         with ThreadPoolExecutor(1, f"write {self.definition.identity}") as writer:
-            stream = Stream(self._keeper, writer, report)
+            stream = Stream(self.keeper, writer, report)
             try:
                 while not (stop.is_set() and stream.settled):
                     try:
@@ -117,7 +117,7 @@ class Projector:
                 raise
             except Exception as error:
                 stream.abandon()
-                self._keeper.failed(error)
+                self.keeper.failed(error)
                 raise
             finally:
                 self.close()

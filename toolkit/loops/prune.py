@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from toolkit import commands
 from toolkit.core.errors import Refused
 from toolkit.loops import folding
 from toolkit.loops.folding import Place
@@ -114,7 +115,10 @@ def needs(store: ReadStore, topics: Mapping[str, int]) -> dict[Place, list[Need]
 
 
 class Prune:
-    """Prunes the archive of a project, and its log where that is ours. One process at a time."""
+    """Prunes the archive of a project, and its log where that is ours. One process at a time.
+
+    `tally` counts what there is of a topic's events before some of them go.
+    """
 
     def __init__(
         self,
@@ -127,10 +131,11 @@ class Prune:
         *,
         owner: str,
         losses: Callable[[], Sequence[Loss]] = tuple,
+        tally: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._retention, self._store, self._log = retention, store, log
         self._leases, self._topics, self._clock, self._owner = leases, topics, clock, owner
-        self._losses = losses
+        self._losses, self._tally = losses, tally
         self._epoch = 0
 
     # --- deciding
@@ -197,16 +202,18 @@ class Prune:
         stop = stop or threading.Event()
         self._epoch = self._leases.acquire(LEASE, self._owner, _TTL, self._clock())
         try:
-            spared = self._spare()  # whoever died after a cut did not look again
             plan = self.plan(limits)
             _agreed(plan, forgone)
             for topic in self._topics:
                 ends = {
                     one.partition: one.until - 1 for one in plan.events if one.topic == topic and one.count
                 }
-                self._retention.cut(topic, ends)
-            spared += self._spare()
-            done = Pruned(spared=tuple(spared))
+                if ends:
+                    self._tally(topic)
+                    self._retention.cut(topic, ends)
+            done = Pruned(
+                spared=tuple(self._spare())
+            )  # also from the cut of one that died before it looked again
             for so_far in self._remove(done, plan, stop):
                 report(done := so_far)
             return done
@@ -257,12 +264,13 @@ class Prune:
 def _agreed(plan: PrunePlan, forgone: Iterable[str]) -> None:
     unnamed = plan.unnamed(forgone)
     if unnamed:
-        options = " ".join(f"--forgo {one.projection}" for one in unnamed)
+        first, *others = (one.projection for one in unnamed)
+        command = " ".join((commands.forgo(first), *(f"--forgo {other}" for other in others)))
         raise Refused(
             "nothing was pruned: history would have no beginning any more",
             [
                 *(f"{one.projection}: {why}" for one in unnamed for why in one.why),
-                f"if that is meant: `strangler archive prune {options}`",
+                f"if that is meant: `{command}`",
             ],
         )
 

@@ -150,7 +150,7 @@ class Rebuild:
         if not reasons:
             return
         other = Origin.LOG if self._origin is Origin.ARCHIVE else Origin.ARCHIVE
-        again = f"the {other} still has all of it: `{commands.rebuild(name, version)} --from {other}`"
+        again = f"the {other} still has all of it: `{commands.rebuild_from(name, version, other)}`"
         instead = ANEW if self._histories[other].lacks(at) else again
         raise Refused(
             f"{self._definition.identity} cannot be rebuilt from the {self._origin}", [*reasons, instead]

@@ -137,6 +137,10 @@ def reproject(
     after = folded.changed.get(wanted)
     waiting = {one.record.envelope.id for one in folded.parked}
     before = store.load(definition, [wanted]).get(wanted)
+    if before is None and not any(step.key == wanted for step in steps):
+        raise UsageError(
+            f"{definition.identity} has no row of {definition.key_label} {key!r}, and no event that it has seen tells of one"
+        )
     batch = Batch(
         upserts=[] if after is None else [after],
         deletes=[wanted] if after is None else [],

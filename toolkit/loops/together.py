@@ -1,33 +1,64 @@
-"""Which versions read together and which alone: as loops that a supervisor runs, beside those that it knows already."""
+"""Where versions sit down to read together; who has to get up goes on alone until it has caught up, and comes back."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
 
 from toolkit.core.errors import Fenced
-from toolkit.core.projections import Definition
-from toolkit.loops.group import Group
-from toolkit.loops.keeping import Advanced, Keeper, Pace
+from toolkit.loops.group import Group, Member
+from toolkit.loops.keeping import Advanced, Pace, Report, logger
 from toolkit.loops.project import Projector
-from toolkit.loops.supervise import Loop
 from toolkit.ports import Log
 
-NAME = "projections"
-"""What the loop is called that many share."""
 APART = 60.0
 """Seconds that one reads alone at least that failed in the group, or kept the others waiting."""
+LOOK_EVERY = 0.1
 
 
-@dataclass(slots=True)
-class _Out:
-    """One that is not in the group."""
+class Together:
+    """The versions that a process keeps, read for by one thread while there are any."""
 
-    error: Exception | None
-    until: float
+    def __init__(
+        self, log: Callable[[], Log], topics: Mapping[str, int], pace: Pace, *, apart: float = APART
+    ) -> None:
+        self._log, self._topics, self._pace, self._apart = log, topics, pace, apart
+        self._lock = threading.Lock()
+        self._coming: list[Member] = []
+        self._reads = False
+
+    def seat(self, alone: Projector) -> Seat:
+        """For the version that this projector would keep up to date alone."""
+        return Seat(self, alone, self._apart)
+
+    def read(self, member: Member) -> None:
+        """Let it be read for until it is told to stop, or left."""
+        with self._lock:
+            self._coming.append(member)
+            if not self._reads:
+                self._reads = True
+                threading.Thread(target=self._read, name="projections", daemon=True).start()
+        member.left.wait()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                Group(self._log(), self._topics, self._pace, self._came).run()
+            except Exception as error:  # noqa: BLE001 - the members go on alone, meet it too, and tell it
+                logger.warning("reading together ended: %s", error)
+                for member in self._came():
+                    member.error = error
+                    member.left.set()
+            with self._lock:
+                if not self._coming:
+                    self._reads = False
+                    return
+
+    def _came(self) -> list[Member]:
+        with self._lock:
+            came, self._coming = self._coming, []
+        return came
 
 
 class _Until(threading.Event):
@@ -44,57 +75,40 @@ class _Until(threading.Event):
         return self._other.wait(timeout)
 
 
-class Together:
-    """All versions of a project read together, as far as they can; who left the group goes on alone until it has caught up."""
+class Seat:
+    """What a projector is to whoever runs it, but reading with others. `start` first, then `run`."""
 
-    def __init__(
-        self,
-        keeper: Callable[[Definition], Keeper],
-        projector: Callable[[Definition], Projector],
-        log: Callable[[], Log],
-        topics: Mapping[str, int],
-        pace: Pace,
-        *,
-        apart: float = APART,
-    ) -> None:
-        self._keeper, self._projector = keeper, projector
-        self._log, self._topics, self._pace, self._apart = log, topics, pace, apart
-        self._wanted: Mapping[str, Definition] = {}
-        self._out: dict[str, _Out] = {}
+    def __init__(self, together: Together, alone: Projector, apart: float) -> None:
+        self._together, self._alone, self._apart = together, alone, apart
 
-    def loops(self, definitions: Iterable[Definition]) -> Mapping[str, Loop]:
-        """The loops that keep these versions up to date."""
-        self._wanted = {one.identity: one for one in definitions}
-        loops: dict[str, Loop] = {
-            name: partial(self._alone, name) for name in list(self._out) if name in self._wanted
-        }
-        if self._wanted.keys() - self._out.keys():
-            loops[NAME] = self._together
-        return loops
+    def start(self) -> None:
+        """Create the version if it is not there, and take it over."""
+        self._alone.keeper.take_over()
 
-    def _together(self, stop: threading.Event) -> None:
-        Group(self._log(), self._topics, self._pace, self._joining, self._left).run(stop)
-        if stop.is_set():
-            self._out.clear()
+    def run(self, stop: threading.Event, *, report: Report = lambda _: None) -> None:
+        """Read with others until `stop`; alone after a failure, and while it stands far behind. Raises Fenced and whatever
+        makes a projector fail.
+        """
+        keeper = self._alone.keeper
+        if not keeper.ready:
+            self._go_alone(stop, report, 0.0)
+        while not stop.is_set():
+            member = Member(keeper=keeper, stop=stop, report=report)
+            self._together.read(member)
+            if isinstance(member.error, Fenced):
+                raise member.error
+            if not stop.is_set():
+                why = str(member.error) or type(member.error).__name__ if member.error else "it stands behind"
+                logger.info("%s reads alone for a while: %s", keeper.definition.identity, why)
+                self._go_alone(stop, report, self._apart if member.error else 0.0)
 
-    def _joining(self, members: Iterable[str]) -> Iterable[Keeper]:
-        there = {*members, *self._out}
-        return [self._keeper(one) for name, one in self._wanted.items() if name not in there]
+    def _go_alone(self, stop: threading.Event, report: Report, least: float) -> None:
+        """Until there is nothing more to read, and for so long at least."""
+        until, end = _Until(stop), time.monotonic() + least
 
-    def _left(self, name: str, error: Exception | None) -> None:
-        self._out[name] = _Out(error, time.monotonic() + (self._apart if error else 0.0))
-
-    def _alone(self, name: str, stop: threading.Event) -> None:
-        """Go on alone until nothing more is to be read; then it may come into the group again."""
-        out, until = self._out[name], _Until(stop)
-        if isinstance(out.error, Fenced):
-            error, out.error = out.error, None
-            raise error  # whoever took it over is given time, as any loop gives it
-
-        def report(done: Advanced) -> None:
-            if not done.deliveries and time.monotonic() >= out.until:
+        def look(done: Advanced) -> None:
+            report(done)
+            if not done.deliveries and time.monotonic() >= end:
                 until.set()
 
-        self._projector(self._wanted[name]).run(until, report=report)
-        if not stop.is_set():
-            del self._out[name]
+        self._alone.run(until, report=look)

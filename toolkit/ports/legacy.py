@@ -52,11 +52,15 @@ class CapturedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What capture would install: printed before, executed to the letter, removed to the letter."""
+    """What capture would install: printed before, executed to the letter, removed to the letter.
+
+    `holes` are ways by which changes will escape it, as far as they are known before.
+    """
 
     statements: tuple[str, ...]
     removal: tuple[str, ...]
     guarantees: dict[str, str]
+    holes: tuple[Hole, ...] = ()
 
 
 class Hole(msgspec.Struct, frozen=True, kw_only=True):

@@ -326,6 +326,15 @@ class _Hops:
         around, source, attempts = self._around, self._source, self._attempts
         name = f"committed in {source} -> archived"
         capture = around.legacy[source].capture
+        if self._now is None:  # it did not tell its time: each further question would wait for it again
+            return Hop(
+                name=name,
+                waiting=None,
+                unit="changes",
+                cause=f"{source} does not answer",
+                blocker=Blocker.LEGACY,
+                next=commands.DOCTOR,
+            )
         if attempts.get(("capture",), lambda: not capture.installed(), False):
             return Hop(
                 name=name,

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from toolkit.core.events import EventType, Meaning
 from toolkit.core.freshness import ReadClass, WhenStale
+from toolkit.core.projections import Handler
 from toolkit.core.routes import Route, Stage
 from toolkit.cutover.facts import Around, Attempts, gather, serving_versions
 from toolkit.cutover.gates import Facts, Parked
@@ -29,6 +31,7 @@ class ContractEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event the view is made from, with what it means and what nobody may conclude from it."""
 
     name: str
+    meaning: int
     means: str
     not_implied: tuple[str, ...]
     creates: bool
@@ -133,14 +136,22 @@ def _contract(around: Around, projection: str, version: int) -> Contract:
             for one in definition.columns
         ),
         events=tuple(
-            ContractEvent(
-                name=name,
-                means=around.project.catalogue.types[name].means,
-                not_implied=around.project.catalogue.types[name].not_implied,
-                creates=handler.creates,
-            )
+            _event(around.project.catalogue.types[name], handler)
             for name, handler in definition.handlers.items()
         ),
+    )
+
+
+def _event(kind: EventType, handler: Handler) -> ContractEvent:
+    """What an event means to a handler: as the newest meaning that it reads says, where that is described."""
+    number = max(handler.meanings)
+    said = kind.meanings.get(number, Meaning(means=f"nobody says what meaning {number} means"))
+    return ContractEvent(
+        name=kind.name,
+        meaning=number,
+        means=said.means,
+        not_implied=said.not_implied,
+        creates=handler.creates,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from toolkit import commands
-from toolkit.cutover.facts import Around, serving_versions
+from toolkit.cutover.facts import Around, changes_again, concerning, serving_versions
 from toolkit.ports import ParkedChange, ParkedEvent
 
 T = TypeVar("T")
@@ -36,15 +36,17 @@ def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]
     project = around.project
     sections = [project.capability(name) for name in capabilities]
     found: list[ParkedReason] = []
-    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
-        found.extend(_changes(source, around.archive.parked(source)))
     projections = dict.fromkeys(name for section in sections for name in section.projections)
-    for name, version in serving_versions(around.read_store, list(projections)).items():
+    serving = serving_versions(around.read_store, list(projections))
+    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
+        changes = concerning(around, source, around.archive.parked(source), serving)
+        found.extend(_changes(source, changes, changes_again(around, source)))
+    for name, version in serving.items():
         found.extend(_events(name, version, around.read_store.parked(name, version)))
     return found
 
 
-def _changes(source: str, parked: Iterable[ParkedChange]) -> list[ParkedReason]:
+def _changes(source: str, parked: Iterable[ParkedChange], command: str) -> list[ParkedReason]:
     parked = list(parked)
     roots = {one.change.subject: one.reason for one in parked if not one.held}
     return [
@@ -56,7 +58,7 @@ def _changes(source: str, parked: Iterable[ParkedChange]) -> list[ParkedReason]:
             what=f"{first.change.table} {first.change.op}",
             subject=first.change.subject,
             row=msgspec.json.encode(dict(first.change.row)).decode(),
-            command=commands.replay_changes(source),
+            command=command,
         )
         for reason, first in _first_by_reason((one.reason, one) for one in parked if not one.held)
     ]

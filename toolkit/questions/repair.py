@@ -118,8 +118,7 @@ def _replays(facts: Facts, source: str) -> list[Action]:
     found = []
     if changes := waiting.get(f"changes of {source}"):
         why = f"{changes.count} changes are parked, first: {changes.reason}"
-        command = commands.replay_changes(source)
-        found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=command))
+        found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=changes.next))
     for projection, version in facts.versions.items():
         if events := waiting.get(f"events of {projection} v{version}"):
             found.append(

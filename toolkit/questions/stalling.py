@@ -18,6 +18,7 @@ SILENT = dt.timedelta(seconds=15)
 class Blocker(StrEnum):
     """What kind of thing stands in the way."""
 
+    LEGACY = "legacy_away"
     CAPTURE = "nothing_captured"
     BACKFILL = "backfill"
     PAUSED = "paused_relay"

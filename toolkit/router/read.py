@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -90,6 +91,16 @@ class _Routing(msgspec.Struct, frozen=True):
     waived: dict[str, dt.datetime]
 
 
+@dataclass(slots=True)
+class Gave:
+    """What a route really gave in this process: readings by side and confidence, and how old the last one was."""
+
+    readings: Counter[str] = field(default_factory=Counter)
+    as_of: dt.datetime | None = None
+    lag: dt.timedelta | None = None
+    refused: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Needed:
     """How far a view has to be for one read, and until when that is waited for (monotonic seconds)."""
@@ -151,6 +162,7 @@ class Reader:
             )
         )
         self._monotonic, self._lock = monotonic, threading.Lock()
+        self._gave: dict[tuple[str, str], Gave] = {}
         self._waits: dict[tuple[str, ...], Waiting] = {}
         self._routing_trusted = (routes_every * 5).total_seconds()
         self.observer_failures: Counter[str] = Counter()
@@ -177,12 +189,29 @@ class Reader:
         asked = paths.asked(key, parameters, today=today or self._clock().date())
         route, warnings = self.route(capability, consumer)
         needed = None if not_before is None else self._needed(paths, not_before, timeout)
-        reading = self._answer(paths, asked, route, consumer, warnings, needed)
+        try:
+            reading = self._answer(paths, asked, route, consumer, warnings, needed)
+        except Refused:
+            with self._lock:
+                self._gave.setdefault((capability, consumer), Gave()).refused += 1
+            raise
         if needed is not None:
             self._far_enough(paths, reading, needed)
+        self._note(reading)
         if self._observe is not None:
             self._show(self._observe, asked, reading)
         return reading
+
+    def _note(self, reading: Reading) -> None:
+        with self._lock:
+            gave = self._gave.setdefault((reading.capability, reading.consumer), Gave())
+            gave.readings[f"{reading.served_by} {reading.confidence}"] += 1
+            gave.as_of, gave.lag = reading.as_of, reading.lag
+
+    def gave(self, capability: str, consumer: str = ANY_CONSUMER) -> Gave:
+        """What this process's readers of a route were really given, for its metrics."""
+        with self._lock:
+            return copy.deepcopy(self._gave.get((capability, consumer), Gave()))
 
     def paths(self, capability: str) -> ReadPaths:
         """Both read paths of a capability. Raises UsageError when there is no such capability."""

@@ -6,7 +6,8 @@ import datetime as dt
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,7 +16,16 @@ import msgspec
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.settings.capability import CapabilitySection, check_capability
 from toolkit.settings.legacy import LegacySection, check_legacy
-from toolkit.settings.units import DURATION, FOREVER, Section, age, check_age, check_duration, duration
+from toolkit.settings.units import (
+    DURATION,
+    FOREVER,
+    Section,
+    age,
+    check_age,
+    check_duration,
+    check_url,
+    duration,
+)
 
 FILE_NAME = "strangler.toml"
 LEAST_ARCHIVE = dt.timedelta(days=1)
@@ -157,7 +167,7 @@ def _convert(raw: dict[str, Any], faults: list[Fault]) -> Settings | None:
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     for key in raw:
         if key not in fields:
-            faults.append(Fault(where=key, what="unknown section", next=f"known are {', '.join(fields)}"))
+            faults.append(Fault(where=key, what="unknown section", next=_meant(key, fields)))
     for name, field in fields.items():
         if name not in raw:
             if field.required:
@@ -183,9 +193,7 @@ def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
     values: dict[str, Any] = {}
     for key, value in raw.items():
         if key not in fields:
-            faults.append(
-                Fault(where=f"{path}.{key}", what="unknown key", next=f"known are {', '.join(fields)}")
-            )
+            faults.append(Fault(where=f"{path}.{key}", what="unknown key", next=_meant(key, fields)))
             continue
         values[key] = _value(fields[key].type, value, f"{path}.{key}", faults)
     for name, field in fields.items():
@@ -194,6 +202,18 @@ def _struct(kind: Any, raw: Any, path: str, faults: list[Fault]) -> Any:
     if any(field.required and field.name not in values for field in fields.values()):
         return None
     return kind(**values)
+
+
+_FEW = 8
+
+
+def _meant(key: str, known: Collection[str]) -> str:
+    """The one that was meant, if one is like it; else those that there are, as far as they fit into a line."""
+    if alike := get_close_matches(key, known, n=1):
+        return f"is it {alike[0]}?"
+    names = list(known)
+    more = f" and {len(names) - _FEW} more: docs/configuration.md" if len(names) > _FEW else ""
+    return f"known are {', '.join(names[:_FEW])}{more}"
 
 
 def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
@@ -263,7 +283,10 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
         )
     if settings.log.partitions < 1:
         faults.append(Fault(where="log.partitions", what="must be 1 or more"))
+    check_url(settings.read_store.url, "read_store.url", faults)
+    check_url(settings.state.url, "state.url", faults)
     for name, legacy in settings.legacy.items():
+        check_url(legacy.url, f"legacy.{name}.url", faults)
         faults.extend(check_legacy(f"legacy.{name}", legacy))
         if legacy.shards > settings.log.partitions > 0:
             what = f"{legacy.shards} shards for {settings.log.partitions} partitions: a shard owns whole partitions"

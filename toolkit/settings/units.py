@@ -38,6 +38,15 @@ def size(text: str) -> int:
     return int(float(match.group(1)) * _BYTES[match.group(2)])
 
 
+def check_url(url: str, path: str, faults: list[Fault]) -> None:
+    """Add a fault when a password holds a character that ends it: half of it would be taken for the host, and shown."""
+    rest = url.partition("://")[2].partition("?")[0]
+    user, _, host = (rest.rpartition("/")[0] or rest).partition("@")
+    if not rest.startswith("/") and ":" in user and "@" in host:
+        what = "the user or password of the URL has an @"
+        faults.append(Fault(where=path, what=what, next="write it as %40 (and : as %3A, / as %2F)"))
+
+
 def check_duration(text: str, path: str, faults: list[Fault]) -> None:
     """Add a fault when the text is no duration."""
     try:

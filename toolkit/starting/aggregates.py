@@ -164,12 +164,17 @@ def _named_after(table: Table, parent: Table) -> bool:
 def _root(table: Table, subject: str, lookups: set[str], tables: Sequence[Table]) -> Member:
     if table.name in lookups:
         count = sum(any(key.table == table.name for key in other.foreign_keys) for other in tables)
-        reason = f"about {table.rows:,} rows, no reference to others, and {count} table(s) refer to it"
+        told = "1 table refers to it" if count == 1 else f"{count} tables refer to it"
+        reason = f"about {table.rows:,} rows, no reference to others, and {told}"
         return Member(table=table, role=Role.REFERENCE, subject=subject, reason=reason)
     if len(table.key) == 1:
         reason = f"has a key of its own ({subject}), and nothing says that it is part of another table's rows"
     else:
-        reason = f"its key is {', '.join(table.key)}; order is kept for each {subject}"
+        whole = ", ".join(f'"{name.upper()}"' for name in table.key)
+        reason = (
+            f"its key is {', '.join(table.key)}; order is kept for each {subject} "
+            f"(to keep it for the whole key, name ({whole}) here and in the tables below, and as the events' subject)"
+        )
     return Member(table=table, role=Role.ROOT, subject=subject, reason=reason)
 
 

@@ -74,7 +74,7 @@ def settings(proposal: Proposal, reads: Sequence[Read]) -> Written:
 
 
 def _estimate(rows: int, at_least: bool) -> str:
-    return f"  # {'more than' if at_least else 'about'} {rows:,} rows"
+    return f"  # {'more than' if at_least else 'about'} {rows:,} {'row' if rows == 1 else 'rows'}"
 
 
 def _capability(read: Read) -> Iterator[str]:

@@ -81,7 +81,26 @@ class DebeziumCapture:
         same = now is not None and now.tables == upper
         statements = [] if same else [_READ + msgspec.json.encode(one).decode() for one in upper]
         removal = ["-- forget which topics are read, and how far"]
-        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
+        return Plan(
+            statements=tuple(statements),
+            removal=tuple(removal),
+            guarantees=GUARANTEES,
+            holes=tuple(self._moved(upper)),
+        )
+
+    def _moved(self, tables: Sequence[CapturedTable]) -> list[Hole]:
+        """Tables whose subject would be another: their history was told under the former one, and would be told no more."""
+        was = self._tables()
+        return [
+            Hole(
+                where=f"legacy source {self._name}, table {one.table}",
+                what=f"it is read with the subject {_columns(was[one.table])}, and is to be with {_columns(one)}: positions stay "
+                "where they are, so that the history does not come under the new subjects",
+                next="begin a source under a new name, which reads the topics from the beginning; or keep the former subject",
+            )
+            for one in tables
+            if one.table in was and _columns(was[one.table]) != _columns(one)
+        ]
 
     def install(self, plan: Plan) -> None:
         """Note the tables of the plan."""
@@ -89,6 +108,8 @@ class DebeziumCapture:
             return
         tables = [msgspec.json.decode(one.removeprefix(_READ), type=CapturedTable) for one in plan.statements]
         Decoder(self._name, self._section, {one.table: one for one in tables})  # refuses hints that are none
+        if moved := self._moved(tables):
+            raise UsageError("; ".join(f"{one.where}: {one.what}; {one.next}" for one in moved))
         now = kept.installed(self._inbox)
         since = now.since if now is not None and _holds(now.tables, tables) else dt.datetime.now(dt.UTC)
         value = msgspec.json.encode(Installed(tables=tables, since=since)).decode()
@@ -285,6 +306,10 @@ def before_second_snapshot(changes: list[Change]) -> list[Change]:
 def _holds(before: Sequence[CapturedTable], after: Sequence[CapturedTable]) -> bool:
     """Were all of these read already, so that what their backfill found stays valid?"""
     return all(one in before for one in after)
+
+
+def _columns(table: CapturedTable) -> str:
+    return ", ".join(one.upper() for one in table.subjects)
 
 
 def _bootstrap(fetching: Fetching) -> str:

@@ -1,5 +1,5 @@
 -- One row: the slot and the publication as they are, and the server that they are on. Places in the log as bytes.
-SELECT s.slot_name IS NOT NULL AS there, s.plugin, s.database, current_database() AS here, s.wal_status,
+SELECT s.slot_name IS NOT NULL AS there, coalesce(s.active, false) AS active, s.plugin, s.database, current_database() AS here, s.wal_status,
        CAST(s.confirmed_flush_lsn - '0/0' AS bigint) AS confirmed,
        CAST(pg_current_wal_insert_lsn() - s.restart_lsn AS bigint) AS retained,
        CAST(pg_current_wal_insert_lsn() - '0/0' AS bigint) AS inserted,

@@ -31,6 +31,7 @@ SELECT c.oid, c.oid IS NOT NULL AS there,
        coalesce(row_security_active(c.oid), false) AS row_security,
        c.relpersistence = 'u' AS unlogged,
        EXISTS (SELECT 1 FROM pg_subscription_rel s WHERE s.srrelid = c.oid) AS subscribed,
+       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid) AS inherits,
        -- a table's owner may give a column a type whose cast runs with the rights of the owner of capture
        (SELECT rolsuper FROM pg_roles WHERE oid = f.proowner)
          AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = c.relowner) AS lent,

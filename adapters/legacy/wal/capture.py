@@ -19,7 +19,7 @@ from adapters.legacy.wal.fetching import Fetcher
 from adapters.legacy.wal.guarding import broken
 from adapters.legacy.wal.holes import holes
 from adapters.legacy.wal.placing import Placing
-from adapters.legacy.wal.slot import Slot, State, alone, create_slot, drop_slot
+from adapters.legacy.wal.slot import Slot, SlotBusy, State, alone, create_slot, drop_slot
 from adapters.legacy.wal.standing import (
     INSTALLATION,
     POSITION,
@@ -44,7 +44,8 @@ GUARANTEES = {
     "loss": "none: the server keeps its log until what it says is in the inbox; a slot that was lost, advanced by others or "
     "made anew, a failover and a restore are noticed, and nothing is read on",
     "order": "commit order, for all subjects",
-    "deletes": "captured; the log does not say which rows a TRUNCATE deleted, so that reading stops there and says so",
+    "deletes": "captured; the log does not say which rows a TRUNCATE deleted: it is a hole, all else goes on, and nothing is "
+    "promised until capture is installed again",
     "intermediate states": "all captured, one change for each row that a statement touches; with `columns` or "
     "`ignore`, an update that changes no captured column gives none (under whole former rows)",
     "transactions": "known: all changes of one transaction to one subject are offered together, two-phase ones, too",
@@ -120,7 +121,8 @@ class WalCapture(PostgresCapture):
     def _readable(self, state: State) -> Standing | None:
         """The installation, if its slot can be read on."""
         standing = standing_of(self._inbox)
-        if standing is None or broken(standing, position_of(self._inbox.position(POSITION)), state):
+        position = position_of(self._inbox.position(POSITION))
+        if standing is None or position.truncated or broken(standing, position, state):
             return None
         return standing
 
@@ -251,10 +253,20 @@ class WalCapture(PostgresCapture):
         """
         place = int(horizon.token)
         if not self._fetcher.fetches:
-            return self._inbox.waiting() + self._slot.unfetched(place, _COUNTED)
-        if not self._reach(place):
+            return self._inbox.waiting() + self._unfetched(place)
+        if not self._reach(place) or self._fetcher.position.truncated:
             return self._inbox.waiting() + 1
         return self._inbox.waiting(up_to=self._fetcher.before(place))
+
+    def _unfetched(self, place: int) -> int:
+        """As another process sees it. Whether anything is left is not known while somebody reads: at least one may be."""
+        position = position_of(self._inbox.position(POSITION))
+        if position.lsn >= place or self._slot.state().active:
+            return int(position.lsn < place or bool(position.truncated))
+        try:
+            return self._slot.unfetched(place, _COUNTED) + bool(position.truncated)
+        except SlotBusy:
+            return 1
 
     def _reach(self, place: int) -> bool:
         """Fetch up to a place, for about a second. The server may have to be asked to write its log out."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from adapters.legacy.images import Chosen
+from adapters.legacy.images import Chosen, fact_position
 from adapters.legacy.wal.messages import Begin, Delete, Insert, Relation, Truncate, Unchanged, Update, Value
 from adapters.legacy.wal.standing import Watched, lsn
 from adapters.legacy.wal.values import Convert, subject_of
@@ -130,7 +130,7 @@ class Decoder:
             self._tables[relation.oid] = _Table(watched, relation, converters)
 
     def changes(self, message: Insert | Update | Delete | Truncate, of: Transaction) -> list[Change]:
-        """What a message of this transaction means. Raises Refused for a TRUNCATE of a captured table."""
+        """What a message of this transaction means. Raises Truncated for a TRUNCATE of a captured table."""
         if isinstance(message, Truncate):
             self._truncated(message, of)
             return []
@@ -139,7 +139,11 @@ class Decoder:
             return []
         if isinstance(message, Insert):
             after = table.image(message.new)
-            return [self._change(table, Op.INSERT, table.subject(after), None, after, of)]
+            change = self._change(table, Op.INSERT, table.subject(after), None, after, of)
+            if table.watched.outbox:
+                place = fact_position(change.table, table.keys, after)
+                return [msgspec.structs.replace(change, position=place)]
+            return [change]
         if table.watched.outbox:
             return []
         if isinstance(message, Delete):

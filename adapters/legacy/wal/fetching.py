@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -24,7 +25,7 @@ from adapters.legacy.wal.messages import (
     Update,
     parse,
 )
-from adapters.legacy.wal.slot import Slot, State, Stream
+from adapters.legacy.wal.slot import Slot, SlotBusy, State, Stream
 from adapters.legacy.wal.standing import (
     POSITION,
     Last,
@@ -53,6 +54,11 @@ IDLE_SECONDS = 60.0
 """So often a slot is advanced over log that does not concern us."""
 IDLE_BYTES = 64 * 1024 * 1024
 """Or when so much of it has come."""
+BUSY_SECONDS = 60.0
+"""So long another session may have the slot before that is an error."""
+_PAUSE = 0.05
+_TOLD = 20
+"""So many TRUNCATEs are told; the first one was enough for promises to end."""
 _FENCES = 8
 
 
@@ -70,7 +76,7 @@ class Fetcher:
         self._reading: _Reading | None = None
         self._standing: Standing | None = None
         self._fences: dict[int, int | None] = {}
-        self._advanced = -float("inf")
+        self._advanced, self._busy = -float("inf"), 0.0
         self.reached = 0
         """Everything that was committed up to this place was fetched."""
         self.position = Position(lsn=0)
@@ -85,7 +91,23 @@ class Fetcher:
         return self.position.open.number if self.position.open else None
 
     def step(self) -> bool:
-        """Fetch for about a second; is there more? Raises SlotBroken, Fenced, and Refused at a TRUNCATE."""
+        """Fetch for about a second; is there more? Raises SlotBroken, Fenced.
+
+        While another session has the slot, which looks how much waits, nothing comes; one that keeps it is told.
+        """
+        try:
+            more = self._fetch()
+        except SlotBusy:
+            now = self._monotonic()
+            self._busy = self._busy or now
+            if now - self._busy > BUSY_SECONDS:
+                raise
+            time.sleep(_PAUSE)
+            return False
+        self._busy = 0.0
+        return more
+
+    def _fetch(self) -> bool:
         deadline = self._monotonic() + STEP_SECONDS
         try:
             reading = self._reading or self._open()
@@ -160,7 +182,8 @@ class Fetcher:
             reading.move(msgspec.structs.replace(reading.position, lsn=reached))
             self.position = reading.position
         if reading.met or idle:
-            self._slot.advance(self.position.lsn if exhausted else reading.met)
+            with suppress(SlotBusy):  # what it holds too long is known, and passed over
+                self._slot.advance(self.position.lsn if exhausted else reading.met)
             self._advanced = self._monotonic()
 
 
@@ -191,6 +214,7 @@ class _Reading:
         self._whole = self.position
         self._transaction: Transaction | None = None
         self._again: Last | None = None
+        self._truncated: tuple[str, ...] = ()
         self._last_number = inbox.last()
         self._begun = self._verified = False
         self.met = 0
@@ -199,7 +223,7 @@ class _Reading:
 
     def read(self) -> bool:
         """Take some messages; False at the end."""
-        with self._slot.judged():
+        with self._slot.asked_for():
             messages = self.stream.read(READ)
         if messages and not self._begun:
             self._begun = True
@@ -226,7 +250,9 @@ class _Reading:
         if len(self._changes) >= PART and self._transaction is not None:
             before = self.position.open.number if self.position.open else self._last_number
             part = Open(lsn=self._transaction.begin.lsn, messages=self._transaction.messages, number=before)
-            self._put(self._changes, msgspec.structs.replace(self.position, open=part))
+            truncated = (*self.position.truncated, *self._truncated)[-_TOLD:]
+            self._put(self._changes, msgspec.structs.replace(self.position, open=part, truncated=truncated))
+            self._truncated = ()
             self._whole = self.position
             self._changes.clear()
 
@@ -274,19 +300,21 @@ class _Reading:
             return
         try:
             self._changes += self._decoder.changes(message, transaction)
-        except Truncated as stop:
-            self.store()
-            raise self._stopped(stop.what) from stop
+        except Truncated as found:  # whole with its transaction; from then on nothing is promised
+            self._truncated = (*self._truncated, found.what)
 
     def _commit(self, message: Commit) -> None:
         transaction = self._transaction
         assert transaction is not None
         self._transaction, self.met = None, message.end
         last = Last(lsn=message.lsn, xid=int(transaction.name), at=message.at)
+        truncated, self._truncated = self._truncated, ()
         if message.lsn < self.position.lsn:
             self._again = last
             return
-        self._whole = Position(lsn=message.end, last=last)
+        self._whole = Position(
+            lsn=message.end, last=last, truncated=(*self._whole.truncated, *truncated)[-_TOLD:]
+        )
         self._ends.append((message.end, len(self._changes)))
 
     def _put(self, changes: list[Change], position: Position) -> None:

@@ -29,6 +29,8 @@ def holes(
         return
     if what := broken(standing, position, state):
         yield Hole(where=f"slot {slot.name}", what=what, next=AGAIN)
+    for what in position.truncated:
+        yield Hole(where=f"slot {slot.name}", what=f"{what}; nothing is promised since", next=AGAIN)
     yield from _growth(connection, slot, state, limit)
     given = {row.oid: row for row in connection.execute(query("published"), _asked(slot))}
     for watched in registry_of(state.registry).values():

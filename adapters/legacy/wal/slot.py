@@ -17,8 +17,10 @@ from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.postgresql_capture import SAME_TEXT, cancelled
 from adapters.legacy.postgresql_tables import literal, quoted
 from adapters.legacy.wal.values import CONVERTERS, Convert, array_of
+from toolkit.core.errors import Infrastructure, StranglerError
 
 _FOLDER = Path(__file__).parents[1] / "sql"
+_IN_USE = "55006"
 _DECODING_MINUTES = 30
 """A huge transaction is decoded before its first row comes; what the server does then locks nothing."""
 
@@ -34,10 +36,15 @@ def query(name: str) -> TextClause:
     return text(statement(name))
 
 
+class SlotBusy(Infrastructure):
+    """Another session has the slot: one that looks how much waits, or the leader that reads it."""
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """The slot, the publication and the server as they are now; places in the log as bytes."""
 
     there: bool
+    active: bool
     plugin: str | None
     database: str | None
     here: str
@@ -92,6 +99,20 @@ class Slot:
         self._converters: dict[int, Convert | None] = {}
 
     @contextmanager
+    def asked_for(self) -> Iterator[None]:
+        """Around what takes the slot for itself. Raises SlotBusy while another session has it."""
+        try:
+            with self.judged():
+                yield
+        except StranglerError as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                if getattr(cause, "sqlstate", None) == _IN_USE:
+                    raise SlotBusy(str(cause).strip()) from error
+                cause = cause.__cause__
+            raise
+
+    @contextmanager
     def judged(self) -> Iterator[None]:
         """Around everything that speaks to the server: a driver's errors become ours."""
         dialect = self._engine.dialect
@@ -114,7 +135,7 @@ class Slot:
 
     def peek(self, limit: int) -> Stream:
         """Begin to read from where the slot stands; whole transactions, at least `limit` messages if there are."""
-        with self.judged():
+        with self.asked_for():
             connection = self._engine.connect()
             try:
                 connection.execute(text(SAME_TEXT))
@@ -127,12 +148,12 @@ class Slot:
     def unfetched(self, place: int, limit: int) -> int:
         """How many row messages wait up to a place, as far as up to a limit. Moves nothing."""
         asked = {"slot": self.name, "place": place, "limit": limit, "names": self._names}
-        with self.judged(), reading(self._engine) as connection:
+        with self.asked_for(), reading(self._engine) as connection:
             return int(connection.scalar(query("unfetched"), asked) or 0)
 
     def advance(self, lsn: int) -> None:
         """Let the server forget what ends at or before this place. Never moves backwards."""
-        with self.judged(), self._engine.connect() as connection:
+        with self.asked_for(), self._engine.connect() as connection:
             connection.execute(query("advance"), {"slot": self.name, "lsn": lsn})
             connection.commit()
 

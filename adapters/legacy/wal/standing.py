@@ -59,6 +59,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     open: Open | None = None
     stopped: str = ""
     """what stands there that cannot be read, and is not passed over in silence"""
+    truncated: tuple[str, ...] = ()
+    """what was passed over aloud: reading goes on, and nothing is promised any more"""
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+import msgspec
+
 from toolkit import Event
 
 from .events import policies
@@ -29,7 +31,19 @@ class EndorsementApplied(Event):
     entered_on: dt.date
 
 
-@policies.upcast(EndorsementApplied, from_version=1)
+class EndorsementAppliedV1(msgspec.Struct):
+    """What version 1 held: `strangler check` makes data of it, and tries the upcaster."""
+
+    policy_no: str
+    endorsement_no: int
+    kind: str
+    effective_on: dt.date
+    premium_delta: Decimal
+    reason: str | None
+    entered_on: dt.date
+
+
+@policies.upcast(EndorsementApplied, from_version=1, shape=EndorsementAppliedV1)
 def say_that_no_reason_was_recorded(data: dict[str, object]) -> dict[str, object]:
     """Before 2023 the entry screen did not ask for a reason, so version 1 may have none."""
     return {**data, "reason": data.get("reason") or NO_REASON}

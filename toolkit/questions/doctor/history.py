@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
+from toolkit import commands
 from toolkit.core.ailments import Ailment, Severity
 from toolkit.cutover.facts import Around
 from toolkit.ports import Retention
@@ -13,7 +14,6 @@ from toolkit.settings import age
 
 _GRACE = dt.timedelta(days=35)
 """A prune a month, and the rest of a time partition."""
-_STATUS = "strangler archive status"
 
 
 def reach(around: Around, retention: Retention) -> Iterator[Ailment]:
@@ -24,7 +24,7 @@ def reach(around: Around, retention: Retention) -> Iterator[Ailment]:
         yield Ailment(
             where="archive",
             what=told,
-            next=_STATUS,
+            next=commands.ARCHIVE_STATUS,
             severity=Severity.HINT,
             evidence={"pruned": sum(one.pruned for one in kept), "kept": sum(one.events for one in kept)},
         )
@@ -38,7 +38,7 @@ def reach(around: Around, retention: Retention) -> Iterator[Ailment]:
             where="archive",
             what=f"events that were archived {days} days ago are there, although archive.keep is "
             f"{around.project.settings.archive.keep}: nobody prunes, or something is held",
-            next=f"{_STATUS} says what is held; run `strangler archive prune` on a schedule",
+            next=f"{commands.ARCHIVE_STATUS} says what is held; run {commands.PRUNE} on a schedule",
             severity=Severity.HINT,
             evidence={"oldest_days": days, "keep_days": keep.days},
         )
@@ -51,7 +51,7 @@ def strays(retention: Retention) -> Iterator[Ailment]:
         yield Ailment(
             where="archive",
             what=f"{count} events lie in no time partition of their own: pruning removes them row by row",
-            next="let `strangler relay` run, or `strangler setup` daily: they make the partitions of the days to come",
+            next=f"let {commands.RELAY} run, or {commands.SETUP} daily: they make the partitions of the days to come",
             severity=Severity.HINT,
             evidence={"events": count},
         )

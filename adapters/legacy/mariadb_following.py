@@ -1,0 +1,108 @@
+"""The parts of a parent's triggers that record what foreign keys do to its children's rows: looked at before, recorded after."""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Sequence
+
+from adapters.legacy.images import Captured
+from adapters.legacy.mariadb_cascades import Task
+from adapters.legacy.mariadb_values import image, literal, quoted, subject
+
+CASCADE = "strangler_cascade"
+
+
+def looking(tasks: Sequence[Task], home: str, parent: Captured, verb: str) -> str:
+    """What is done before a row of the parent goes, or gets another key.
+
+    Nothing is recorded yet: the row may stay (IGNORE). A child's column that is gone must not make the application fail.
+    """
+    counted = _counter(parent, verb)
+    looks = "".join(_look(one, home, parent, verb) for one in tasks)
+    return (
+        "BEGIN\n"
+        "  DECLARE CONTINUE HANDLER FOR 1054, 1146 BEGIN END;\n"
+        f"  SET {counted} = 0;\n"
+        f"  IF @@foreign_key_checks{_moved(tasks, verb)} THEN\n{looks}  END IF;\n"
+        "END"
+    )
+
+
+def followed(home: str, parent: Captured, verb: str, transaction: str, now: str) -> str:
+    """What is done when the row is gone, or has its other key. Each place is asked for alone: a range would lock others' ones."""
+    counted, table = _counter(parent, verb), f"{quoted(home)}.{CASCADE}"
+    mine = f"c.connection = connection_id() AND c.origin = {literal(_origin(parent, verb))} AND c.place = s_place"
+    moved = "c.new_subject IS NOT NULL AND c.new_subject <> c.old_subject"
+    records = "".join(
+        f"    INSERT INTO {quoted(home)}.strangler_change (`transaction`, table_name, op, subject, `before`, `after`, captured_at)\n"
+        f"      SELECT {transaction}, c.table_name, '{op}', {of}, {before}, {after}, {now}\n"
+        f"      FROM {table} c WHERE {mine} AND {when};\n"
+        for op, of, before, after, when in (
+            ("delete", "c.old_subject", "c.`before`", "NULL", f"(c.new_subject IS NULL OR ({moved}))"),
+            ("insert", "c.new_subject", "NULL", "c.`after`", f"({moved})"),
+            (
+                "update",
+                "c.new_subject",
+                "c.`before`",
+                "c.`after`",
+                "c.new_subject = c.old_subject AND NOT c.`before` <=> c.`after`",
+            ),
+        )
+    )
+    return (
+        f"  WHILE s_place <= {counted} DO\n{records}"
+        f"    DELETE FROM {table} WHERE {mine.replace('c.', '')};\n"
+        "    SET s_place = s_place + 1;\n"
+        "  END WHILE;\n"
+        f"  SET {counted} = 0;\n"
+    )
+
+
+def _look(task: Task, home: str, parent: Captured, verb: str) -> str:
+    reach, columns = task.reach, task.table.columns
+    given = reach.given
+    new_subject = "NULL" if given is None else subject("t", task.table.subjects, given)
+    after = "NULL" if given is None else f"coalesce({image('t', columns, given)}, '{{}}')"
+    tables = [f"{reach.leaf} t"]
+    inner = "t"
+    for at, key in enumerate(reversed(reach.path[1:])):
+        outer = f"m{at}"
+        tables.append(f"JOIN {key.parent} {outer} ON {_joined(key.columns, inner, outer)}")
+        inner = outer
+    counted = _counter(parent, verb)
+    return textwrap.indent(
+        f"INSERT INTO {quoted(home)}.{CASCADE}"
+        " (connection, origin, place, table_name, old_subject, new_subject, `before`, `after`)\n"
+        f"  SELECT connection_id(), {literal(_origin(parent, verb))}, {counted} := {counted} + 1,"
+        f" {literal(task.table.captured.table)}, {subject('t', task.table.subjects)}, {new_subject},\n"
+        f"    coalesce({image('t', columns)}, '{{}}'), {after}\n"
+        f"  FROM {' '.join(tables)} WHERE {_joined(reach.path[0].columns, inner, 'OLD')} LOCK IN SHARE MODE\n"
+        "  ON DUPLICATE KEY UPDATE table_name = VALUES(table_name), old_subject = VALUES(old_subject),"
+        " new_subject = VALUES(new_subject), `before` = VALUES(`before`), `after` = VALUES(`after`);\n",
+        "    ",
+    )
+
+
+def _joined(columns: Sequence[tuple[str, str]], child: str, parent: str) -> str:
+    return " AND ".join(f"{child}.{quoted(one)} = {parent}.{quoted(to)}" for one, to in columns)
+
+
+def _moved(tasks: Sequence[Task], verb: str) -> str:
+    """Condition on the parent's rows before and after: byte by byte, as the engine looks at keys that change."""
+    if verb == "delete":
+        return ""
+    columns = sorted({to for one in tasks for _, to in one.reach.path[0].columns})
+    same = " AND ".join(
+        f"CAST(OLD.{quoted(one)} AS BINARY) <=> CAST(NEW.{quoted(one)} AS BINARY)" for one in columns
+    )
+    return f" AND NOT ({same})"
+
+
+def _origin(parent: Captured, verb: str) -> str:
+    return hashlib.sha256(f"{parent.relation}/{verb}".encode()).hexdigest()[:16]
+
+
+def _counter(parent: Captured, verb: str) -> str:
+    """How many rows were looked at. Each table counts for itself: an application's trigger may write to another one between."""
+    return f"@strangler_{_origin(parent, verb)}"

@@ -1,0 +1,166 @@
+"""Who follows the log for a version: one process, while others stand by, and a repair borrows it for a moment.
+
+The epoch alone keeps two processes from writing at once, but lets them take a version from each other for ever. So who
+follows holds a lease, and who mends rows holds another one meanwhile: neither is needed for correctness, both for peace.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, StranglerError
+from toolkit.core.projections import Definition
+from toolkit.loops.project import Advanced, Projector
+from toolkit.loops.together import Seat
+from toolkit.ports import Clock, Leases
+
+logger = logging.getLogger("strangler.project")
+
+TTL = dt.timedelta(seconds=10)
+"""How long a follower that died keeps its place."""
+LOAN = dt.timedelta(seconds=60)
+"""How long a repair that died keeps a version."""
+LOOK_EVERY = 0.5
+
+Report = Callable[[Advanced], None]
+
+
+def lease_name(definition: Definition) -> str:
+    """The lease of who follows a version."""
+    return f"projector:{definition.name}:{definition.version}"
+
+
+def loan_name(definition: Definition) -> str:
+    """The lease of who has borrowed it."""
+    return f"repair:{definition.name}:{definition.version}"
+
+
+@contextmanager
+def borrowed(leases: Leases, definition: Definition, owner: str, clock: Clock) -> Iterator[None]:
+    """Have a version to oneself: who follows it stands back, and goes on by itself afterwards. Raises LeaseHeld."""
+    name, done = loan_name(definition), threading.Event()
+    epoch = leases.acquire(name, owner, LOAN, clock())
+
+    def renew() -> None:
+        while not done.wait(LOAN.total_seconds() / 3):
+            try:
+                leases.renew(name, epoch, LOAN, clock())
+            except StranglerError as error:
+                logger.warning("%s: %s", name, error)
+
+    renewing = threading.Thread(target=renew, name=name, daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
+        leases.release(name, epoch, clock())
+
+
+class Following:
+    """Follow the log for a version once nobody else does, and until told to stop."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        make: Callable[[], Projector | Seat],
+        leases: Leases,
+        owner: str,
+        clock: Clock,
+        *,
+        report: Report = lambda _: None,
+        look_every: float = LOOK_EVERY,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._definition, self._make, self._leases = definition, make, leases
+        self._owner, self._clock, self._report = owner, clock, report
+        self._look_every, self._monotonic = look_every, monotonic
+        self._epoch, self._renewed = 0, -float("inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Stand by, follow, lend, and follow again. Raises Fenced when another process follows by now."""
+        if not self._until_free(stop):
+            return
+        try:
+            while not stop.is_set():
+                if self._follow(stop):
+                    return
+        finally:
+            self._leave()
+
+    def _follow(self, stop: threading.Event) -> bool:
+        """Run a projector. False when somebody borrowed the version: it is to be followed again."""
+        projector = self._make()
+        if not self._begin(projector, stop):
+            return True
+        logger.info("%s: follows the log", self._definition.identity)
+        try:
+            projector.run(stop, report=self._keep)
+        except Fenced:
+            self._renew()  # raises Fenced when the place itself is another's
+            logger.info("%s: lent to a repair; goes on once it is given back", self._definition.identity)
+            stop.wait(self._look_every)
+            return False
+        return True
+
+    def _begin(self, projector: Projector | Seat, stop: threading.Event) -> bool:
+        """Take the version over while nobody has borrowed it, and nobody can. False when told to stop before."""
+        while not stop.is_set():
+            try:
+                with borrowed(self._leases, self._definition, self._owner, self._clock):
+                    projector.start()
+            except LeaseHeld as error:
+                logger.debug("%s: %s", self._definition.identity, error)
+                self._keep(Advanced())
+                stop.wait(self._look_every)
+            except Fenced:
+                raise
+            except Exception:  # noqa: BLE001 - running it meets the same error, and knows what to make of it
+                return True
+            else:
+                return True
+        return False
+
+    def _until_free(self, stop: threading.Event) -> bool:
+        """Stand by until nobody else follows. False when told to stop before."""
+        told = ""
+        while not stop.is_set():
+            try:
+                name = lease_name(self._definition)
+                self._epoch = self._leases.acquire(name, self._owner, TTL, self._clock())
+                self._renewed = self._monotonic()
+            except LeaseHeld as error:
+                if (by := str(error).partition(" until ")[0]) != told:
+                    told = by
+                    logger.info("%s: stands by: %s", self._definition.identity, by)
+            except Infrastructure as error:
+                logger.warning("%s: %s", self._definition.identity, error)
+            else:
+                return True
+            stop.wait(self._look_every)
+        return False
+
+    def _keep(self, done: Advanced) -> None:
+        """Tell what was done, and that this process is alive. Raises Fenced."""
+        self._report(done)
+        if self._monotonic() - self._renewed > TTL.total_seconds() / 3:
+            self._renew()
+
+    def _renew(self) -> None:
+        try:
+            self._leases.renew(lease_name(self._definition), self._epoch, TTL, self._clock())
+            self._renewed = self._monotonic()
+        except Infrastructure as error:
+            logger.warning("%s: could not renew its place: %s", self._definition.identity, error)
+
+    def _leave(self) -> None:
+        try:
+            self._leases.release(lease_name(self._definition), self._epoch, self._clock())
+        except Infrastructure as error:
+            logger.warning("%s: could not give its place back: %s", self._definition.identity, error)

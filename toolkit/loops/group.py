@@ -51,24 +51,25 @@ class Group:
     def run(self) -> None:
         """Keep the members up to date. A log that does not answer is waited for, with growing pauses."""
         pause = 0.0
-        with ThreadPoolExecutor(64, "write") as writers:
-            try:
-                while True:
-                    try:
-                        self._meet(writers)
-                        if not self._members:
-                            return
-                        self._take(self._poll())
-                        pause = 0.0
-                    except Infrastructure as error:
-                        pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
-                        logger.warning("the log: %s; again in %.1f s", error, pause)
-                        self._close()
-                        self._rest(pause)
-            finally:
-                self._close()
-                for member, _ in list(self._members):
-                    self._leave(member, None)
+        writers = ThreadPoolExecutor(64, "write")
+        try:
+            while True:
+                try:
+                    self._meet(writers)
+                    if not self._members:
+                        return
+                    self._take(self._poll())
+                    pause = 0.0
+                except Infrastructure as error:
+                    pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
+                    logger.warning("the log: %s; again in %.1f s", error, pause)
+                    self._close()
+                    self._rest(pause)
+        finally:
+            self._close()
+            for member, _ in list(self._members):
+                self._leave(member, None)
+            writers.shutdown(wait=False)  # one may hang: nobody waits for it
 
     # --- who reads together
 

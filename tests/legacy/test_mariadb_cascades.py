@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.legacy import Legacy
+from tests.support.waiting import wait_until
 from toolkit.core.changes import Change, Op
 from toolkit.ports import CapturedTable
 
@@ -221,6 +222,34 @@ def test_removal_takes_everything_away(family: Legacy) -> None:
                 "SELECT count(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = database() AND TABLE_NAME LIKE 'strangler%'"
             )
         )
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+def test_a_child_that_comes_while_a_statement_takes_its_parents_away_one_by_one_is_recorded(
+    family: Legacy, isolation: str
+) -> None:
+    """The statement's snapshot does not have it; what the engine deletes is what there is."""
+    gate = "AFTER DELETE ON BOOK FOR EACH ROW BEGIN IF OLD.NO = 'a' THEN DO GET_LOCK('gate', 20); END IF; END"
+    fold = begin(family)
+    family.run(f"CREATE TRIGGER WAITS {gate}")
+
+    def delete() -> None:
+        with family.engine.connect().execution_options(isolation_level=isolation) as connection:
+            connection.execute(text("DELETE FROM BOOK WHERE PREM > 0"))
+            connection.commit()
+            connection.execute(text("DO RELEASE_ALL_LOCKS()"))
+
+    deleting = threading.Thread(target=delete)
+    with family.engine.connect() as connection:
+        connection.execute(text("DO GET_LOCK('gate', 20)"))
+        deleting.start()
+        waiting = text("SELECT count(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'")
+        wait_until(lambda: connection.scalar(waiting) == 1, what="the first row to be gone")
+        family.run("INSERT INTO NOTE VALUES (9, 'b', 0)")
+        connection.execute(text("DO RELEASE_LOCK('gate')"))
+        deleting.join()
+    fold.take(pending(family))
+    assert fold.tables() == tables(family)
 
 
 def test_beside_many_writers_the_fold_of_the_changes_is_the_tables(family: Legacy) -> None:

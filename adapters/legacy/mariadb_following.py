@@ -11,6 +11,7 @@ from adapters.legacy.mariadb_cascades import Reach, Task
 from adapters.legacy.mariadb_values import image, literal, quoted, subject
 
 CASCADE = "strangler_cascade"
+_LOOKED_AT = ("table_name", "old_subject", "new_subject", "`before`", "`after`")
 
 
 def looking(tasks: Sequence[Task], home: str, parent: Captured, verb: str) -> str:
@@ -30,31 +31,42 @@ def looking(tasks: Sequence[Task], home: str, parent: Captured, verb: str) -> st
 
 
 def followed(home: str, parent: Captured, verb: str, transaction: str, now: str) -> str:
-    """What is done when the row is gone, or has its other key. Each place is asked for alone: a range would lock others' ones."""
+    """What is done when the row is gone, or has its other key.
+
+    Each place is asked for alone: a range would lock those of others. Row by row and by values: an INSERT of what a SELECT
+    gives keeps the lock of the numbers until the application's statement ends, and nobody else could write meanwhile.
+    """
     counted, table = _counter(parent, verb), f"{quoted(home)}.{CASCADE}"
-    mine = f"c.connection = connection_id() AND c.origin = {literal(_origin(parent, verb))} AND c.place = s_place"
-    moved = "c.new_subject IS NOT NULL AND c.new_subject <> c.old_subject"
-    records = "".join(
-        f"    INSERT INTO {quoted(home)}.strangler_change (`transaction`, table_name, op, subject, `before`, `after`, captured_at)\n"
-        f"      SELECT {transaction}, c.table_name, '{op}', {of}, {before}, {after}, {now}\n"
-        f"      FROM {table} c WHERE {mine} AND {when};\n"
-        for op, of, before, after, when in (
-            ("delete", "c.old_subject", "c.`before`", "NULL", f"(c.new_subject IS NULL OR ({moved}))"),
-            ("insert", "c.new_subject", "NULL", "c.`after`", f"({moved})"),
-            (
-                "update",
-                "c.new_subject",
-                "c.`before`",
-                "c.`after`",
-                "c.new_subject = c.old_subject AND NOT c.`before` <=> c.`after`",
-            ),
+    mine = f"connection = connection_id() AND origin = {literal(_origin(parent, verb))} AND place = s_place"
+
+    def record(op: str, of: str, before: str, after: str) -> str:
+        return (
+            f"INSERT INTO {quoted(home)}.strangler_change"
+            " (`transaction`, table_name, op, subject, `before`, `after`, captured_at)\n"
+            f"        VALUES ({transaction}, s_table, '{op}', {of}, {before}, {after}, {now});\n"
         )
-    )
+
     return (
-        f"  WHILE s_place <= {counted} DO\n{records}"
-        f"    DELETE FROM {table} WHERE {mine.replace('c.', '')};\n"
-        "    SET s_place = s_place + 1;\n"
-        "  END WHILE;\n"
+        "  BEGIN\n"
+        "    DECLARE s_table VARCHAR(128) CHARACTER SET utf8mb4;\n"
+        "    DECLARE s_left, s_came TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
+        "    DECLARE s_before, s_after LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;\n"
+        f"    WHILE s_place <= {counted} DO\n"
+        "      SET s_table = NULL;\n"
+        "      SELECT table_name, old_subject, new_subject, `before`, `after`"
+        f" INTO s_table, s_left, s_came, s_before, s_after FROM {table} WHERE {mine};\n"
+        "      IF s_table IS NOT NULL AND NOT s_came <=> s_left THEN\n"
+        f"        {record('delete', 's_left', 's_before', 'NULL')}"
+        "        IF s_came IS NOT NULL THEN\n"
+        f"        {record('insert', 's_came', 'NULL', 's_after')}"
+        "        END IF;\n"
+        "      ELSEIF s_table IS NOT NULL AND NOT s_before <=> s_after THEN\n"
+        f"        {record('update', 's_came', 's_before', 's_after')}"
+        "      END IF;\n"
+        f"      DELETE FROM {table} WHERE {mine};\n"
+        "      SET s_place = s_place + 1;\n"
+        "    END WHILE;\n"
+        "  END;\n"
         f"  SET {counted} = 0;\n"
     )
 
@@ -71,6 +83,8 @@ def _look(task: Task, home: str, parent: Captured, verb: str) -> str:
         tables.append(f"JOIN {key.parent} {outer} ON {_joined(key.columns, inner, outer)}")
         inner = outer
     counted = _counter(parent, verb)
+    # With their table: a child may have columns of the same names.
+    again = ", ".join(f"{CASCADE}.{name} = VALUES({CASCADE}.{name})" for name in _LOOKED_AT)
     look = (
         f"INSERT INTO {quoted(home)}.{CASCADE}"
         " (connection, origin, place, table_name, old_subject, new_subject, `before`, `after`)\n"
@@ -78,8 +92,7 @@ def _look(task: Task, home: str, parent: Captured, verb: str) -> str:
         f" {literal(task.table.captured.table)}, {subject('t', task.table.subjects)}, {new_subject},\n"
         f"    coalesce({image('t', columns)}, '{{}}'), {after}\n"
         f"  FROM {' '.join(tables)} WHERE {_joined(reach.path[0].columns, inner, 'OLD')} LOCK IN SHARE MODE\n"
-        "  ON DUPLICATE KEY UPDATE table_name = VALUES(table_name), old_subject = VALUES(old_subject),"
-        " new_subject = VALUES(new_subject), `before` = VALUES(`before`), `after` = VALUES(`after`);\n"
+        f"  ON DUPLICATE KEY UPDATE {again};\n"
     )
     if moved := _moved(reach):
         look = f"IF {moved} THEN\n{textwrap.indent(look, '  ')}END IF;\n"

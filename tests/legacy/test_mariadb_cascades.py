@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.legacy import Legacy
+from tests.support.waiting import wait_until
 from toolkit.core.changes import Change, Op
 from toolkit.ports import CapturedTable
 
@@ -177,6 +178,24 @@ def test_a_child_that_lost_a_column_or_is_gone_does_not_break_the_application(fa
     assert ("BOOK", "b") in {(one.table, one.subject) for one in pending(family)}
 
 
+def test_a_child_may_call_its_columns_as_we_call_ours(legacy: Legacy) -> None:
+    legacy.run(
+        *SCHEMA,
+        *(f"ALTER TABLE NOTE ADD `{name}` INT" for name in ("table_name", "old_subject", "before", "place")),
+    )
+    legacy.install(FAMILY)
+    legacy.run(
+        "INSERT INTO BOOK VALUES ('a', 1)",
+        "INSERT INTO NOTE VALUES (1, 'a', 0, 1, 2, 3, 4)",
+        "DELETE FROM BOOK",
+    )
+    assert brief(pending(legacy))[-3:] == [
+        ("delete", "NOTE", "a"),
+        ("insert", "NOTE", ""),
+        ("delete", "BOOK", "a"),
+    ]
+
+
 def test_a_key_that_comes_later_is_a_hole_and_installing_again_closes_it(family: Legacy) -> None:
     begin(family)
     family.run("ALTER TABLE NOTE DROP FOREIGN KEY ABOUT_BOOK")
@@ -228,6 +247,34 @@ def test_removal_takes_everything_away(family: Legacy) -> None:
                 "SELECT count(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = database() AND TABLE_NAME LIKE 'strangler%'"
             )
         )
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+def test_a_child_that_comes_while_a_statement_takes_its_parents_away_one_by_one_is_recorded(
+    family: Legacy, isolation: str
+) -> None:
+    """The statement's snapshot does not have it; what the engine deletes is what there is."""
+    gate = "AFTER DELETE ON BOOK FOR EACH ROW BEGIN IF OLD.NO = 'a' THEN DO GET_LOCK('gate', 20); END IF; END"
+    fold = begin(family)
+    family.run(f"CREATE TRIGGER WAITS {gate}")
+
+    def delete() -> None:
+        with family.engine.connect().execution_options(isolation_level=isolation) as connection:
+            connection.execute(text("DELETE FROM BOOK WHERE PREM > 0"))
+            connection.commit()
+            connection.execute(text("DO RELEASE_ALL_LOCKS()"))
+
+    deleting = threading.Thread(target=delete)
+    with family.engine.connect() as connection:
+        connection.execute(text("DO GET_LOCK('gate', 20)"))
+        deleting.start()
+        waiting = text("SELECT count(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'")
+        wait_until(lambda: connection.scalar(waiting) == 1, what="the first row to be gone")
+        family.run("INSERT INTO NOTE VALUES (9, 'b', 0)")
+        connection.execute(text("DO RELEASE_LOCK('gate')"))
+        deleting.join()
+    fold.take(pending(family))
+    assert fold.tables() == tables(family)
 
 
 def test_beside_many_writers_the_fold_of_the_changes_is_the_tables(family: Legacy) -> None:

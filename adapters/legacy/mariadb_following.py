@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from adapters.legacy.images import Captured
-from adapters.legacy.mariadb_cascades import Task
+from adapters.legacy.mariadb_cascades import Reach, Task
 from adapters.legacy.mariadb_values import image, literal, quoted, subject
 
 CASCADE = "strangler_cascade"
@@ -25,7 +25,7 @@ def looking(tasks: Sequence[Task], home: str, parent: Captured, verb: str) -> st
         "BEGIN\n"
         "  DECLARE CONTINUE HANDLER FOR 1054, 1146 BEGIN END;\n"
         f"  SET {counted} = 0;\n"
-        f"  IF @@foreign_key_checks{_moved(tasks, verb)} THEN\n{looks}  END IF;\n"
+        f"  IF @@foreign_key_checks THEN\n{looks}  END IF;\n"
         "END"
     )
 
@@ -85,31 +85,33 @@ def _look(task: Task, home: str, parent: Captured, verb: str) -> str:
     counted = _counter(parent, verb)
     # With their table: a child may have columns of the same names.
     again = ", ".join(f"{CASCADE}.{name} = VALUES({CASCADE}.{name})" for name in _LOOKED_AT)
-    return textwrap.indent(
+    look = (
         f"INSERT INTO {quoted(home)}.{CASCADE}"
         " (connection, origin, place, table_name, old_subject, new_subject, `before`, `after`)\n"
         f"  SELECT connection_id(), {literal(_origin(parent, verb))}, {counted} := {counted} + 1,"
         f" {literal(task.table.captured.table)}, {subject('t', task.table.subjects)}, {new_subject},\n"
         f"    coalesce({image('t', columns)}, '{{}}'), {after}\n"
         f"  FROM {' '.join(tables)} WHERE {_joined(reach.path[0].columns, inner, 'OLD')} LOCK IN SHARE MODE\n"
-        f"  ON DUPLICATE KEY UPDATE {again};\n",
-        "    ",
+        f"  ON DUPLICATE KEY UPDATE {again};\n"
     )
+    if moved := _moved(reach):
+        look = f"IF {moved} THEN\n{textwrap.indent(look, '  ')}END IF;\n"
+    return textwrap.indent(look, "    ")
 
 
 def _joined(columns: Sequence[tuple[str, str]], child: str, parent: str) -> str:
     return " AND ".join(f"{child}.{quoted(one)} = {parent}.{quoted(to)}" for one, to in columns)
 
 
-def _moved(tasks: Sequence[Task], verb: str) -> str:
+def _moved(reach: Reach) -> str:
     """Condition on the parent's rows before and after: byte by byte, as the engine looks at keys that change."""
-    if verb == "delete":
-        return ""
-    columns = sorted({to for one in tasks for _, to in one.reach.path[0].columns})
-    same = " AND ".join(
-        f"CAST(OLD.{quoted(one)} AS BINARY) <=> CAST(NEW.{quoted(one)} AS BINARY)" for one in columns
+    return " AND ".join(
+        f"NOT ({' AND '.join(_same(one) for one in group)})" for group in dict.fromkeys(reach.moved)
     )
-    return f" AND NOT ({same})"
+
+
+def _same(column: str) -> str:
+    return f"CAST(OLD.{quoted(column)} AS BINARY) <=> CAST(NEW.{quoted(column)} AS BINARY)"
 
 
 def _origin(parent: Captured, verb: str) -> str:

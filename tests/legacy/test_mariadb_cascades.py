@@ -129,6 +129,31 @@ def test_a_key_that_changes_takes_its_children_along_even_by_case_alone(family: 
         assert fold.tables() == tables(family), statement
 
 
+def test_of_a_parent_with_two_keys_only_what_refers_to_the_one_that_changes_is_touched(
+    legacy: Legacy,
+) -> None:
+    """What an update sets to NULL cannot be told from the values: it happens when its own key changes, and not else."""
+    legacy.run(
+        "CREATE TABLE PARTY (ID INT NOT NULL PRIMARY KEY, CODE INT NOT NULL UNIQUE)",
+        "CREATE TABLE ROLE (ID INT NOT NULL PRIMARY KEY, PARTY INT, CONSTRAINT BY_ID FOREIGN KEY (PARTY)"
+        " REFERENCES PARTY (ID) ON UPDATE SET NULL)",
+        "CREATE TABLE ALIAS (ID INT NOT NULL PRIMARY KEY, CODE INT UNIQUE, CONSTRAINT BY_CODE FOREIGN KEY (CODE)"
+        " REFERENCES PARTY (CODE) ON UPDATE CASCADE)",
+        "CREATE TABLE NICK (ID INT NOT NULL PRIMARY KEY, CODE INT, CONSTRAINT BY_ALIAS FOREIGN KEY (CODE)"
+        " REFERENCES ALIAS (CODE) ON UPDATE SET NULL)",
+    )
+    legacy.install([CapturedTable(table=one, subject="ID") for one in ("PARTY", "ROLE", "ALIAS", "NICK")])
+    legacy.run("INSERT INTO PARTY VALUES (1, 10)", "INSERT INTO ROLE VALUES (2, 1)")
+    legacy.run("INSERT INTO ALIAS VALUES (3, 10)", "INSERT INTO NICK VALUES (4, 10)")
+    pending(legacy)
+    legacy.run("UPDATE PARTY SET CODE = 11")
+    assert {one.table for one in pending(legacy)} == {"PARTY", "ALIAS", "NICK"}
+    legacy.run("UPDATE PARTY SET ID = 5")
+    told = {one.table: one.row for one in pending(legacy)}
+    assert told["ROLE"]["PARTY"] is None
+    assert told.keys() == {"PARTY", "ROLE"}
+
+
 def test_what_does_not_happen_is_not_recorded(family: Legacy) -> None:
     """A row that stays (IGNORE), a session without the checks of foreign keys, a transaction that is rolled back."""
     fold = begin(family)

@@ -57,6 +57,15 @@ def sweep(retention: SqlRetention) -> int:
     return sum(one.events for one in retention.sweep())
 
 
+def test_a_page_never_leaves_out_what_went_while_it_was_read(state: State, epoch: int) -> None:
+    """A time partition is gone for every statement that begins later, whatever the snapshot of its transaction."""
+    archive(state, epoch, range(10))
+    with state.engine.begin() as connection:
+        connection.execute(text("DELETE FROM strangler_event WHERE sequence BETWEEN 4 AND 6"))
+    with pytest.raises(HistoryGone, match="is asked for"):
+        state.archive.scan(TOPIC, {}, 100)
+
+
 def test_what_is_cut_is_gone_at_once_and_the_rest_is_there(
     state: State, epoch: int, retention: SqlRetention
 ) -> None:

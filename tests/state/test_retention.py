@@ -224,6 +224,17 @@ def test_an_event_whose_day_has_no_partition_is_kept_told_and_pruned_like_any(
     assert sequences(postgres, after=6) == [7]
 
 
+def test_a_day_that_began_elsewhere_before_its_partition_was_made_stays_where_it_is(
+    postgres: State, epoch: int, retention: SqlRetention
+) -> None:
+    """A clock is ahead, or it is midnight: the other days get theirs, and nobody fails."""
+    archive(postgres, epoch, range(2), days_ago=-1)
+    made = retention.prepare(TODAY, monthly=False)
+    assert len(made) == 6
+    assert all(f"{TODAY + DAY:%Y%m%d}" not in name for name in made)
+    assert sequences(postgres) == [1, 2]
+
+
 def test_a_time_partition_goes_whole_once_nothing_else_is_in_it(
     postgres: State, epoch: int, retention: SqlRetention
 ) -> None:

@@ -9,8 +9,8 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from functools import lru_cache
 
 from shadow.values import ABSENT, NotANumber, Unmapped, as_number, canonical, zone_named
+from toolkit.core.columns import Column, ColumnType
 from toolkit.core.errors import Fault, ProjectError
-from toolkit.core.projections import Column, ColumnType
 from toolkit.settings import CapabilitySection, CompareRule, duration
 
 Row = Mapping[str, object]

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from toolkit.core.projections import ColumnType
+from toolkit.core.columns import ColumnType
 
 FLOAT_DIGITS = 15
 """Significant digits that a binary float is known to carry."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from adapters.read_store.layout import key_first, quoted, values_of
-from toolkit.core.projections import Column, ColumnType, Definition
+from toolkit.core.columns import Column, ColumnType
+from toolkit.core.projections import Definition
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = r"\N"

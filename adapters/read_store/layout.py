@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from toolkit.core.projections import Column, ColumnType, Definition
+from toolkit.core.columns import Column, ColumnType
+from toolkit.core.projections import Definition
 
 Codec = Mapping[ColumnType, Callable[[object], object]]
 """How a column type's values are turned into the driver's, or back; a type that is not there goes as it is."""

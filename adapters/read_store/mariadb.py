@@ -25,8 +25,8 @@ from sqlalchemy.exc import DataError, DBAPIError, InternalError, ProgrammingErro
 from adapters.engines import open_engine
 from adapters.read_store.layout import Dialect, Layout, quoted
 from adapters.read_store.queries import query
+from toolkit.core.columns import ColumnType
 from toolkit.core.errors import Infrastructure, UsageError
-from toolkit.core.projections import ColumnType
 
 LONGEST_INDEX = 768
 """Characters of four bytes that an index may hold: so many have the texts of a key together."""

@@ -19,7 +19,7 @@ from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, quoted
 from adapters.read_store.queries import query
 from toolkit.core import values
-from toolkit.core.projections import ColumnType
+from toolkit.core.columns import ColumnType
 
 COPY_FROM = 100
 """Rows from which COPY into a scratch table and one INSERT are faster than a statement for each row."""

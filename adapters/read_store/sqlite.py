@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from adapters.engines import open_engine
 from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, key_first, quoted, values_of
-from toolkit.core.projections import Column, ColumnType
+from toolkit.core.columns import Column, ColumnType
 
 STEPS_BETWEEN_LOOKS = 2_000
 """Virtual machine steps after which a running read looks at the clock: well below a millisecond."""

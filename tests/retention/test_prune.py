@@ -143,7 +143,8 @@ def test_who_counted_for_so_long_that_another_one_began_cuts_nothing(flowing: Wo
 def test_a_version_that_is_begun_while_the_archive_is_swept_keeps_its_place_in_the_log(
     flowing: World,
 ) -> None:
-    pruning, places = flowing.pruning(), list[int]()
+    pruning = flowing.pruning()
+    places: list[int] = []
 
     def report(_: Pruned) -> None:
         if not places:

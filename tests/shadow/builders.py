@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Any
 
 from shadow.normalise import Rules, compile_rules
+from toolkit.core.columns import Column, ColumnType
 from toolkit.core.freshness import ReadClass
-from toolkit.core.projections import Column, ColumnType
 from toolkit.settings import CapabilitySection, CompareRule
 
 CAPABILITY = "portal-policy"

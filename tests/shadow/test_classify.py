@@ -10,7 +10,7 @@ from shadow.compare import Difference, Flaw, compare
 from shadow.normalise import Rules
 from shadow.values import ABSENT
 from tests.shadow.builders import column, naive, rules
-from toolkit.core.projections import ColumnType
+from toolkit.core.columns import ColumnType
 
 UTC = dt.UTC
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from shadow.normalise import Form, legacy_form, projection_form
 from shadow.values import NotANumber, Unmapped, canonical, shown
 from tests.shadow.builders import column, naive, rules
+from toolkit.core.columns import ColumnType
 from toolkit.core.errors import ProjectError
-from toolkit.core.projections import ColumnType
 
 UTC = dt.UTC
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import inspect
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import Enum, StrEnum
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from enum import Enum
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from toolkit.core import values
+from toolkit.core.columns import KEY_TYPES, NORMAL, Column, ColumnType, column_of
 from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
@@ -36,47 +33,6 @@ class Verb(Enum):
 
 
 DELETE: Final = Verb.DELETE
-
-
-class ColumnType(StrEnum):
-    """The types that a read model's column may have, on every engine."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    DECIMAL = "decimal"
-    BOOLEAN = "boolean"
-    DATE = "date"
-    INSTANT = "instant"
-    JSON = "json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column of a read model. `vocabulary` are the only values it may hold, when it is a Literal."""
-
-    name: str
-    type: ColumnType
-    nullable: bool
-    vocabulary: tuple[str, ...] = ()
-
-    def normal(self, value: object) -> object:
-        """The value as every store gives it back. Raises ValueError when it is not one of this column's type."""
-        return None if value is None else _NORMAL[self.type](value)
-
-
-_NORMAL: Mapping[ColumnType, Callable[[object], object]] = {
-    ColumnType.TEXT: values.text,
-    ColumnType.INTEGER: values.integer,
-    ColumnType.DECIMAL: values.decimal,
-    ColumnType.BOOLEAN: values.boolean,
-    ColumnType.DATE: values.date,
-    ColumnType.INSTANT: values.instant,
-    ColumnType.JSON: values.json,
-}
-
-
-_KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.INSTANT)
-"""What sorts and compares alike in Python and in every store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,13 +122,13 @@ class Definition:
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
-        normals = [(column.name, _NORMAL[column.type]) for column in self.key_columns]
+        normals = [(column.name, NORMAL[column.type]) for column in self.key_columns]
         keys = {name: finder(self.identity, name, normals, one.key) for name, one in self.handlers.items()}
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
 
     def _clause(self, column: Column) -> Clause:
-        normal = _NORMAL[column.type]
+        normal = NORMAL[column.type]
         return Clause(self.identity, column.name, column.type, normal, column.nullable, column.vocabulary)
 
     @property
@@ -331,7 +287,7 @@ def _define(
         if typing.get_origin(hint) is not ClassVar and not field.startswith("_")
     }
     faults: list[Fault] = []
-    columns = tuple(_column(cls, field, hint, faults) for field, hint in hints.items())
+    columns = tuple(column_of(cls, field, hint, faults) for field, hint in hints.items())
     defaults = _defaults(cls, columns, faults)
     handlers = _handlers(cls, key, faults)
     faults.extend(_key_faults(cls, key, columns))
@@ -374,7 +330,7 @@ def _key_faults(cls: type[Projection], key: tuple[str, ...], columns: tuple[Colu
     if not key or len(set(key)) != len(key):
         faults.append(Fault(where=where, what=f"key {key!r} has to name one column or several, each once"))
     for column in (known[name] for name in key if name in known):
-        if column.type not in _KEY_TYPES:
+        if column.type not in KEY_TYPES:
             what = "a key is text, a whole number, a date or an instant"
             faults.append(Fault(where=f"{where}.{column.name}", what=what))
     return faults
@@ -435,48 +391,6 @@ def _handler_faults(
         for field in fields
         if field not in event.__struct_fields__
     ]
-
-
-_TYPES: Mapping[object, ColumnType] = {
-    str: ColumnType.TEXT,
-    int: ColumnType.INTEGER,
-    Decimal: ColumnType.DECIMAL,
-    bool: ColumnType.BOOLEAN,
-    dt.date: ColumnType.DATE,
-    dt.datetime: ColumnType.INSTANT,
-}
-
-
-def _column(cls: type[Projection], field: str, hint: object, faults: list[Fault]) -> Column:
-    nullable, bare = _strip_none(hint)
-    vocabulary: tuple[str, ...] = ()
-    if typing.get_origin(bare) is Literal:
-        vocabulary = tuple(str(value) for value in typing.get_args(bare))
-        bare = str
-    elif isinstance(bare, type) and issubclass(bare, StrEnum):
-        vocabulary = tuple(member.value for member in bare)
-        bare = str
-    elif typing.get_origin(bare) in (list, dict) or bare in (list, dict):
-        return Column(name=field, type=ColumnType.JSON, nullable=nullable)
-    column_type = _TYPES.get(bare)
-    if column_type is None:
-        faults.append(
-            Fault(
-                where=f"projection {cls.__name__}.{field}",
-                what=f"{hint} is not a column type",
-                next="use str, int, Decimal, bool, date, datetime, Literal, StrEnum, list or dict; not float",
-            )
-        )
-        column_type = ColumnType.TEXT
-    return Column(name=field, type=column_type, nullable=nullable, vocabulary=vocabulary)
-
-
-def _strip_none(hint: object) -> tuple[bool, Any]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        arguments = [one for one in typing.get_args(hint) if one is not type(None)]
-        if len(arguments) == 1 and len(arguments) < len(typing.get_args(hint)):
-            return True, arguments[0]
-    return False, hint
 
 
 def _snake(name: str) -> str:

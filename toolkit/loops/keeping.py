@@ -87,8 +87,8 @@ class Work:
     after: Standing
     epoch: int
     changed: dict[object, Row | None] = field(default_factory=dict)
-    there: set[object] = field(default_factory=set)
-    """of the changed keys, those whose rows the table has"""
+    absent: set[object] = field(default_factory=set)
+    """of the changed keys, those whose rows the table does not have"""
     parked: list[ParkedEvent] = field(default_factory=list)
     deliveries: int = 0
     applied: int = 0
@@ -101,9 +101,12 @@ class Work:
         self, arranged: folding.Arranged, folded: folding.Folded, rows: Mapping[object, Row | None]
     ) -> None:
         """What another fold came to, over these rows."""
-        changed = self.changed
-        self.there.update([key for key in folded.changed if rows.get(key) is not None and key not in changed])
-        changed.update(folded.changed)
+        changed, known = self.changed, rows.get
+        self.absent.update([key for key in folded.changed if known(key) is None and key not in changed])
+        if changed:
+            changed.update(folded.changed)
+        else:
+            self.changed = folded.changed
         self.parked += folded.parked
         self.applied += folded.applied
         self.duplicates += arranged.duplicates
@@ -113,11 +116,11 @@ class Work:
     @property
     def batch(self) -> Batch:
         """For the store."""
-        changed, there = self.changed, self.there
+        changed, absent = self.changed, self.absent
         return Batch(
-            upserts=[row for key, row in changed.items() if row is not None and key in there],
-            inserts=[row for key, row in changed.items() if row is not None and key not in there],
-            deletes=[key for key, row in changed.items() if row is None and key in there],
+            upserts=[row for key, row in changed.items() if row is not None and key not in absent],
+            inserts=[row for key, row in changed.items() if row is not None and key in absent],
+            deletes=[key for key, row in changed.items() if row is None and key not in absent],
             checkpoints=[one for place, one in self.after.checkpoints.items() if one != self.before[place]],
             parked=self.parked,
         )
@@ -212,7 +215,7 @@ class Keeper:
         steps = folding.read(self.definition, self._catalogue, arranged.due)
         self._look(steps)
         known = self._known
-        if lacking := known.lacking(folding.keys(steps)):
+        if not known.all and (lacking := known.lacking(folding.keys(steps))):
             known.learn(self._store.load(self.definition, lacking))
         folded = folding.fold(self.definition, steps, known.rows, ahead.held, self._clock())
         parked = ahead.parked + len(folded.parked)

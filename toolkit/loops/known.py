@@ -35,10 +35,13 @@ class KnownRows:
         """What is known."""
         return self._rows
 
+    @property
+    def all(self) -> bool:
+        """Is every row known that there is?"""
+        return self._whole and self._gone is None
+
     def lacking(self, keys: Iterable[object]) -> list[object]:
         """The keys that the store has to be asked for; each of the others has the row that is known, or none."""
-        if self._whole and self._gone is None:
-            return []
         rows = self._rows
         return [key for key in keys if key not in rows and self._may_be_there(key)]
 

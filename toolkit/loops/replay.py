@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit import commands
+from toolkit.core.columns import Column, ColumnType
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.events import Catalogue
-from toolkit.core.projections import Column, ColumnType, Definition
+from toolkit.core.projections import Definition
 from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step

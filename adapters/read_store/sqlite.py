@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import open_engine
 from adapters.read_store.engine import on_conflict, with_temporary_views
-from adapters.read_store.layout import Dialect, Layout, key_first, quoted, values_of
+from adapters.read_store.layout import Dialect, Layout, Named, key_first, quoted, values_of
 from toolkit.core.columns import Column, ColumnType
 
 STEPS_BETWEEN_LOOKS = 2_000
@@ -185,7 +185,7 @@ class SqliteRows:
         return [(row[1], row[2]) for row in found]
 
     def load(
-        self, connection: Connection, layout: Layout, keys: Sequence[object]
+        self, connection: Connection, layout: Named, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))

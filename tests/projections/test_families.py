@@ -32,7 +32,8 @@ from tests.support.read_store import START, TOPIC, TOPICS, Story
 from toolkit.core.errors import ProjectError, UsageError
 from toolkit.core.events import Event
 from toolkit.core.projections import Definition, Projection, on
-from toolkit.loops.keeping import Advanced, Pace
+from toolkit.core.records import Coordinates, Delivery
+from toolkit.loops.keeping import Advanced, Keeper, Pace
 from toolkit.loops.project import Projector
 from toolkit.loops.replay import replay_parked, reproject
 from toolkit.loops.verify import verify
@@ -251,6 +252,30 @@ def test_rows_that_are_remembered_no_more_are_still_rows_of_their_parent(
     happen(order("A", 5))
     assert sorted(lines(read_store)) == [("A", 5), ("B", 1), ("B", 2), ("C", 1), ("C", 2)]
     assert running.definition.parent == ("order_no",)
+
+
+def test_what_is_not_written_yet_is_not_read_anew_with_its_parent(read_store: SqlReadStore) -> None:
+    story = told()
+    happened(read_store, story, order("A", 1, 2, 3))
+    keeper = Keeper(LINE, ORDERS, read_store, clock, Pace())
+    keeper.take_over()
+    works = []
+    for event in (
+        LinesAdded(order_no="A", lines=[Line(1, "pen")]),
+        LineShipped(order_no="A", line=1),
+        OrderPlaced(order_no="A", lines=[Line(1, "pen"), Line(2, "pen")]),
+        OrderHeld(order_no="A"),
+    ):
+        (record,) = story.tell(event)
+        at = Coordinates(topic=TOPIC, partition=record.partition, offset=record.sequence - 1)
+        works.append(keeper.fold([Delivery(at=at, content=record)]))
+    for work in works:
+        keeper.write(work)
+    rows = [
+        (row["line_no"], row["article"], row["shipped"], row["held"])
+        for row in read_store.rows(LINE, None, 9)
+    ]
+    assert rows == [(1, "pen", True, True), (2, "pen", False, True)]
 
 
 # --- any batching

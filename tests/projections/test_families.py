@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.read_store.sql import SqlReadStore, open_read_store
 from migrations.schema.read_store import metadata
+from tests.projections.test_project import Ticking
 from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.orders import (
     LINE,
@@ -28,13 +29,14 @@ from tests.support.orders import (
     OrderTagged,
     OrderWithdrawn,
 )
-from tests.support.read_store import START, TOPIC, TOPICS, Story
+from tests.support.read_store import SECOND, START, TOPIC, TOPICS, Story
 from toolkit.core.errors import ProjectError, UsageError
 from toolkit.core.events import Event
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.core.records import Coordinates, Delivery
 from toolkit.loops.keeping import Advanced, Keeper, Pace
 from toolkit.loops.project import Projector
+from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.replay import replay_parked, reproject
 from toolkit.loops.verify import verify
 from toolkit.ports import Batch
@@ -72,7 +74,7 @@ def happened(store: SqlReadStore, story: Story, *events: Event, definition: Defi
     run(projector(store, log, definition))
 
 
-def lines(store: SqlReadStore) -> dict[object, str]:
+def lines(store: SqlReadStore) -> dict[Any, str]:
     return {LINE.key_in(row): str(row["article"]) for row in store.rows(LINE, None, 999)}
 
 
@@ -229,6 +231,39 @@ def test_many_rows_of_one_event_are_verified(read_store: SqlReadStore) -> None:
     assert done.rows > 10
 
 
+def test_a_rebuild_comes_to_the_same_rows(read_store: SqlReadStore) -> None:
+    class Second(OrderLine, version=2, context="shipping", key=("order_no", "line_no"), name="order_line"):
+        pass
+
+    story = told()
+    happened(
+        read_store,
+        story,
+        *(order(f"O-{at % 7}", *range(at % 5)) for at in range(20)),
+        *(OrderHeld(order_no=f"O-{at}") for at in range(0, 7, 2)),
+        *(order(f"O-{at}", 2, 3) for at in range(0, 7, 3)),
+    )
+    log, archive = ListLog(TOPICS), ListArchive(TOPIC, story.records)
+    log.put(TOPIC, *story.records)
+    log.mark(TOPIC, START + SECOND)
+    archive.watermark = START
+    rebuild = Rebuild(
+        Second.definition,
+        ORDERS,
+        read_store,
+        as_archive(archive),
+        as_log(log),
+        TOPICS,
+        Ticking(),
+        batch=3,
+        patience=SECOND,
+        pace=Pace(patience=0, known_rows=2),
+    )
+    assert rebuild.run().complete
+    assert read_store.digest(Second.definition).digest == read_store.digest(LINE).digest
+    assert len(read_store.rows(LINE, None, 99)) > 10
+
+
 @pytest.mark.parametrize("restart", [False, True], ids=["from an empty table", "after a restart"])
 def test_rows_that_are_remembered_no_more_are_still_rows_of_their_parent(
     read_store: SqlReadStore, restart: bool
@@ -366,7 +401,7 @@ def test_any_batching_of_events_about_many_rows_is_the_fold_one_by_one(
     records = story.tell(*events)
     log.put(TOPIC, *(one for at, record in enumerate(records) for one in [record] * (1 + repeated.count(at))))
     log.put(TOPIC, *records[:7])
-    pace = {"smallest": sizes[0], "largest": sum(sizes), "known_rows": known}
+    pace: dict[str, Any] = {"smallest": sizes[0], "largest": sum(sizes), "known_rows": known}
     with tempfile.TemporaryDirectory() as folder:
         store = open_read_store(f"sqlite:///{folder}/read.db")
         metadata.create_all(store.engine)

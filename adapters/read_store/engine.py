@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
-from adapters.read_store.layout import Dialect, Layout
+from adapters.read_store.layout import Dialect, Layout, Named
 from toolkit.core import values
 
 
@@ -39,7 +39,7 @@ class EngineOfRows(Protocol):
         """Name and declared type of a table's columns, in order; empty when there is no such table."""
 
     def load(
-        self, connection: Connection, layout: Layout, keys: Sequence[object]
+        self, connection: Connection, layout: Named, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
 

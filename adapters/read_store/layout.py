@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import Protocol
 
 from toolkit.core.columns import Column, ColumnType
 from toolkit.core.projections import Definition
@@ -73,6 +74,15 @@ class Dialect:
     after_values: Callable[[Sequence[object]], tuple[object, ...]] = tuple
     in_place: Callable[[str, Sequence[str], str], str] = _on_conflict
     """The end of an INSERT that replaces what is there: from the key's columns, the others, and one of the key's."""
+
+
+class Named(Protocol):
+    """How rows are found by what is given of their keys."""
+
+    @property
+    def load(self) -> str: ...
+
+    def keys(self, keys: Sequence[object]) -> tuple[object, ...]: ...
 
 
 class Layout:
@@ -164,6 +174,12 @@ class Layout:
         return self._dialect.listed_keys([self.encode_key(key) for key in keys])
 
     @property
+    def load_under(self) -> str:
+        """SELECT the rows of the parents that are given: the key's index finds them by its first columns."""
+        where = self._dialect.keys(self._key_columns[: len(self.definition.parent)])
+        return f"SELECT {self.listed} FROM {quoted(self.table)} WHERE {where}"
+
+    @property
     def upsert(self) -> str:
         """INSERT one row, or put it in the place of the one with its key."""
         marks = ", ".join([self._dialect.placeholder] * len(self.names))
@@ -208,7 +224,7 @@ class Layout:
         values = key if isinstance(key, tuple) else (key,)
         return tuple(
             value if encode is None else encode(value)
-            for encode, value in zip(self._key_encoders, values, strict=True)
+            for encode, value in zip(self._key_encoders[: len(values)], values, strict=True)
         )
 
     def decode(self, values: Sequence[object]) -> dict[str, object]:
@@ -218,3 +234,11 @@ class Layout:
             if row[at] is not None:
                 row[at] = decoder(row[at])
         return dict(zip(self.names, row, strict=True))
+
+
+class Under:
+    """Finds rows by their parents."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.load = layout.load_under
+        self.keys = layout.keys

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.exc import DataError, DBAPIError, InternalError, ProgrammingError
 
 from adapters.engines import open_engine
-from adapters.read_store.layout import Dialect, Layout, quoted
+from adapters.read_store.layout import Dialect, Layout, Named, quoted
 from adapters.read_store.queries import query
 from toolkit.core.columns import ColumnType
 from toolkit.core.errors import Infrastructure, UsageError
@@ -170,7 +170,7 @@ class MariadbRows:
         return [(row.name, row.type) for row in found]
 
     def load(
-        self, connection: Connection, layout: Layout, keys: Sequence[object]
+        self, connection: Connection, layout: Named, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
         for start in range(0, len(keys), LOAD):

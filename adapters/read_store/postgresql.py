@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from adapters.engines import open_engine
 from adapters.read_store.copying import Lines
-from adapters.read_store.layout import Dialect, Layout, quoted
+from adapters.read_store.layout import Dialect, Layout, Named, quoted
 from adapters.read_store.queries import query
 from adapters.read_store.transactional import TransactionalRows
 from toolkit.core import values
@@ -92,7 +92,7 @@ class PostgresRows(TransactionalRows):
         return [(row.name, row.type) for row in found]
 
     def load(
-        self, connection: Connection, layout: Layout, keys: Sequence[object]
+        self, connection: Connection, layout: Named, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))

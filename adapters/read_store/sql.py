@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from adapters.engines import ours_is_missing, reading, writing
 from adapters.read_store import bookkeeping, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
-from adapters.read_store.layout import Layout, quoted
+from adapters.read_store.layout import Layout, Named, Under, quoted
 from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
@@ -159,10 +159,22 @@ class SqlReadStore:
         if not keys:
             return {}
         layout = self._layout(definition)
+        return self._load(layout, layout, keys)
+
+    def load_under(
+        self, definition: Definition, parents: Sequence[object]
+    ) -> dict[object, dict[str, object]]:
+        """The rows that there are of these parents."""
+        if not parents:
+            return {}
+        layout = self._layout(definition)
+        return self._load(layout, Under(layout), parents)
+
+    def _load(self, layout: Layout, named: Named, keys: Sequence[object]) -> dict[object, dict[str, object]]:
         with self._reading() as connection:
-            found = self._rows.load(connection, layout, keys)
+            found = self._rows.load(connection, named, keys)
             rows = [layout.decode(row) for row in found]
-        return {definition.key_in(row): row for row in rows}
+        return {layout.definition.key_in(row): row for row in rows}
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""

@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import open_engine
-from adapters.read_store.layout import Dialect, Layout, key_first, quoted, values_of
+from adapters.read_store.layout import Dialect, Layout, Named, key_first, quoted, values_of
 from adapters.read_store.transactional import TransactionalRows
 from toolkit.core.columns import Column, ColumnType
 
@@ -179,7 +179,7 @@ class SqliteRows(TransactionalRows):
         return [(row[1], row[2]) for row in found]
 
     def load(
-        self, connection: Connection, layout: Layout, keys: Sequence[object]
+        self, connection: Connection, layout: Named, keys: Sequence[object]
     ) -> Iterable[Sequence[object]]:
         """The rows with these keys."""
         return connection.exec_driver_sql(layout.load, layout.keys(keys))

@@ -228,7 +228,9 @@ def test_the_example_of_the_project_page_is_a_project(tmp_path: Path) -> None:
         (tmp_path / name).write_text(block)
     (tmp_path / "sql").mkdir()
     for name, block in zip(
-        queries, [one for language, one in fenced(text) if language == "sql"], strict=True
+        queries,
+        [one for language, one in fenced(text.partition("## SQL files")[2]) if language == "sql"],
+        strict=True,
     ):
         (tmp_path / f"sql/may_rent.{name}.sql").write_text(block)
     loaded = load(tmp_path, {})

@@ -17,6 +17,13 @@ class HoldPlaced(Event):
     number: int
 
 
+@context.event(subject="policy_no", means="These holds were noted.")
+class HoldsNoted(Event):
+    company: int
+    policy_no: str
+    holds: list[int]
+
+
 class PolicyHold(Projection, version=1, context="service", key=("policy_no", "hold_no")):
     policy_no: str
     hold_no: int
@@ -61,3 +68,26 @@ def test_two_keys_never_have_one_text_and_the_text_tells_the_key(
 ) -> None:
     assert HOLD.key_text(one) != HOLD.key_text(other)
     assert [HOLD.key_parts(HOLD.key_text(key)) for key in (one, other)] == [one, other]
+
+
+class HoldNote(Projection, version=1, context="service", key=("company", "policy_no", "hold_no")):
+    company: int
+    policy_no: str
+    hold_no: int
+
+    @on(HoldsNoted, creates=True, each="holds", key=("company", "policy_no", "each"))
+    def noted(self, event: HoldsNoted, hold: int) -> None: ...
+
+
+def test_an_event_about_many_rows_that_waits_makes_every_row_of_its_parent_doubtful() -> None:
+    definition = HoldNote.definition
+    held = [definition.key_text(definition.key_of(HoldsNoted(company=7, policy_no="P1", holds=[])))]
+    assert held == ["7/P1"]
+    rows = [{"company": 7, "policy_no": "P1", "hold_no": 1}]
+    whole = {"company": 7, "policy_no": "P1", "hold_no": 1}
+    assert doubted(definition, asked(**whole), rows, held) == held
+    assert doubted(definition, asked(company=7), rows, held) == held
+    assert doubted(definition, asked(company=7), [], held) == held
+    assert doubted(definition, asked(**{**whole, "policy_no": "P2"}), [], held) == []
+    assert doubted(definition, asked(company=7), [{**whole, "policy_no": "P2"}], held) == held
+    assert doubted(definition, asked(company=8), [{**whole, "company": 8}], held) == []

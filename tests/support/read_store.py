@@ -151,8 +151,10 @@ def read_store(read_store_url: str) -> Iterator[SqlReadStore]:
 class Story:
     """Records in the order in which an archive would number them."""
 
-    def __init__(self, partitions: int = PARTITIONS, topic: str = TOPIC) -> None:
-        self.topic = topic
+    def __init__(
+        self, partitions: int = PARTITIONS, topic: str = TOPIC, catalogue: Catalogue = CATALOGUE
+    ) -> None:
+        self.topic, self.catalogue = topic, catalogue
         self.partitions = partitions
         self.records: list[Record] = []
         self._last: dict[int, int] = {}
@@ -166,7 +168,7 @@ class Story:
         return self._number(type_, subject, data, version)
 
     def _add(self, event: Event, data: bytes) -> Record:
-        kind = CATALOGUE.of_event(event)
+        kind = self.catalogue.of_event(event)
         return self._number(kind.name, kind.subject_of(event), data, kind.version)
 
     def _number(self, type_: str, subject: str, data: bytes, version: int) -> Record:

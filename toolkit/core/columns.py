@@ -68,7 +68,7 @@ _TYPES: Mapping[object, ColumnType] = {
 
 def column_of(cls: type, field: str, hint: object, faults: list[Fault]) -> Column:
     """The column of a field by its type hint; what cannot be one is added to the faults."""
-    nullable, bare = _strip_none(hint)
+    nullable, bare = without_none(hint)
     vocabulary: tuple[str, ...] = ()
     if typing.get_origin(bare) is Literal:
         vocabulary = tuple(str(value) for value in typing.get_args(bare))
@@ -91,7 +91,8 @@ def column_of(cls: type, field: str, hint: object, faults: list[Fault]) -> Colum
     return Column(name=field, type=column_type, nullable=nullable, vocabulary=vocabulary)
 
 
-def _strip_none(hint: object) -> tuple[bool, Any]:
+def without_none(hint: object) -> tuple[bool, Any]:
+    """Whether a type hint allows None, and the hint without it."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         arguments = [one for one in typing.get_args(hint) if one is not type(None)]
         if len(arguments) == 1 and len(arguments) < len(typing.get_args(hint)):

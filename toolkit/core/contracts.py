@@ -63,6 +63,9 @@ class ReadContract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     passes_over: list[int] = []
     creates: bool = False
     key: list[str]
+    each: str = ""
+    whole: bool = False
+    every: bool = False
 
 
 class ProjectionContract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -169,6 +172,9 @@ def _projection(one: Definition) -> ProjectionContract:
                 passes_over=list(handler.passes_over),
                 creates=handler.creates,
                 key=list(handler.key),
+                each=handler.each,
+                whole=handler.whole,
+                every=handler.every,
             )
             for name, handler in sorted(one.handlers.items())
         },

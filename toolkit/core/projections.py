@@ -16,6 +16,7 @@ from toolkit.core.columns import KEY_TYPES, NORMAL, Column, ColumnType, column_o
 from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
+from toolkit.core.families import Reach, Rule, Takes, as_tuple, parent_of, reacher
 from toolkit.core.records import Envelope
 from toolkit.core.subjects import joined, parted
 
@@ -44,11 +45,22 @@ class Handler:
     key: tuple[str, ...]
     """fields of the event that hold the row's key, in the order of the key's columns"""
     function: Callable[..., Verb | None]
-    takes_envelope: bool
+    takes: Takes = Takes.EVENT
     meanings: tuple[int, ...] = (1,)
     """the meanings of the event type that it reads"""
     passes_over: tuple[int, ...] = ()
     """the meanings that tell it nothing, because it reads the same fact in another one"""
+    each: str = ""
+    """the event's list for whose elements it is called, one after the other"""
+    whole: bool = False
+    """the list states all rows of its parent: those that it does not name go"""
+    every: bool = False
+    """it is called for all rows that there are of the parent"""
+
+    @property
+    def rule(self) -> Rule:
+        """What it says of its rows."""
+        return Rule(self.event, self.key, self.each, self.whole, self.every)
 
 
 class Projection:
@@ -67,7 +79,7 @@ class Projection:
     A field without a default must be set by the handler that creates the row.
 
     `key` is one column or several: `key=("policy_no", "hold_no")` keeps a row for each hold of a policy. `indexes` are
-    further columns (or tuples of columns) that reads ask by.
+    further columns (or tuples of columns) that reads ask by. `@on(..., each="holds")` makes rows of a list in one event.
     """
 
     definition: ClassVar[Definition]
@@ -109,12 +121,15 @@ class Definition:
     handlers: Mapping[str, Handler]
     row_class: type[Projection]
     indexes: tuple[tuple[str, ...], ...] = ()
+    parent: tuple[str, ...] = ()
+    """The leading columns of the key that name a row's parent, where an event may be about many rows of one."""
     key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """columns whose values a handler could change in place; they are copied before it gets them"""
     keep: Keep = field(init=False, repr=False, compare=False)
     """the contract: what brings a row into its normal form, or refuses it"""
     _keys: Mapping[str, Callable[[Event], object]] = field(init=False, repr=False, compare=False)
+    _reaches: Mapping[str, Callable[[Event, object], Reach]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
@@ -123,8 +138,14 @@ class Definition:
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
         normals = [(column.name, NORMAL[column.type]) for column in self.key_columns]
-        keys = {name: finder(self.identity, name, normals, one.key) for name, one in self.handlers.items()}
+        told = len(self.parent) or len(self.key)
+        rules = {name: one.rule for name, one in self.handlers.items()}
+        keys = {
+            name: finder(self.identity, name, normals[:told], one.key[:told]) for name, one in rules.items()
+        }
+        reaches = {name: reacher(self.identity, one, normals[told:], told) for name, one in rules.items()}
         object.__setattr__(self, "_keys", keys)
+        object.__setattr__(self, "_reaches", reaches if self.parent else {})
         object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
 
     def _clause(self, column: Column) -> Clause:
@@ -144,9 +165,18 @@ class Definition:
     def key_of(self, event: Event) -> object:
         """The key of the row that this event changes: a value, or a tuple when the key has several columns.
 
-        Raises Unprojectable when it cannot be one.
+        In a projection with a `parent`, that of the parent. Raises Unprojectable when it cannot be one.
         """
         return self._keys[type(event).__name__](event)
+
+    def reach_of(self, event: Event, parent: object) -> Reach:
+        """The rows that an event is about, in a projection with a `parent`. Raises Unprojectable."""
+        return self._reaches[type(event).__name__](event, parent)
+
+    def parent_in(self, key: object) -> object:
+        """The parent of the row with this key: what `key_of` gives for its events."""
+        values = as_tuple(key)[: len(self.parent)]
+        return values[0] if len(values) == 1 else values
 
     def key_in(self, row: Mapping[str, object]) -> object:
         """The key of a row."""
@@ -172,12 +202,18 @@ class Definition:
         return ", ".join(self.key)
 
     def apply(
-        self, row: Mapping[str, object] | None, event: Event, envelope: Envelope, key: object = None
+        self,
+        row: Mapping[str, object] | None,
+        event: Event,
+        envelope: Envelope,
+        key: object = None,
+        element: object = None,
     ) -> dict[str, object] | None:
         """Fold one event into a row: the row as it was (None: there is none) in, the row as it is out.
 
-        `key` is what `key_of` gave for the event, where that was asked already. None means that the row is to be deleted. Raises Unprojectable when the handler refuses, fails,
-        finds no row, or leaves a value that the contract does not allow.
+        `key` is what `key_of` gave for the event, where that was asked already; in a projection with a `parent` it is one
+        that `reach_of` gave, with its element. None means that the row is to be deleted. Raises Unprojectable when the
+        handler refuses, fails, finds no row, or leaves a value that the contract does not allow.
         """
         handler = self.handlers[type(event).__name__]
         key = self.key_of(event) if key is None else key
@@ -190,10 +226,13 @@ class Definition:
         subject = self.row_class.__new__(self.row_class)
         subject.__dict__ = self._state(before, key)
         try:
-            if handler.takes_envelope:
+            takes = handler.takes
+            if takes is Takes.EVENT:
+                verb = handler.function(subject, event)
+            elif takes is Takes.ENVELOPE:
                 verb = handler.function(subject, event, envelope)
             else:
-                verb = handler.function(subject, event)
+                verb = handler.function(subject, event, *takes.given(element, envelope))
         except Unprojectable:
             raise
         except Exception as error:
@@ -243,12 +282,20 @@ def on(
     key: Names | None = None,
     meaning: Numbers = 1,
     passes_over: Numbers = (),
+    each: str = "",
+    whole: bool = False,
+    every: bool = False,
 ) -> Callable[[F], F]:
     """Register the decorated method for an event type.
 
     `key` names the event's fields that hold the row's key, when they are called otherwise there. `meaning` is the one
     that the handler was written for, or several: an event of any other is parked, so that a new meaning never flows
     into an old rule in silence. `passes_over` are meanings to leave out, where a fact is given in two side by side.
+
+    `each` names a list of the event: the method is called for each of its elements, with the element after the event, and
+    `key` finds the row by fields of both: `key=("order_no", "each.line_no")`. `whole`: the list states all rows of its
+    parent (what the event itself tells of the key), so that those that it does not name go. `every`: the method is
+    called for all rows that there are of a parent, which `key` names. What fails for one row is done to none of them.
     """
 
     def register(function: F) -> F:
@@ -258,6 +305,7 @@ def on(
                 creates,
                 None if key is None else _names(key),
                 (_numbers(meaning), _numbers(passes_over)),
+                (each, whole, every),
             )
         )
         return function
@@ -291,6 +339,8 @@ def _define(
     defaults = _defaults(cls, columns, faults)
     handlers = _handlers(cls, key, faults)
     faults.extend(_key_faults(cls, key, columns))
+    rules = {f"{one.function.__name__} ({name})": one.rule for name, one in handlers.items()}
+    parent = parent_of(f"projection {cls.__name__}", key, rules, faults)
     for index in indexes:
         for unknown in sorted({*index} - hints.keys()):
             faults.append(
@@ -319,6 +369,7 @@ def _define(
         handlers=handlers,
         row_class=cls,
         indexes=indexes,
+        parent=parent,
     )
 
 
@@ -354,43 +405,58 @@ def _handlers(cls: type[Projection], key: tuple[str, ...], faults: list[Fault]) 
     handlers: dict[str, Handler] = {}
     methods = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
     for method in methods.values():
-        for event, creates, own_key, (meanings, passes_over) in getattr(method, "_handles", ()):
+        for event, creates, own_key, (meanings, passes_over), rows in getattr(method, "_handles", ()):
             if event.__name__ in handlers:
                 what = f"{event.__name__} has two handlers"
                 faults.append(Fault(where=f"projection {cls.__name__}", what=what))
-            handlers[event.__name__] = Handler(
+            each, whole, every = rows
+            handler = handlers[event.__name__] = Handler(
                 event=event,
                 creates=creates,
                 key=own_key or key,
                 function=method,
-                takes_envelope=len(inspect.signature(method).parameters) > 2,
+                takes=_takes(method, each),
                 meanings=meanings,
                 passes_over=passes_over,
+                each=each,
+                whole=whole,
+                every=every,
             )
-            faults.extend(_handler_faults(cls, method, event, own_key or key, len(key)))
+            faults.extend(_handler_faults(cls, handler, len(key)))
     return handlers
 
 
-def _handler_faults(
-    cls: type[Projection],
-    method: Callable[..., Any],
-    event: type[Event],
-    fields: tuple[str, ...],
-    wanted: int,
-) -> list[Fault]:
-    where = f"projection {cls.__name__}.{method.__name__}"
-    if len(fields) != wanted:
-        what = f"names {len(fields)} fields of {event.__name__} for a key of {wanted} columns"
+def _takes(method: Callable[..., Any], each: str) -> Takes:
+    """What it is given, by the number of its parameters (the first two are the row and the event)."""
+    more = len(inspect.signature(method).parameters) - 2
+    if each:
+        return Takes.BOTH if more > 1 else Takes.ELEMENT
+    return Takes.ENVELOPE if more > 0 else Takes.EVENT
+
+
+def _handler_faults(cls: type[Projection], handler: Handler, wanted: int) -> list[Fault]:
+    name, where = handler.event.__name__, f"projection {cls.__name__}.{handler.function.__name__}"
+    if len(handler.key) != wanted and not handler.every:
+        what = f"names {len(handler.key)} fields of {name} for a key of {wanted} columns"
         return [Fault(where=where, what=what)]
-    return [
+    faults = [
         Fault(
             where=where,
-            what=f"{event.__name__} has no field {field!r} to find the row by",
-            next=f"@on({event.__name__}, key='...') names the field",
+            what=f"{name} has no field {field!r} to find the row by",
+            next=f"@on({name}, key='...') names the field"
+            + (", or that of an element: 'each.NAME'" if handler.each else ""),
         )
-        for field in fields
-        if field not in event.__struct_fields__
+        for field in handler.rule.fields
+        if field not in handler.event.__struct_fields__
     ]
+    if handler.each and len(inspect.signature(handler.function).parameters) < 3:
+        what = f"is not given the elements of {handler.each}"
+        faults.append(Fault(where=where, what=what, next="def name(self, event, element)"))
+    if handler.whole and not handler.each:
+        faults.append(Fault(where=where, what="whole=True says something of a list: which one? each='...'"))
+    if handler.every and handler.creates:
+        faults.append(Fault(where=where, what="every=True finds the rows that there are, it creates none"))
+    return faults
 
 
 def _snake(name: str) -> str:

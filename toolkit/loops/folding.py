@@ -6,16 +6,18 @@ Three steps: `arrange` decides by sequence which events are due, `read` decodes 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event
+from toolkit.core.families import NOWHERE, Reach
 from toolkit.core.meanings import Ways
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record, Watermark
+from toolkit.loops.siblings import Siblings, Under, nobody
 from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
 
 Place = tuple[str, int]
@@ -123,13 +125,17 @@ class _Standing:
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
-    """An event that a projection handles, read for it; or why it cannot be read (`key` is None then)."""
+    """An event that a projection handles, read for it; or why it cannot be read (`key` is None then, or known at least).
+
+    In a projection with a `parent`, `key` is the parent's, and `reach` tells the rows.
+    """
 
     topic: str
     record: Record
     event: Event | None = None
     key: object = None
     fault: str = ""
+    reach: Reach = NOWHERE
 
 
 def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
@@ -148,7 +154,19 @@ def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, 
             steps.append(Step(topic, record, fault=str(error)))
         except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
             steps.append(Step(topic, record, fault=_reason(error)))
-    return steps
+    return [_reaching(definition, step) for step in steps] if definition.parent else steps
+
+
+def _reaching(definition: Definition, step: Step) -> Step:
+    """The same with the rows that the event is about. What names none waits with its parent."""
+    if step.event is None:
+        return step
+    try:
+        return msgspec.structs.replace(step, reach=definition.reach_of(step.event, step.key))
+    except Unprojectable as error:
+        return msgspec.structs.replace(step, event=None, fault=str(error))
+    except Exception as error:  # noqa: BLE001 - an element may be anything; the event is parked
+        return msgspec.structs.replace(step, event=None, fault=_reason(error))
 
 
 _kept: list[tuple[Definition, Catalogue, Ways]] = []
@@ -219,8 +237,18 @@ class Folded:
 
 
 def keys(steps: Iterable[Step]) -> list[object]:
-    """The keys of the rows that the steps are about, each once."""
+    """The keys of the rows that the steps are about, each once; in a projection with a `parent`, the parents'."""
     return list(dict.fromkeys(step.key for step in steps if step.key is not None))
+
+
+def row_keys(steps: Iterable[Step]) -> list[object]:
+    """In a projection with a `parent`, the keys of the rows that the steps name, each once."""
+    return list(dict.fromkeys(key for step in steps for key, _ in step.reach.rows))
+
+
+def wide(steps: Iterable[Step]) -> list[object]:
+    """The parents all of whose rows the steps are about, each once."""
+    return list(dict.fromkeys(step.key for step in steps if step.reach.wide))
 
 
 def fold(
@@ -229,22 +257,24 @@ def fold(
     rows: Mapping[object, Mapping[str, object] | None],
     held: Held,
     now: dt.datetime,
+    under: Under = nobody,
 ) -> Folded:
-    """Apply events in their order to the rows as they were.
+    """Apply events in their order to the rows as they were. `under` tells the rows of the parents that are `wide`.
 
     What cannot be applied is parked with its reason; whatever comes later for the same row (or, where the event
     does not tell the row, from the same subject) is parked behind it, so that order stays true (R6).
     """
     folded = Folded()
+    apply = _Whole(definition, under) if definition.parent else _apply
     held_keys, held_subjects = set(held.keys), set(held.subjects)
     for step in steps:
         if held.skipped and step.record.envelope.id in held.skipped:
             continue
         if held_keys or held_subjects:
             behind = _behind(definition, step, held_keys, held_subjects)
-            reason = _BEHIND if behind else _apply(definition, step, rows, folded)
+            reason = _BEHIND if behind else apply(definition, step, rows, folded)
         else:
-            behind, reason = False, _apply(definition, step, rows, folded)
+            behind, reason = False, apply(definition, step, rows, folded)
         if not reason:
             folded.applied += 1
             continue
@@ -287,3 +317,47 @@ def _apply(
     except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
         return _reason(error)
     return ""
+
+
+class _Whole:
+    """Applies an event that may be about many rows: to all of them, or to none (R6)."""
+
+    def __init__(self, definition: Definition, under: Under) -> None:
+        self._under, self._new = under, Siblings(definition)
+
+    def __call__(
+        self,
+        definition: Definition,
+        step: Step,
+        rows: Mapping[object, Mapping[str, object] | None],
+        folded: Folded,
+    ) -> str:
+        """Returns why it cannot be applied, or nothing."""
+        event, envelope, changed = step.event, step.record.envelope, folded.changed
+        if event is None:
+            return step.fault
+        every = definition.handlers[type(event).__name__].every
+        changes: dict[object, dict[str, object] | None] = {}
+        key: object = step.key
+        try:
+            for key, element in step.reach.rows:
+                row = changed[key] if key in changed else rows.get(key)
+                changes[key] = definition.apply(row, event, envelope, key, element)
+            for key in self._others(step, changes):
+                row = changed[key] if key in changed else rows.get(key)
+                if row is not None:
+                    changes[key] = definition.apply(row, event, envelope, key) if every else None
+        except Unprojectable as error:
+            return f"{error} (row {definition.key_text(key)})"
+        except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
+            return f"{_reason(error)} (row {definition.key_text(key)})"
+        changed.update(changes)
+        self._new.add(changes)
+        return ""
+
+    def _others(self, step: Step, named: Container[object]) -> list[object]:
+        """The other rows of the parent, where the event is about all of them, in the order of their keys."""
+        if not step.reach.wide:
+            return []
+        there = {*self._under(step.key), *self._new.under(step.key)}
+        return sorted(key for key in there if key not in named)  # type: ignore[type-var]

@@ -21,7 +21,7 @@ from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
-from toolkit.loops.known import KnownRows, Row
+from toolkit.loops.known import KnownRows, Row, known_rows
 from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, VersionState
 
 logger = logging.getLogger("strangler.project")
@@ -196,7 +196,7 @@ class Keeper:
         checkpoints = folding.places(self._store.checkpoints(name, version))
         parked = self._store.parked(name, version)
         held = Held.by(parked, self._store.skipped(name, version))
-        self._known = KnownRows(whole=not self._store.rows(self.definition, None, 1))
+        self._known = known_rows(self.definition, whole=not self._store.rows(self.definition, None, 1))
         self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
         self.ahead = self.at
         self.ready = True
@@ -215,9 +215,8 @@ class Keeper:
         steps = folding.read(self.definition, self._catalogue, arranged.due)
         self._look(steps)
         known = self._known
-        if not known.all and (lacking := known.lacking(folding.keys(steps))):
-            known.learn(self._store.load(self.definition, lacking))
-        folded = folding.fold(self.definition, steps, known.rows, ahead.held, self._clock())
+        known.look_up(self.definition, steps, self._store)
+        folded = folding.fold(self.definition, steps, known.rows, ahead.held, self._clock(), known.under)
         parked = ahead.parked + len(folded.parked)
         if folded.parked and parked > self._pace.park_limit:
             raise Refused(self._too_much(parked), [folded.parked[-1].reason])

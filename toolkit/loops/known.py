@@ -6,8 +6,14 @@ commit is refused, and all of this is forgotten. Rows that were written and not 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import islice
+
+from toolkit.core.projections import Definition
+from toolkit.loops import folding
+from toolkit.loops.folding import Step
+from toolkit.loops.siblings import Siblings
+from toolkit.ports import ReadStore
 
 Row = dict[str, object]
 
@@ -40,14 +46,28 @@ class KnownRows:
         """Is every row known that there is?"""
         return self._whole and self._gone is None
 
-    def lacking(self, keys: Iterable[object]) -> list[object]:
-        """The keys that the store has to be asked for; each of the others has the row that is known, or none."""
-        rows = self._rows
-        return [key for key in keys if key not in rows and self._may_be_there(key)]
+    def lacking(self, keys: Iterable[object], known: Container[object] | None = None) -> list[object]:
+        """The keys that the store has to be asked for; each of the others has the row that is known, or none.
+
+        `known` are other keys than those of rows, for which the same is asked.
+        """
+        if self.all:
+            return []
+        there = self._rows if known is None else known
+        return [key for key in keys if key not in there and self._may_be_there(key)]
+
+    def look_up(self, definition: Definition, steps: Sequence[Step], store: ReadStore) -> None:
+        """Ask the store for what is not known of the rows that the steps are about."""
+        if not self.all and (lacking := self.lacking(folding.keys(steps))):
+            self.learn(store.load(definition, lacking))
 
     def learn(self, rows: Mapping[object, Row | None]) -> None:
         """These were written, or found in the store."""
         self._rows.update(rows)
+
+    def under(self, _parent: object) -> Iterable[object]:
+        """No row has a parent here."""
+        return ()
 
     def keep(self, count: int, uncommitted: Container[object] = ()) -> None:
         """Let the rows go that have been known longest, but none that the store does not have yet."""
@@ -55,11 +75,13 @@ class KnownRows:
         if spare <= 0:
             return
         old = (key for key in self._rows if key not in uncommitted)
-        let_go = list(islice(old, spare))
-        for key in let_go:
+        self._let_go(list(islice(old, spare)))
+
+    def _let_go(self, keys: Iterable[object]) -> None:
+        for key in keys:
             del self._rows[key]
         if self._whole:
-            self._remember(let_go)
+            self._remember(keys)
 
     def _may_be_there(self, key: object) -> bool:
         if not self._whole or self._gone is None:
@@ -72,3 +94,49 @@ class KnownRows:
         for key in keys:
             at = hash(key) % _BITS
             gone[at >> 3] |= 1 << (at & 7)
+
+
+class KnownFamilies(KnownRows):
+    """The same where an event may be about all rows of a parent: it knows of which parents it knows all rows."""
+
+    def __init__(self, definition: Definition, *, whole: bool = False) -> None:
+        super().__init__(whole=whole)
+        self._siblings = Siblings(definition)
+        self._all_known: set[object] = set()
+
+    def look_up(self, definition: Definition, steps: Sequence[Step], store: ReadStore) -> None:
+        """Ask the store for the rows that the steps name, and for all rows of the parents that they are wholly about."""
+        asked = self.lacking(folding.wide(steps), self._all_known)
+        if asked:
+            there = store.load_under(definition, asked)
+            self.learn({key: row for key, row in there.items() if key not in self._rows})
+        self._all_known.update(asked)
+        if lacking := self.lacking(folding.row_keys(steps)):
+            self.learn(store.load(definition, lacking))
+
+    def learn(self, rows: Mapping[object, Row | None]) -> None:
+        """These were written, or found in the store."""
+        super().learn(rows)
+        self._siblings.add(rows)
+
+    def under(self, parent: object) -> Iterable[object]:
+        """The keys of the parent's rows: all of them, once it was looked up."""
+        return self._siblings.under(parent)
+
+    def keep(self, count: int, uncommitted: Container[object] = ()) -> None:
+        """Let rows go, and with them the certainty that all of their parents' are known."""
+        super().keep(count, uncommitted)
+        if len(self._all_known) > count:
+            self._all_known.clear()
+
+    def _let_go(self, keys: Iterable[object]) -> None:
+        super()._let_go(keys)
+        parents = self._siblings.remove(keys)
+        self._all_known.difference_update(parents)
+        if self._whole:
+            self._remember(parents)
+
+
+def known_rows(definition: Definition, *, whole: bool = False) -> KnownRows:
+    """What is known of a projection's rows at first: nothing, or that there are none."""
+    return KnownFamilies(definition, whole=whole) if definition.parent else KnownRows(whole=whole)

@@ -19,6 +19,7 @@ from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.history import whole
+from toolkit.loops.known import known_rows
 from toolkit.ports import Archive, Batch, Checkpoint, Clock, ParkedEvent, ReadStore, SkippedEvent
 
 PAGE = 5_000
@@ -99,8 +100,9 @@ def _replay(
     passed = {one.event_id for one in skipped}
     parked = [one for one in everything if one.record.envelope.id not in passed]
     steps = folding.read(definition, catalogue, ((one.topic, one.record) for one in parked))
-    rows = store.load(definition, folding.keys(steps))
-    folded = folding.fold(definition, steps, rows, Held(), clock())
+    known = known_rows(definition)
+    known.look_up(definition, steps, store)
+    folded = folding.fold(definition, steps, known.rows, Held(), clock(), known.under)
     waiting = {one.record.envelope.id for one in folded.parked}
     released = [one.record.envelope.id for one in parked if one.record.envelope.id not in waiting]
     batch = Batch(
@@ -124,7 +126,7 @@ def reproject(
 ) -> Reprojected:
     """Fold one row anew from all events up to where the version stands, and put it in the place of the old one.
 
-    Raises Refused when the archive was pruned: which of the row's events went with it, nobody knows.
+    Where events may be about many rows of a parent, all rows of the parent. Raises Refused when the archive was pruned: which of the row's events went with it, nobody knows.
     """
     name, version = definition.name, definition.version
     wanted = _key(definition, key)
@@ -137,16 +139,18 @@ def reproject(
     whole(archive, topics, refused)  # again, now that they are read: whoever prunes cuts before anything goes
     held = Held.by((), store.skipped(name, version))
     folded = folding.fold(definition, steps, {}, held, clock())
-    after = folded.changed.get(wanted)
+    changed = folded.changed if definition.parent else {wanted: folded.changed.get(wanted)}
+    there = _there(definition, store, wanted)
+    before, after = there.get(wanted), changed.get(wanted)
     waiting = {one.record.envelope.id for one in folded.parked}
-    before = store.load(definition, [wanted]).get(wanted)
-    if before is None and not any(step.key == wanted for step in steps):
+    told = folding.row_keys(steps) if definition.parent else folding.keys(steps)
+    if before is None and wanted not in told:
         raise UsageError(
             f"{definition.identity} has no row of {definition.key_label} {key!r}, and no event that it has seen tells of one"
         )
     batch = Batch(
-        upserts=[] if after is None else [after],
-        deletes=[wanted] if after is None else [],
+        upserts=[row for row in changed.values() if row is not None],
+        deletes=[key for key in there if changed.get(key) is None],
         parked=folded.parked,
         unparked=[id_ for step in steps if (id_ := step.record.envelope.id) not in waiting],
     )
@@ -154,6 +158,13 @@ def reproject(
     return Reprojected(
         key=wanted, before=before, after=after, events=folded.applied, waiting=tuple(folded.parked)
     )
+
+
+def _there(definition: Definition, store: ReadStore, key: object) -> dict[object, dict[str, object]]:
+    """The row, with all others of its parent: an event that waits may be about each of them."""
+    if definition.parent:
+        return store.load_under(definition, [definition.parent_in(key)])
+    return store.load(definition, [key])
 
 
 def _noted(archive: Archive, passed: Mapping[Place, Checkpoint]) -> None:
@@ -203,6 +214,7 @@ def _steps(
     definition: Definition, catalogue: Catalogue, store: ReadStore, archive: Archive, key: object
 ) -> list[Step]:
     """The events of one row that the version has passed, and those that tell no row (they hold back theirs)."""
+    unit = definition.parent_in(key) if definition.parent else key
     passed = folding.places(store.checkpoints(definition.name, definition.version))
     steps: list[Step] = []
     for topic in sorted({topic for topic, _ in passed}):
@@ -217,7 +229,7 @@ def _steps(
             if record.sequence <= passed[topic, record.partition].sequence
         ]
         steps.extend(
-            step for step in folding.read(definition, catalogue, due) if step.key is None or step.key == key
+            step for step in folding.read(definition, catalogue, due) if step.key is None or step.key == unit
         )
     return steps
 
@@ -225,7 +237,7 @@ def _steps(
 def _subject_in_key(definition: Definition, catalogue: Catalogue) -> int | None:
     """Which of the key's columns holds the subject of every event that changes a row; None when there is none."""
     subjects = {name: catalogue.by_name(name).subject for name in definition.handlers}
-    for at in range(len(definition.key)):
+    for at in range(len(definition.parent or definition.key)):
         if all(handler.key[at] == subjects[name] for name, handler in definition.handlers.items()):
             return at
     return None

@@ -18,13 +18,14 @@ import msgspec
 
 from toolkit.core.events import Catalogue, EventType
 from toolkit.core.evidence import Verification
-from toolkit.core.projections import Definition, row_json
+from toolkit.core.projections import Definition, Handler, row_json
 from toolkit.core.records import Record
 from toolkit.loops import folding
 from toolkit.loops.code import code_behind, code_of, data_of, source_of
-from toolkit.loops.folding import Held, Place
+from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.history import whole
 from toolkit.loops.purity import impure_steps, impurities
+from toolkit.loops.siblings import Siblings
 from toolkit.loops.watching import Watch
 from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
 
@@ -210,11 +211,14 @@ def _replay(
     definition: Definition, catalogue: Catalogue, batches: Iterator[list[Due]], clock: Clock
 ) -> _Replay:
     """Fold in memory as a projector folds into a store: rows are loaded, changed and kept, batch by batch."""
-    done, held = _Replay(rows={}, parked=[]), Held()
+    done, held, siblings = _Replay(rows={}, parked=[]), Held(), Siblings(definition)
     for batch in batches:
         steps = folding.read(definition, catalogue, batch)
-        loaded = {key: copy.deepcopy(done.rows[key]) for key in folding.keys(steps) if key in done.rows}
-        folded = folding.fold(definition, steps, loaded, held, clock())
+        keys = _row_keys(steps, siblings) if definition.parent else folding.keys(steps)
+        loaded = {key: copy.deepcopy(done.rows[key]) for key in keys if key in done.rows}
+        folded = folding.fold(definition, steps, loaded, held, clock(), siblings.under)
+        if definition.parent:
+            siblings.add(folded.changed)
         for key, row in folded.changed.items():
             if row is None:
                 done.rows.pop(key, None)
@@ -224,6 +228,12 @@ def _replay(
         done.parked += folded.parked
         done.events += len(batch)
     return done
+
+
+def _row_keys(steps: list[Step], siblings: Siblings) -> list[object]:
+    """The keys of the rows that the steps are about, where one may be about all rows of a parent."""
+    wide = [key for parent in folding.wide(steps) for key in siblings.under(parent)]
+    return list(dict.fromkeys([*folding.row_keys(steps), *wide]))
 
 
 # --- what it says
@@ -330,7 +340,7 @@ def code_hash(definition: Definition) -> str:
     """Hash of what decides a row: columns, defaults, handlers, the functions they call and the tables they look into."""
     columns = [(one.name, one.type, one.nullable, one.vocabulary) for one in definition.columns]
     handlers = sorted(
-        (name, one.creates, one.key, one.meanings, one.passes_over)
+        (name, one.creates, one.key, one.meanings, one.passes_over, *_spreading(one))
         for name, one in definition.handlers.items()
     )
     known = [
@@ -343,6 +353,10 @@ def code_hash(definition: Definition) -> str:
     ]
     codes = code_of(definition)
     return _hash([known, [one.text for one in codes], [data_of(definition.row_class, one) for one in codes]])
+
+
+def _spreading(handler: Handler) -> tuple[object, ...]:
+    return (handler.each, handler.whole, handler.every) if handler.rule.spreads else ()
 
 
 def upcaster_hash(definition: Definition, catalogue: Catalogue) -> str:

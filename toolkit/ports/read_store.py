@@ -132,6 +132,11 @@ class ReadStore(Protocol):
 
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
 
+    def load_under(
+        self, definition: Definition, parents: Sequence[object]
+    ) -> dict[object, dict[str, object]]:
+        """All rows whose keys begin with these (`definition.parent` says how many columns that is)."""
+
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
 

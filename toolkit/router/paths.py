@@ -265,14 +265,21 @@ def doubted(
 
 
 def _names(definition: Definition, row: Mapping[str, object]) -> set[str]:
-    """What holds back a row: its key's text, and each of its key's values, since one of them may be the subject."""
+    """What holds back a row: its key's text, its parent's, and each of its key's values, since one may be the subject."""
     key = definition.key_in(row)
-    return {definition.key_text(key), *(map(str, key) if isinstance(key, tuple) else ())}
+    parent = {definition.key_text(definition.parent_in(key))} if definition.parent else set()
+    return {definition.key_text(key), *(map(str, key) if isinstance(key, tuple) else ()), *parent}
 
 
 def _under(definition: Definition, known: Mapping[str, str], key: str) -> bool:
     """Is it a key with these values in some of its columns, or one of the values: perhaps of a row that is missing?"""
     if not known:
         return False
-    told = dict(zip(definition.key, definition.key_parts(key), strict=False))
-    return key in known.values() or (len(told) == len(definition.key) and known.items() <= told.items())
+    parts = definition.key_parts(key)
+    if key in known.values():
+        return True
+    if len(parts) not in (len(definition.key), len(definition.parent)):
+        return False
+    told = dict(zip(definition.key, parts, strict=False))
+    shared = told.keys() & known.keys()
+    return bool(shared) and all(told[column] == known[column] for column in shared)

@@ -1,0 +1,1 @@
+"""MariaDB and MySQL as a legacy source: guarded reads, and capture by triggers for each row."""

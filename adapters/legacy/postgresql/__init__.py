@@ -1,0 +1,1 @@
+"""PostgreSQL as a legacy source: guarded reads, and capture by triggers for each row or statement."""

@@ -1,0 +1,1 @@
+"""SQLite as a legacy source: guarded reads, and capture by triggers."""

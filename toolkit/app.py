@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +42,7 @@ from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
 from toolkit.loops.sharing import ALONE, Part, Sharing
+from toolkit.loops.together import Seat, Together
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
@@ -214,15 +215,21 @@ class App:
             self._pace,
         )
 
-    @property
-    def _owner(self) -> str:
-        """This process, as its leases name it."""
-        return f"{socket.gethostname()}:{os.getpid()}"
+    @cached_property
+    def together(self) -> Together:
+        """Where the versions that this process keeps read the log together."""
+        return Together(lambda: self.log, self.project.topics, self._pace)
 
-    def following(self, definition: Definition, report: Report = lambda _: None) -> Following:
-        """What follows the log for a version while no other process does."""
-        make = partial(self.projector, definition)
-        return Following(definition, make, self.state.leases, self._owner, self.clock, report=report)
+    def following(
+        self, definition: Definition, report: Report = lambda _: None, *, together: bool = False
+    ) -> Following:
+        """What follows the log for a version while no other process does, alone or together with others."""
+
+        def make() -> Projector | Seat:
+            alone = self.projector(definition)
+            return self.together.seat(alone) if together else alone
+
+        return Following(definition, make, self.state.leases, self.owner, self.clock, report=report)
 
     @contextmanager
     def borrowed(
@@ -230,7 +237,7 @@ class App:
     ) -> Iterator[None]:
         """Have a version to oneself for a while; `tell` is told who stands back for it. Raises LeaseHeld."""
         followers = {one.name: one for one in SqlLeaseList(self.state.engine).leases()}
-        with borrowed(self.state.leases, definition, self._owner, self.clock):
+        with borrowed(self.state.leases, definition, self.owner, self.clock):
             follower = followers.get(lease_name(definition))
             if follower is not None and follower.expires_at > self.clock():
                 tell(

@@ -34,12 +34,14 @@ class ForeignKey(msgspec.Struct, frozen=True, kw_only=True):
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a table that change when a row of another one goes, or gets another key. `path`: from that one to them.
 
-    `given` are the columns that change; None: the rows go.
+    `given` are the columns that change; None: the rows go. `moved`: it happens when of each of these groups of the other
+    table's columns at least one changes; from the values alone that cannot be told of what becomes NULL.
     """
 
     verb: str
     path: tuple[ForeignKey, ...]
     given: dict[str, str | None] | None = None
+    moved: tuple[tuple[str, ...], ...] = ()
     circular: bool = False
 
     @property
@@ -169,20 +171,28 @@ def _deleted(keys: Sequence[ForeignKey], table: str, path: tuple[ForeignKey, ...
 
 
 def _updated(
-    keys: Sequence[ForeignKey], table: str, path: tuple[ForeignKey, ...], changed: Given, verb: str
+    keys: Sequence[ForeignKey],
+    table: str,
+    path: tuple[ForeignKey, ...],
+    changed: Given,
+    verb: str,
+    moved: tuple[tuple[str, ...], ...] = (),
 ) -> Iterator[Reach]:
     for key in keys:
-        if key.parent != table or key.on_update in _QUIET or not any(to in changed for _, to in key.columns):
+        referred = [changed[to] for _, to in key.columns if to in changed]
+        if key.parent != table or key.on_update in _QUIET or not referred:
             continue
-        longer = (*path, key)
+        longer, further = (*path, key), moved
+        if None not in referred:  # what becomes NULL changes in any case
+            further = (*moved, tuple(sorted({one for one in referred if one is not None})))
         if key.on_update == "CASCADE":
             given = {column: changed[to] for column, to in key.columns if to in changed}
         else:
             given = {column: None for column, _ in key.columns}
         circular = _circular(longer)
-        yield Reach(verb=verb, path=longer, given=given, circular=circular)
+        yield Reach(verb=verb, path=longer, given=given, moved=further, circular=circular)
         if not circular:
-            yield from _updated(keys, key.child, longer, given, verb)
+            yield from _updated(keys, key.child, longer, given, verb, further)
 
 
 def _circular(path: Sequence[ForeignKey]) -> bool:

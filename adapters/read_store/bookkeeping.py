@@ -58,7 +58,8 @@ def enter(
                 projection=name,
                 version=number,
                 serving=not any(one.serving for one in known),
-                epoch=0,
+                # Not 0: whoever owned a version of this name that was dropped must not be taken for the owner of this one.
+                epoch=int(now.timestamp() * 1_000_000),
                 state="building",
                 detail="",
                 updated_at=now,

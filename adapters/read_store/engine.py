@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
-from adapters.read_store.layout import Dialect, Layout, Named, quoted
+from adapters.read_store.layout import Dialect, Layout, Named
 from toolkit.core import values
 
 
@@ -96,28 +96,6 @@ class EngineOfRows(Protocol):
 
     def faulty_sql(self, error: DBAPIError) -> bool:
         """Is the statement itself wrong (and not the server away)?"""
-
-
-def on_conflict(
-    connection: Connection, insert: Any, rows: Sequence[Mapping[str, object]], replaced: Sequence[str]
-) -> None:
-    """`put` where INSERT knows ON CONFLICT."""
-    changed = {column: insert.excluded[column] for column in replaced}
-    statement = insert.on_conflict_do_update(index_elements=insert.table.primary_key.columns, set_=changed)
-    connection.execute(statement, list(rows))
-
-
-def with_temporary_views(
-    connection: Connection,
-    sql: str,
-    tables: Mapping[str, str],
-    chosen: Collection[str],
-    select: Callable[[str], str],
-) -> str:
-    """`meaning` where a temporary view, gone with the transaction, hides the view of that name."""
-    for name in chosen:
-        connection.exec_driver_sql(f"CREATE TEMP VIEW {quoted(name)} AS {select(tables[name])}")
-    return sql
 
 
 def shown_value(value: object) -> object:

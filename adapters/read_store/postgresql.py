@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -15,9 +15,9 @@ from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 
 from adapters.engines import open_engine
 from adapters.read_store.copying import Lines
-from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, Named, quoted
 from adapters.read_store.queries import query
+from adapters.read_store.transactional import TransactionalRows
 from toolkit.core import values
 from toolkit.core.columns import ColumnType
 
@@ -44,7 +44,7 @@ def _keys(columns: Sequence[tuple[str, str]]) -> str:
     return f"({names}) IN (SELECT * FROM unnest({arrays}))"
 
 
-class PostgresRows:
+class PostgresRows(TransactionalRows):
     """PostgreSQL's answers to what the read store asks."""
 
     dialect = Dialect(
@@ -74,15 +74,9 @@ class PostgresRows:
         """Open the database."""
         return open_engine(url)
 
-    def put(
-        self,
-        connection: Connection,
-        table: Table,
-        rows: Sequence[Mapping[str, object]],
-        replaced: Sequence[str],
-    ) -> None:
-        """INSERT; of a row that is there, replace these columns."""
-        on_conflict(connection, insert(table), rows, replaced)
+    def insert(self, table: Table) -> Any:
+        """INSERT that knows ON CONFLICT."""
+        return insert(table)
 
     @contextmanager
     def alone(self, connection: Connection, projection: str) -> Iterator[None]:
@@ -141,10 +135,6 @@ class PostgresRows:
         """Did a row that was thought not to be there meet itself?"""
         return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION
 
-    def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
-        """Delete rows."""
-        connection.exec_driver_sql(layout.delete, layout.keys(keys))
-
     def shown(self, name: str, _declared: str) -> str:
         """As it is stored."""
         return quoted(name)
@@ -170,21 +160,6 @@ class PostgresRows:
             names = ", ".join(map(quoted, views))
             connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
 
-    def shows(self, connection: Connection, view: str, _table: str) -> bool:
-        """It is made in one transaction with the mark that a version serves."""
-        return bool(self.columns(connection, view))
-
-    def meaning(
-        self,
-        connection: Connection,
-        sql: str,
-        tables: Mapping[str, str],
-        chosen: Collection[str],
-        select: Callable[[str], str],
-    ) -> str:
-        """With temporary views, whose schema is searched first."""
-        return with_temporary_views(connection, sql, tables, chosen, select)
-
     @contextmanager
     def limited(self, connection: Connection, _timeout: dt.timedelta) -> Iterator[None]:
         """The time was limited when the read began."""
@@ -194,10 +169,6 @@ class PostgresRows:
     def parameter(self, value: object) -> object:
         """The driver knows the types; of an enum's member it would send the name."""
         return str.__str__(value) if isinstance(value, str) else value
-
-    def answered(self, _description: Sequence[Any], row: Sequence[object]) -> Sequence[object]:
-        """The driver knows the types."""
-        return row
 
     def timed_out(self, error: DBAPIError) -> bool:
         """Did the server cancel it?"""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 
 import msgspec
 from sqlalchemy import Connection, Engine, text, update
@@ -59,6 +60,10 @@ class SqlReadStore:
         self._rows = rows
         self._layouts: dict[str, Layout] = {}
         self._selects: dict[str, str] = {}
+        # SQLite has one writer at a time; whoever asks it again and again waits longer than who stands in line.
+        self._turn: AbstractContextManager[object] = (
+            Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        )
 
     def close(self) -> None:
         """Give back the connections."""
@@ -348,7 +353,7 @@ class SqlReadStore:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with writing(self.engine) as connection, self._own_tables():
+        with self._turn, writing(self.engine) as connection, self._own_tables():
             yield connection
 
     @contextmanager

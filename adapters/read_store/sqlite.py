@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, cast
@@ -23,8 +23,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import open_engine
-from adapters.read_store.engine import on_conflict, with_temporary_views
 from adapters.read_store.layout import Dialect, Layout, Named, key_first, quoted, values_of
+from adapters.read_store.transactional import TransactionalRows
 from toolkit.core.columns import Column, ColumnType
 
 STEPS_BETWEEN_LOOKS = 2_000
@@ -123,7 +123,7 @@ def _upsert(layout: Layout, columns: Sequence[Column]) -> str:
     return f"INSERT INTO {quoted(layout.table)} ({listed}) {given} {layout.in_place}"
 
 
-class SqliteRows:
+class SqliteRows(TransactionalRows):
     """SQLite's answers to what the read store asks."""
 
     dialect = Dialect(
@@ -164,15 +164,9 @@ class SqliteRows:
 
         return engine
 
-    def put(
-        self,
-        connection: Connection,
-        table: Table,
-        rows: Sequence[Mapping[str, object]],
-        replaced: Sequence[str],
-    ) -> None:
-        """INSERT; of a row that is there, replace these columns."""
-        on_conflict(connection, insert(table), rows, replaced)
+    def insert(self, table: Table) -> Any:
+        """INSERT that knows ON CONFLICT."""
+        return insert(table)
 
     @contextmanager
     def alone(self, _connection: Connection, _projection: str) -> Iterator[None]:
@@ -213,10 +207,6 @@ class SqliteRows:
         """Never: `add` takes either."""
         return False
 
-    def delete(self, connection: Connection, layout: Layout, keys: Sequence[object]) -> None:
-        """Delete rows."""
-        connection.exec_driver_sql(layout.delete, layout.keys(keys))
-
     def shown(self, name: str, declared: str) -> str:
         """Decimals as numbers, the rest as it is stored."""
         column = quoted(name)
@@ -229,21 +219,6 @@ class SqliteRows:
 
     def hold(self, _connection: Connection, _views: Sequence[str], _timeout: dt.timedelta) -> None:
         """The transaction's snapshot covers the schema."""
-
-    def shows(self, connection: Connection, view: str, _table: str) -> bool:
-        """It is made in one transaction with the mark that a version serves."""
-        return bool(self.columns(connection, view))
-
-    def meaning(
-        self,
-        connection: Connection,
-        sql: str,
-        tables: Mapping[str, str],
-        chosen: Collection[str],
-        select: Callable[[str], str],
-    ) -> str:
-        """With temporary views, whose schema is searched first."""
-        return with_temporary_views(connection, sql, tables, chosen, select)
 
     @contextmanager
     def limited(self, connection: Connection, timeout: dt.timedelta) -> Iterator[None]:
@@ -265,10 +240,6 @@ class SqliteRows:
         if isinstance(value, dt.datetime):
             return _instant_text(value)
         return value.isoformat() if isinstance(value, dt.date) else value
-
-    def answered(self, _description: Sequence[Any], row: Sequence[object]) -> Sequence[object]:
-        """The converters know the types."""
-        return row
 
     def timed_out(self, error: DBAPIError) -> bool:
         """Did the progress handler stop it?"""

@@ -196,7 +196,7 @@ class SqlArchive:
                 if left and one.published > low:
                     page = events.after(connection, topic, partition, low, one.published, left)
                     # A time partition may have been dropped after this transaction's snapshot was taken.
-                    if low < one.pruned or not page or page[0].sequence != low + 1:
+                    if low < one.pruned or not page or page[-1].sequence != low + len(page):
                         raise _gone(topic, partition, low, one.pruned)
                     found.extend(events.placed(connection, topic, page))
         return found

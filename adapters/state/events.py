@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -100,20 +100,30 @@ def _escaped(text: str) -> str:
 def unknown(connection: Connection, topic: str, drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts that were never archived, each once: a second run of a step adds nothing, however late it comes."""
     by_id = {draft.envelope.id: draft for draft in drafts}
-    for some in chunks(by_id.values()):
-        hashes = {subject_hash(draft.envelope.subject) for draft in some}
-        known = select(_event.c.id).where(
-            _event.c.topic == topic,
-            _event.c.subject_hash.in_(hashes),
-            _event.c.id.in_([draft.envelope.id for draft in some]),
-        )
-        for found in list(connection.scalars(known)):
-            by_id.pop(found, None)
-    # Afterwards: an event that is pruned between the two questions is found by the second.
-    for some in chunks(by_id):
-        for found in list(connection.scalars(select(_pruned).where(_pruned.in_(some)))):
-            by_id.pop(found, None)
+    if not by_id:
+        return []
+    look = _known_to_arrays if connection.dialect.name == "postgresql" else _known_to_lists
+    for known in look(connection, topic, by_id):
+        by_id.pop(known, None)
     return list(by_id.values())
+
+
+def _known_to_arrays(connection: Connection, topic: str, by_id: Mapping[str, Draft]) -> Iterator[str]:
+    hashes = {subject_hash(draft.envelope.subject) for draft in by_id.values()}
+    ids = list(by_id)
+    given = {"topic": topic, "hashes": sorted(hashes), "ids": ids}
+    yield from connection.scalars(query("known_events"), given).all()
+    # Afterwards: an event that is pruned between the two questions is found by the second.
+    yield from connection.scalars(query("known_pruned"), {"ids": ids}).all()
+
+
+def _known_to_lists(connection: Connection, topic: str, by_id: Mapping[str, Draft]) -> Iterator[str]:
+    for some in chunks(list(by_id.values())):
+        ids = [draft.envelope.id for draft in some]
+        hashes = {subject_hash(draft.envelope.subject) for draft in some}
+        here = (_event.c.topic == topic) & _event.c.subject_hash.in_(hashes)
+        yield from connection.scalars(select(_event.c.id).where(here, _event.c.id.in_(ids))).all()
+        yield from connection.scalars(select(_pruned).where(_pruned.in_(ids))).all()
 
 
 def note(connection: Connection, topic: str, new: Sequence[Run]) -> None:

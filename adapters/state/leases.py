@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
@@ -16,6 +17,7 @@ _acquire = query("acquire_lease").bindparams(
     bindparam("expires_at", type_=Instant()), bindparam("now", type_=Instant())
 )
 
+_PART = re.compile(r":\d+/(\d+)")
 _known = query("know_lease").bindparams(bindparam("now", type_=Instant()))
 
 
@@ -75,7 +77,8 @@ def _divide(connection: Connection, name: str, whole: str, now: dt.datetime) -> 
     connection.execute(select(lease.c.name).where(lease.c.name == whole).with_for_update())
     family = (lease.c.name == whole) | lease.c.name.startswith(f"{whole}:", autoescape=True)
     rows = connection.execute(select(lease).where(family, lease.c.owner != "").order_by(lease.c.name))
-    rivals = [row for row in rows if _division(row.name, whole) != _division(name, whole)]
+    no_rivals = ("", _division(name, whole))
+    rivals = [row for row in rows if _division(row.name, whole) not in no_rivals]
     for row in rivals:
         if row.expires_at > now:
             raise LeaseHeld(
@@ -87,8 +90,11 @@ def _divide(connection: Connection, name: str, whole: str, now: dt.datetime) -> 
 
 
 def _division(name: str, whole: str) -> str:
-    """Into how many parts: `relay:crm:0/2` is one of 2."""
-    return "1" if name == whole else name.rpartition("/")[2]
+    """Into how many parts: `relay:crm:0/2` is one of 2. Empty for a lease of another source, whose name only begins alike."""
+    if name == whole:
+        return "1"
+    found = _PART.fullmatch(name.removeprefix(whole))
+    return found[1] if found else ""
 
 
 def fence(connection: Connection, name: str, epoch: int) -> None:

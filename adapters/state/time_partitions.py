@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from adapters.engines import reading, writing
 from adapters.state.queries import query
+from toolkit import commands
 from toolkit.core.errors import Infrastructure
 
 AHEAD = {True: dt.timedelta(days=62), False: dt.timedelta(days=7)}
@@ -119,6 +121,9 @@ class TimePartitions:
                 if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                     raise
                 time.sleep(LOCK_TIMEOUT_MS / 1000)
+            except ProgrammingError as error:
+                what = f"the tables of the archive belong to somebody else: {str(error.orig).splitlines()[0]}"
+                raise Infrastructure(f"{what} (let their owner run `{commands.SETUP}` and prune)") from error
             else:
                 return True
         return False

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.legacy import Legacy
+from tests.support.waiting import wait_until
 from toolkit.core.changes import Change, Op
 from toolkit.ports import CapturedTable
 
@@ -128,6 +129,31 @@ def test_a_key_that_changes_takes_its_children_along_even_by_case_alone(family: 
         assert fold.tables() == tables(family), statement
 
 
+def test_of_a_parent_with_two_keys_only_what_refers_to_the_one_that_changes_is_touched(
+    legacy: Legacy,
+) -> None:
+    """What an update sets to NULL cannot be told from the values: it happens when its own key changes, and not else."""
+    legacy.run(
+        "CREATE TABLE PARTY (ID INT NOT NULL PRIMARY KEY, CODE INT NOT NULL UNIQUE)",
+        "CREATE TABLE ROLE (ID INT NOT NULL PRIMARY KEY, PARTY INT, CONSTRAINT BY_ID FOREIGN KEY (PARTY)"
+        " REFERENCES PARTY (ID) ON UPDATE SET NULL)",
+        "CREATE TABLE ALIAS (ID INT NOT NULL PRIMARY KEY, CODE INT UNIQUE, CONSTRAINT BY_CODE FOREIGN KEY (CODE)"
+        " REFERENCES PARTY (CODE) ON UPDATE CASCADE)",
+        "CREATE TABLE NICK (ID INT NOT NULL PRIMARY KEY, CODE INT, CONSTRAINT BY_ALIAS FOREIGN KEY (CODE)"
+        " REFERENCES ALIAS (CODE) ON UPDATE SET NULL)",
+    )
+    legacy.install([CapturedTable(table=one, subject="ID") for one in ("PARTY", "ROLE", "ALIAS", "NICK")])
+    legacy.run("INSERT INTO PARTY VALUES (1, 10)", "INSERT INTO ROLE VALUES (2, 1)")
+    legacy.run("INSERT INTO ALIAS VALUES (3, 10)", "INSERT INTO NICK VALUES (4, 10)")
+    pending(legacy)
+    legacy.run("UPDATE PARTY SET CODE = 11")
+    assert {one.table for one in pending(legacy)} == {"PARTY", "ALIAS", "NICK"}
+    legacy.run("UPDATE PARTY SET ID = 5")
+    told = {one.table: one.row for one in pending(legacy)}
+    assert told["ROLE"]["PARTY"] is None
+    assert told.keys() == {"PARTY", "ROLE"}
+
+
 def test_what_does_not_happen_is_not_recorded(family: Legacy) -> None:
     """A row that stays (IGNORE), a session without the checks of foreign keys, a transaction that is rolled back."""
     fold = begin(family)
@@ -150,6 +176,24 @@ def test_a_child_that_lost_a_column_or_is_gone_does_not_break_the_application(fa
     family.run("ALTER TABLE NOTE DROP COLUMN N", "DELETE FROM BOOK WHERE NO = 'a'", "DROP TABLE CLAIM")
     family.run("DELETE FROM BOOK")
     assert ("BOOK", "b") in {(one.table, one.subject) for one in pending(family)}
+
+
+def test_a_child_may_call_its_columns_as_we_call_ours(legacy: Legacy) -> None:
+    legacy.run(
+        *SCHEMA,
+        *(f"ALTER TABLE NOTE ADD `{name}` INT" for name in ("table_name", "old_subject", "before", "place")),
+    )
+    legacy.install(FAMILY)
+    legacy.run(
+        "INSERT INTO BOOK VALUES ('a', 1)",
+        "INSERT INTO NOTE VALUES (1, 'a', 0, 1, 2, 3, 4)",
+        "DELETE FROM BOOK",
+    )
+    assert brief(pending(legacy))[-3:] == [
+        ("delete", "NOTE", "a"),
+        ("insert", "NOTE", ""),
+        ("delete", "BOOK", "a"),
+    ]
 
 
 def test_a_key_that_comes_later_is_a_hole_and_installing_again_closes_it(family: Legacy) -> None:
@@ -203,6 +247,34 @@ def test_removal_takes_everything_away(family: Legacy) -> None:
                 "SELECT count(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = database() AND TABLE_NAME LIKE 'strangler%'"
             )
         )
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
+def test_a_child_that_comes_while_a_statement_takes_its_parents_away_one_by_one_is_recorded(
+    family: Legacy, isolation: str
+) -> None:
+    """The statement's snapshot does not have it; what the engine deletes is what there is."""
+    gate = "AFTER DELETE ON BOOK FOR EACH ROW BEGIN IF OLD.NO = 'a' THEN DO GET_LOCK('gate', 20); END IF; END"
+    fold = begin(family)
+    family.run(f"CREATE TRIGGER WAITS {gate}")
+
+    def delete() -> None:
+        with family.engine.connect().execution_options(isolation_level=isolation) as connection:
+            connection.execute(text("DELETE FROM BOOK WHERE PREM > 0"))
+            connection.commit()
+            connection.execute(text("DO RELEASE_ALL_LOCKS()"))
+
+    deleting = threading.Thread(target=delete)
+    with family.engine.connect() as connection:
+        connection.execute(text("DO GET_LOCK('gate', 20)"))
+        deleting.start()
+        waiting = text("SELECT count(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'")
+        wait_until(lambda: connection.scalar(waiting) == 1, what="the first row to be gone")
+        family.run("INSERT INTO NOTE VALUES (9, 'b', 0)")
+        connection.execute(text("DO RELEASE_LOCK('gate')"))
+        deleting.join()
+    fold.take(pending(family))
+    assert fold.tables() == tables(family)
 
 
 def test_beside_many_writers_the_fold_of_the_changes_is_the_tables(family: Legacy) -> None:

@@ -10,7 +10,7 @@ from tests.projections.test_rebuild import SECOND_VIEW, World, issued
 from tests.support.log import as_archive
 from tests.support.read_store import CATALOGUE, POLICY, SECOND, START, TOPIC, TOPICS
 from toolkit.core.errors import HistoryGone, OffsetLost, Refused
-from toolkit.core.records import Delivery
+from toolkit.core.records import Delivery, Record
 from toolkit.loops.history import Origin
 from toolkit.loops.replay import reproject
 from toolkit.loops.verify import verify
@@ -132,6 +132,20 @@ def test_what_needs_the_whole_history_is_refused_before_it_begins(world: World) 
     with pytest.raises(Refused, match=r"'P-1' cannot be folded anew: the archive was pruned"):
         reproject(POLICY, CATALOGUE, world.store, archive, "P-1", world.clock)
     assert {one.epoch for one in world.store.versions("policy_view")} == epochs, "nobody was fenced for it"
+
+
+def test_what_is_pruned_while_a_row_is_folded_anew_leaves_the_row_as_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_subject(*_: object) -> list[Record]:
+        world.archive.gone = 12  # after the first question; what is cut is not given any more
+        return []
+
+    monkeypatch.setattr(world.archive, "of_subject", of_subject)
+    before = world.store.load(POLICY, ["P-1"])
+    with pytest.raises(Refused, match=r"'P-1' cannot be folded anew: the archive was pruned"):
+        reproject(POLICY, CATALOGUE, world.store, as_archive(world.archive), "P-1", world.clock)
+    assert world.store.load(POLICY, ["P-1"]) == before
 
 
 def test_a_projector_whose_place_is_lost_says_which_version_has_to_be_rebuilt(world: World) -> None:

@@ -23,6 +23,7 @@ from tests.support.read_store import (
     START,
     TOPIC,
     TOPICS,
+    BrokerBook,
     PolicyIssued,
     PremiumAgreed,
     Story,
@@ -36,6 +37,17 @@ from toolkit.loops.project import Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.replay import replay_parked, reproject
 from toolkit.ports import Batch
+
+
+class SecondBook(BrokerBook, version=2, context="sales", key="broker", name="broker_book"):
+    """The same rules."""
+
+    broker: str
+    policies: int = 0
+    premium: Decimal = Decimal(0)
+
+
+SECOND_BOOK = SecondBook.definition
 
 
 def clock() -> dt.datetime:
@@ -111,6 +123,25 @@ def test_a_zombie_that_remembers_its_rows_writes_nothing(read_store: SqlReadStor
     with pytest.raises(Fenced):
         zombie.start()
     assert read_store.load(BOOK, ["B-1"])["B-1"]["policies"] == 6
+
+
+def test_who_owned_a_version_that_was_dropped_does_not_own_the_one_that_was_made_in_its_place(
+    read_store: SqlReadStore,
+) -> None:
+    log = ListLog(TOPICS)
+    log.put(TOPIC, *issue(Story(), 6))
+    read_store.create(BOOK, TOPICS, START)
+    Projector(SECOND_BOOK, CATALOGUE, read_store, as_log(log), TOPICS, clock).start()
+    zombie = projector(read_store, log, SECOND_BOOK)
+    zombie.start()
+    zombie.advance(4)
+    read_store.drop("broker_book", 2)
+    read_store.create(SECOND_BOOK, TOPICS, START + SECOND)
+    for _ in range(2):
+        read_store.seize("broker_book", 2)
+    with pytest.raises(Fenced):
+        zombie.advance(4)
+    assert read_store.rows(SECOND_BOOK, None, 9) == []
 
 
 def test_what_a_repair_changed_is_seen_by_the_projector_that_goes_on(read_store: SqlReadStore) -> None:

@@ -65,7 +65,6 @@ def race(bank: Bank, entries: int, processes: int = 1) -> None:
             assert LATE not in published.versions()
         promised_now(app, published)
         seen = naive.stop()
-        assert len(set(bank.leaders().values())) == processes, "each led to the end"
         for relay in relays:
             assert relay.terminate() == 0, relay.output
     tables = bank.tables()

@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from tests.retention.world import BOOK, EVERYTHING, POLICY, POLICY_V2, World, issued
+from tests.retention.world import BOOK, EVERYTHING, POLICY, POLICY_V2, World, issued, tomorrow
 from tests.support.read_store import TOPIC, PremiumAgreed
-from toolkit.core.errors import LeaseHeld, OffsetLost, Refused
+from toolkit.core.errors import Fenced, LeaseHeld, OffsetLost, Refused
 from toolkit.loops.history import Origin
-from toolkit.loops.prune import LEASE, Limits
+from toolkit.loops.prune import LEASE, Limits, Pruned
 
 
 @pytest.fixture
@@ -125,6 +125,34 @@ def test_a_version_that_is_begun_while_it_is_cut_is_spared(flowing: World) -> No
     done = pruning.run(EVERYTHING, ["policy_view"])
     assert (done.events, done.spared) == (0, ("policy_view v2 (building) stands at event 0",))
     assert flowing.rebuild(POLICY_V2).run().events == 12
+
+
+def test_who_counted_for_so_long_that_another_one_began_cuts_nothing(flowing: World) -> None:
+    pruning = flowing.pruning()
+    later = tomorrow() + dt.timedelta(minutes=1)
+
+    def slow(topic: str) -> None:
+        flowing.state.leases.acquire(LEASE, "another", dt.timedelta(minutes=1), later)
+
+    pruning._tally = slow
+    with pytest.raises(Fenced):
+        pruning.run(EVERYTHING, ["policy_view"])
+    assert set(flowing.kept().values()) == {1}
+
+
+def test_a_version_that_is_begun_while_the_archive_is_swept_keeps_its_place_in_the_log(
+    flowing: World,
+) -> None:
+    pruning = flowing.pruning()
+    places: list[int] = []
+
+    def report(_: Pruned) -> None:
+        if not places:
+            flowing.store.create(POLICY_V2, {TOPIC: 2}, dt.datetime.now(dt.UTC))
+            places.append(0)
+
+    assert pruning.run(EVERYTHING, ["policy_view"], report=report).records == 0
+    assert {first for first, _ in flowing.log.bounds(TOPIC).values()} == {0}
 
 
 def test_who_died_after_the_cut_did_no_harm_to_who_came_then(flowing: World) -> None:

@@ -5,12 +5,13 @@ import datetime as dt
 import pytest
 from sqlalchemy import select, text, update
 
+from adapters.engines import open_engine
 from adapters.state.retention import SqlRetention
 from adapters.state.store import State
 from adapters.state.time_partitions import spans
 from migrations.schema import state as tables
 from tests.support.state import SECOND, SOURCE, START, draft
-from toolkit.core.errors import HistoryGone
+from toolkit.core.errors import HistoryGone, Infrastructure
 from toolkit.core.records import Record, Run
 from toolkit.loops.relay import lease_name
 
@@ -54,6 +55,15 @@ def rows(state: State) -> int:
 
 def sweep(retention: SqlRetention) -> int:
     return sum(one.events for one in retention.sweep())
+
+
+def test_a_page_never_leaves_out_what_went_while_it_was_read(state: State, epoch: int) -> None:
+    """A time partition is gone for every statement that begins later, whatever the snapshot of its transaction."""
+    archive(state, epoch, range(10))
+    with state.engine.begin() as connection:
+        connection.execute(text("DELETE FROM strangler_event WHERE sequence BETWEEN 4 AND 6"))
+    with pytest.raises(HistoryGone, match="is asked for"):
+        state.archive.scan(TOPIC, {}, 100)
 
 
 def test_what_is_cut_is_gone_at_once_and_the_rest_is_there(
@@ -236,6 +246,22 @@ def test_a_day_within_a_time_partition_waits_for_the_end_of_it(
     retention.prepare(dt.date(2026, 1, 15), monthly=True)
     assert retention.whole(dt.date(2026, 2, 20)) == dt.date(2026, 2, 1)
     assert retention.whole(dt.date(2025, 12, 20)) == dt.date(2025, 12, 20)
+
+
+def test_who_may_not_make_time_partitions_is_told_whose_work_it_is(postgres: State) -> None:
+    role = "relay_only"
+    with postgres.engine.begin() as owner:
+        owner.execute(text(f"CREATE ROLE {role} LOGIN"))
+        owner.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"))
+    theirs = open_engine(postgres.engine.url.set(username=role).render_as_string(hide_password=False))
+    try:
+        with pytest.raises(Infrastructure, match=r"belong to somebody else.*`strangler setup`"):
+            SqlRetention(theirs).prepare(TODAY, monthly=True)
+    finally:
+        theirs.dispose()
+        with postgres.engine.begin() as owner:
+            owner.execute(text(f"DROP OWNED BY {role}"))
+            owner.execute(text(f"DROP ROLE {role}"))
 
 
 def test_who_holds_a_time_partition_is_not_waited_for_and_nothing_waits_behind(

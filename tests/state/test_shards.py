@@ -62,6 +62,14 @@ def test_no_other_division_begins_while_a_leader_of_this_one_lives(state: State,
         lead(state, FIRST, at=11)
 
 
+@pytest.mark.parametrize("other", [f"{SOURCE.upper()}:0/3", f"{SOURCE}:eu", f"{SOURCE}:0/2/x"])
+def test_a_source_whose_name_is_alike_is_another_one(state: State, other: str) -> None:
+    epoch = state.leases.acquire(lease_name(other), "two", TTL, START, whole=lease_name(other))
+    lead(state, FIRST)
+    lead(state, WHOLE, at=10)
+    state.leases.renew(lease_name(other), epoch, TTL, START)
+
+
 def test_who_led_by_the_old_division_is_fenced_by_the_new_one_though_nobody_took_that_lease(
     state: State,
 ) -> None:

@@ -185,10 +185,11 @@ class Bank:
         path.write_text(re.sub(r"shards = \d+", f"shards = {shards}", path.read_text()))
 
     def leaders(self) -> dict[str, str]:
-        """By lease, who leads now."""
+        """By lease of a relay, who leads now."""
         engine = create_engine(self._state)
         with engine.connect() as connection:
-            held = select(lease).where(lease.c.expires_at > dt.datetime.now(dt.UTC))
+            now = dt.datetime.now(dt.UTC)
+            held = select(lease).where(lease.c.expires_at > now, lease.c.name.startswith("relay:"))
             found = {row.name: row.owner for row in connection.execute(held)}
         engine.dispose()
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -151,3 +152,25 @@ def test_postgresql_can_be_read_ahead_and_what_is_taken_is_left_out(
     following = [change.number for change in capture.pending_beyond(4, cursors, first)]
     capture.mark(first)
     assert following == [change.number for change in capture.pending(4, cursors)]
+
+
+def test_a_batch_asks_neither_what_is_installed_nor_how_far_the_history_is_read_again(
+    streaming: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for part, name in ((streaming.capture, "installation"), (streaming.archive, "cursors")):
+        monkeypatch.setattr(part, name, counting(asked, name, getattr(part, name)))
+    a_backlog(streaming)
+    translation = streaming.translation()
+    assert len(work(streaming, 5, translation)) > 1
+    assert asked == ["cursors"], "once, when it begins to lead"
+    assert translation.complete()
+    assert asked == ["cursors", "installation"]
+
+
+def counting(asked: list[str], name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*given: Any) -> Any:
+        asked.append(name)
+        return ask(*given)
+
+    return counted

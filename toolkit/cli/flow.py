@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import getpass
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +38,10 @@ from toolkit.ports import Pause
 log = logging.getLogger("strangler.relay")
 
 _REPORT_EVERY = 5.0
+SWITCH_INTERVAL = 0.0005
+"""Seconds that a thread computes before another one is let."""
+COLLECT_AFTER = 20_000
+"""Objects that are made before the garbage collector looks."""
 _PREPARE_EVERY = 3600
 _logger = logging.getLogger("strangler.archive")
 
@@ -243,6 +249,9 @@ def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOpt
 
 def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once: Any) -> None:
     log_to_stderr()
+    # Threads that wait for a database come to their turn soon; rows that are kept are not looked through all the time.
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.set_threshold(COLLECT_AFTER)
     with open_project(project_folder) as opened, stop_on_signals() as stop:
         if once:
             emit(do_once(opened), as_json, _show_done)
@@ -312,7 +321,7 @@ def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop
             stop, gives=lambda: sharing.gives(shard), first=_first(source, shard, translation), report=told
         )
     except (LeaseHeld, Infrastructure) as error:
-        log.info("relay of %s %s: %s", source, shard, error)
+        sharing.refused(shard, error)
 
 
 def _first(source: str, shard: Shard, translation: Translation) -> Callable[[int], object]:
@@ -330,10 +339,12 @@ def _relayed(source: str, shard: Shard) -> Telling:
 
 
 def projectors(opened: App, name: str) -> Mapping[str, Loop]:
-    """A loop for each version that is kept up to date."""
+    """A loop for each version that is kept up to date; those of all projections read the log together."""
     return {
         definition.identity: opened.following(
-            definition, Telling(definition.identity, "applied", "parked", "duplicates")
+            definition,
+            Telling(definition.identity, "applied", "parked", "duplicates"),
+            together=not name,
         ).run
         for definition in opened.running_versions(name or None)
     }

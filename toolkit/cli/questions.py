@@ -259,11 +259,9 @@ def _show_status(found: list[Status]) -> None:
         for one in found
     ]
     table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
-    for one in found:
-        if not one.lag.trusted and one.lag.as_of is not None:
-            line(
-                f"! {one.capability}: as of {text_of(one.lag.as_of)}, {span(one.lag.lag)} ago by {one.lag.clock}"
-            )
+    blind = {(one.lag.as_of, one.lag.clock): one.lag for one in found if not one.lag.trusted}
+    for lag in blind.values():
+        line(f"! as of {text_of(lag.as_of)}, {span(lag.lag)} ago by {lag.clock}", style="yellow")
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
     told = [cause for one in found for cause in one.lag.causes] + [
@@ -277,7 +275,7 @@ def _gathered(found: list[Status]) -> dict[str, str]:
     """Each problem once, with the capabilities that have it: what is wrong with a server is wrong for all of them."""
     names: dict[str, list[str]] = {}
     for one in found:
-        for problem in dict.fromkeys(one.problems.values()):
+        for problem in dict.fromkeys(" ".join(said.split()) for said in one.problems.values()):
             names.setdefault(problem, []).append(one.capability)
     return {
         problem: "every capability" if len(some) == len(found) > 1 else ", ".join(some)

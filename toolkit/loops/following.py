@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, StranglerError
 from toolkit.core.projections import Definition
 from toolkit.loops.project import Advanced, Projector
+from toolkit.loops.together import Seat
 from toolkit.ports import Clock, Leases
 
 logger = logging.getLogger("strangler.project")
@@ -68,7 +69,7 @@ class Following:
     def __init__(
         self,
         definition: Definition,
-        make: Callable[[], Projector],
+        make: Callable[[], Projector | Seat],
         leases: Leases,
         owner: str,
         clock: Clock,
@@ -108,7 +109,7 @@ class Following:
             return False
         return True
 
-    def _begin(self, projector: Projector, stop: threading.Event) -> bool:
+    def _begin(self, projector: Projector | Seat, stop: threading.Event) -> bool:
         """Take the version over while nobody has borrowed it, and nobody can. False when told to stop before."""
         while not stop.is_set():
             try:

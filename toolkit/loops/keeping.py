@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import msgspec
@@ -84,9 +85,10 @@ class Work:
 
     before: dict[Place, Checkpoint]
     after: Standing
+    epoch: int
     changed: dict[object, Row | None] = field(default_factory=dict)
-    there: set[object] = field(default_factory=set)
-    """of the changed keys, those whose rows the table has"""
+    absent: set[object] = field(default_factory=set)
+    """of the changed keys, those whose rows the table does not have"""
     parked: list[ParkedEvent] = field(default_factory=list)
     deliveries: int = 0
     applied: int = 0
@@ -99,9 +101,12 @@ class Work:
         self, arranged: folding.Arranged, folded: folding.Folded, rows: Mapping[object, Row | None]
     ) -> None:
         """What another fold came to, over these rows."""
-        changed = self.changed
-        self.there.update([key for key in folded.changed if rows.get(key) is not None and key not in changed])
-        changed.update(folded.changed)
+        changed, known = self.changed, rows.get
+        self.absent.update([key for key in folded.changed if known(key) is None and key not in changed])
+        if changed:
+            changed.update(folded.changed)
+        else:
+            self.changed = folded.changed
         self.parked += folded.parked
         self.applied += folded.applied
         self.duplicates += arranged.duplicates
@@ -111,11 +116,11 @@ class Work:
     @property
     def batch(self) -> Batch:
         """For the store."""
-        changed, there = self.changed, self.there
+        changed, absent = self.changed, self.absent
         return Batch(
-            upserts=[row for key, row in changed.items() if row is not None and key in there],
-            inserts=[row for key, row in changed.items() if row is not None and key not in there],
-            deletes=[key for key, row in changed.items() if row is None and key in there],
+            upserts=[row for key, row in changed.items() if row is not None and key not in absent],
+            inserts=[row for key, row in changed.items() if row is not None and key in absent],
+            deletes=[key for key, row in changed.items() if row is None and key not in absent],
             checkpoints=[one for place, one in self.after.checkpoints.items() if one != self.before[place]],
             parked=self.parked,
         )
@@ -153,11 +158,13 @@ class Keeper:
         clock: Clock,
         pace: Pace,
         *,
+        topics: Mapping[str, int] | None = None,
         look: Look = lambda _steps: None,
         too_much: Callable[[int], str] | None = None,
     ) -> None:
         self.definition = definition
         self._catalogue, self._store, self._clock, self._pace = catalogue, store, clock, pace
+        self._topics = topics
         self._look, self._too_much = look, too_much or self._parked_too_much
         self._known = KnownRows()
         self.ahead = self.at = Standing()
@@ -166,10 +173,18 @@ class Keeper:
         self._told = ("", "")
         self._built = False
         self.epoch: int | None = None
+        self.ready = False
+        """Does it know where the version stands?"""
 
     def take_over(self) -> None:
-        """Become the only writer, whatever of ours or of others is still under way, and see where the version stands."""
+        """Become the only writer, whatever of ours or of others is still under way, and see where the version stands.
+
+        With `topics`, a version that is not there is created.
+        """
+        self.ready = False
         name, version = self.definition.name, self.definition.version
+        if self.epoch is None and self._topics is not None:
+            self._store.create(self.definition, self._topics, self._clock())
         if self.epoch is not None and (epoch := self._state().epoch) != self.epoch:
             raise Fenced(
                 f"{self.definition.identity}: another process has taken over since epoch {self.epoch}: {epoch}"
@@ -184,6 +199,7 @@ class Keeper:
         self._known = known_rows(self.definition, whole=not self._store.rows(self.definition, None, 1))
         self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
         self.ahead = self.at
+        self.ready = True
 
     def _state(self) -> VersionState:
         versions = self._store.versions(self.definition.name)
@@ -194,7 +210,7 @@ class Keeper:
     def fold(self, deliveries: Sequence[Delivery], work: Work | None = None) -> Work:
         """What they change, added to work that is not written yet, or new. Raises Refused when too much is parked."""
         ahead = self.ahead
-        work = work or Work(ahead.checkpoints, ahead)
+        work = work or Work(ahead.checkpoints, ahead, self.epoch or 0)
         arranged = folding.arrange(ahead.checkpoints, ahead.seen, deliveries)
         steps = folding.read(self.definition, self._catalogue, arranged.due)
         self._look(steps)
@@ -217,7 +233,7 @@ class Keeper:
         began = self._clock()
         batch = work.batch
         if batch.checkpoints:
-            self._store.commit(self.definition, batch, epoch=self.epoch or 0, now=began)
+            self._store.commit(self.definition, batch, epoch=work.epoch, now=began)
         work.took = self._clock() - began
 
     def written(self, work: Work, after: Work | None = None) -> Advanced:
@@ -306,3 +322,62 @@ class Keeper:
                 self.tell("failed", said)
         except StranglerError as other:
             logger.warning("%s: could not note its failure: %s", self.definition.identity, other)
+
+
+Report = Callable[[Advanced], None]
+
+
+class Stream:
+    """Batch after batch: as long as there is more than a batch, one is folded while the one before is written."""
+
+    def __init__(self, keeper: Keeper, writer: ThreadPoolExecutor, report: Report = lambda _: None) -> None:
+        self.keeper = keeper
+        self._writer, self._report = writer, report
+        self._under_way: tuple[Work, Future[None]] | None = None
+        self._took = dt.timedelta()
+        self.size = keeper.next_size(0, -1, self._took)
+
+    def take(self, deliveries: list[Delivery]) -> None:
+        """The next batch. Raises what its folding, or the writing of an earlier one, came to."""
+        if deliveries:
+            self.give(deliveries)
+        if len(deliveries) < self.size:
+            self.settle()
+        if not deliveries:
+            self.idle()
+        self.size = self.next_size(self.size, len(deliveries))
+
+    def give(self, deliveries: list[Delivery], patience: float | None = None) -> None:
+        """Fold it, wait for what is being written, and write it in turn."""
+        work = self.keeper.fold(deliveries)
+        self.settle(work, patience)
+        self._under_way = work, self._writer.submit(self.keeper.write, work)
+
+    def idle(self) -> None:
+        """Say that there was nothing."""
+        self._report(Advanced(missing=self.keeper.at.missing))
+
+    def next_size(self, size: int, got: int) -> int:
+        """How many deliveries to ask for after a batch of this size that came to so many."""
+        return self.keeper.next_size(size, got, self._took)
+
+    @property
+    def settled(self) -> bool:
+        """Is nothing being written?"""
+        return self._under_way is None
+
+    def settle(self, after: Work | None = None, patience: float | None = None) -> None:
+        """Wait for what is being written; something was folded after it, perhaps. Raises what it came to."""
+        if self._under_way is not None:
+            (work, future), self._under_way = self._under_way, None
+            future.result(patience)
+            self._took = work.took
+            done = self.keeper.written(work, after)
+            self.keeper.tell_standing()
+            self._report(done)
+
+    def abandon(self) -> None:
+        """Wait for what is being written, whatever comes of it."""
+        if self._under_way is not None:
+            (_, future), self._under_way = self._under_way, None
+            future.exception()

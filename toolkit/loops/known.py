@@ -41,19 +41,22 @@ class KnownRows:
         """What is known."""
         return self._rows
 
+    @property
+    def all(self) -> bool:
+        """Is every row known that there is?"""
+        return self._whole and self._gone is None
+
     def lacking(self, keys: Iterable[object], known: Container[object] | None = None) -> list[object]:
         """The keys that the store has to be asked for; each of the others has the row that is known, or none.
 
         `known` are other keys than those of rows, for which the same is asked.
         """
-        if self._whole and self._gone is None:
-            return []
         there = self._rows if known is None else known
         return [key for key in keys if key not in there and self._may_be_there(key)]
 
     def look_up(self, definition: Definition, steps: Sequence[Step], store: ReadStore) -> None:
         """Ask the store for what is not known of the rows that the steps are about."""
-        if lacking := self.lacking(folding.keys(steps)):
+        if not self.all and (lacking := self.lacking(folding.keys(steps))):
             self.learn(store.load(definition, lacking))
 
     def learn(self, rows: Mapping[object, Row | None]) -> None:
@@ -101,6 +104,8 @@ class KnownFamilies(KnownRows):
 
     def look_up(self, definition: Definition, steps: Sequence[Step], store: ReadStore) -> None:
         """Ask the store for the rows that the steps name, and for all rows of the parents that they are wholly about."""
+        if self.all:
+            return
         asked = self.lacking(folding.wide(steps), self._all_known)
         if asked:
             there = store.load_under(definition, asked)

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from toolkit.core.errors import Fenced, Infrastructure, OffsetLost
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery
-from toolkit.loops.keeping import Advanced, Keeper, Pace, Work, logger
+from toolkit.loops.keeping import Advanced, Keeper, Pace, Report, Stream, logger
 from toolkit.ports import Checkpoint, Clock, Consumer, Log, ReadStore
 
 __all__ = ["Advanced", "Pace", "Projector"]
-
-Report = Callable[[Advanced], None]
 
 
 class Projector:
@@ -37,9 +35,9 @@ class Projector:
         pace: Pace | None = None,
     ) -> None:
         self.definition = definition
-        self._store, self._log, self._topics, self._clock = store, log, topics, clock
+        self._log, self._topics = log, topics
         self._pace = pace or Pace()
-        self._keeper = Keeper(definition, catalogue, store, clock, self._pace)
+        self.keeper = Keeper(definition, catalogue, store, clock, self._pace, topics=topics)
         self._consumer: Consumer | None = None
         self._started = False
 
@@ -47,12 +45,10 @@ class Projector:
 
     def start(self) -> None:
         """Create the version if it is not there, take it over, and go to where its last commit left it."""
-        if self._keeper.epoch is None:
-            self._store.create(self.definition, self._topics, self._clock())
-        self._keeper.take_over()
+        self.keeper.take_over()
         if self._consumer is None:
             self._consumer = self._log.consumer()
-        checkpoints = self._keeper.at.checkpoints
+        checkpoints = self.keeper.at.checkpoints
         offsets = {
             (topic, partition): checkpoints[topic, partition].next_offset
             for topic, partitions in self._topics.items()
@@ -61,28 +57,28 @@ class Projector:
         try:
             self._consumer.assign(offsets)
         except OffsetLost as error:
-            raise self._keeper.lost(error) from error
+            raise self.keeper.lost(error) from error
         self._started = True
 
     @property
     def epoch(self) -> int | None:
         """What fences its commits, once it was started."""
-        return self._keeper.epoch
+        return self.keeper.epoch
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """How far the projector has come."""
-        return list(self._keeper.at.checkpoints.values())
+        return list(self.keeper.at.checkpoints.values())
 
     # --- one step
 
     def advance(self, limit: int | None = None) -> Advanced:
         """Poll once and commit what came. Raises Fenced, Infrastructure, Refused (too much is parked)."""
-        deliveries = self._poll(limit or self._keeper.most)
+        deliveries = self._poll(limit or self.keeper.most)
         if not deliveries:
-            return Advanced(missing=self._keeper.at.missing)
+            return Advanced(missing=self.keeper.at.missing)
         self._started = False  # until it is through: what an error leaves behind, only the store knows
-        done = self._keeper.advance(deliveries)
+        done = self.keeper.advance(deliveries)
         self._started = True
         return done
 
@@ -92,7 +88,7 @@ class Projector:
         try:
             return self._consumer.poll(limit, dt.timedelta(seconds=self._pace.patience))
         except OffsetLost as error:
-            raise self._keeper.lost(error) from error
+            raise self.keeper.lost(error) from error
 
     # --- the loop
 
@@ -100,7 +96,7 @@ class Projector:
         """Advance until `stop`. What is not there is waited for with growing pauses; what is wrong is said and raised."""
         pause = 0.0
         with ThreadPoolExecutor(1, f"write {self.definition.identity}") as writer:
-            stream = _Stream(self._keeper, writer, report)
+            stream = Stream(self.keeper, writer, report)
             try:
                 while not (stop.is_set() and stream.settled):
                     try:
@@ -121,7 +117,7 @@ class Projector:
                 raise
             except Exception as error:
                 stream.abandon()
-                self._keeper.failed(error)
+                self.keeper.failed(error)
                 raise
             finally:
                 self.close()
@@ -132,47 +128,3 @@ class Projector:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
-
-
-class _Stream:
-    """Batch after batch: as long as there is more than a batch, one is folded while the one before is written."""
-
-    def __init__(self, keeper: Keeper, writer: ThreadPoolExecutor, report: Report) -> None:
-        self._keeper, self._writer, self._report = keeper, writer, report
-        self._under_way: tuple[Work, Future[None]] | None = None
-        self._took = dt.timedelta()
-        self.size = keeper.next_size(0, -1, self._took)
-
-    def take(self, deliveries: list[Delivery]) -> None:
-        """The next batch. Raises what its folding, or the writing of an earlier one, came to."""
-        if not deliveries:
-            self.settle()
-            self._report(Advanced(missing=self._keeper.at.missing))
-        else:
-            work = self._keeper.fold(deliveries)
-            self.settle(work)
-            self._under_way = work, self._writer.submit(self._keeper.write, work)
-            if len(deliveries) < self.size:
-                self.settle()
-        self.size = self._keeper.next_size(self.size, len(deliveries), self._took)
-
-    @property
-    def settled(self) -> bool:
-        """Is nothing being written?"""
-        return self._under_way is None
-
-    def settle(self, after: Work | None = None) -> None:
-        """Wait for what is being written; something was folded after it, perhaps. Raises what it came to."""
-        if self._under_way is not None:
-            (work, future), self._under_way = self._under_way, None
-            future.result()
-            self._took = work.took
-            done = self._keeper.written(work, after)
-            self._keeper.tell_standing()
-            self._report(done)
-
-    def abandon(self) -> None:
-        """Wait for what is being written, whatever comes of it."""
-        if self._under_way is not None:
-            (_, future), self._under_way = self._under_way, None
-            future.exception()

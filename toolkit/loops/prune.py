@@ -204,13 +204,18 @@ class Prune:
         try:
             plan = self.plan(limits)
             _agreed(plan, forgone)
-            for topic in self._topics:
-                ends = {
+            ends = {
+                topic: {
                     one.partition: one.until - 1 for one in plan.events if one.topic == topic and one.count
                 }
-                if ends:
-                    self._tally(topic)
-                    self._retention.cut(topic, ends)
+                for topic in self._topics
+            }
+            for topic in (due := [topic for topic in ends if ends[topic]]):
+                self._tally(topic)
+            # Counting reads all that is new, and may take long: whoever took over meanwhile may be removing already.
+            self._leases.renew(LEASE, self._epoch, _TTL, self._clock())
+            for topic in due:
+                self._retention.cut(topic, ends[topic])
             done = Pruned(
                 spared=tuple(self._spare())
             )  # also from the cut of one that died before it looked again
@@ -247,14 +252,23 @@ class Prune:
         log = self._log
         if not isinstance(log, PrunableLog):
             return
-        for topic in self._topics:
-            firsts = {one.partition: one.until for one in plan.records if one.topic == topic and one.count}
+        for topic, firsts in self._firsts(plan).items():
             for records in log.prune(topic, firsts):
                 done = add(done, records=done.records + records)
                 yield done
                 if self._stopped(stop):
                     yield add(done, complete=False)
                     return
+
+    def _firsts(self, plan: PrunePlan) -> dict[str, dict[int, int]]:
+        """Where the log begins afterwards. Who needs what is asked anew: sweeping the archive may have taken long."""
+        wanted, found = needs(self._store, self._topics), dict[str, dict[int, int]]()
+        for one in plan.records:
+            offsets = [need.offset for need in wanted.get((one.topic, one.partition), [])]
+            until = min([one.until, *(offset for offset in offsets if offset is not None)])
+            if until > one.first:
+                found.setdefault(one.topic, {})[one.partition] = until
+        return found
 
     def _stopped(self, stop: threading.Event) -> bool:
         self._leases.renew(LEASE, self._epoch, _TTL, self._clock())

@@ -131,10 +131,12 @@ def reproject(
     name, version = definition.name, definition.version
     wanted = _key(definition, key)
     topics = Counter(one.topic for one in store.checkpoints(name, version))
-    whole(archive, topics, f"{definition.identity}, {definition.key_label} {wanted!r} cannot be folded anew")
+    refused = f"{definition.identity}, {definition.key_label} {wanted!r} cannot be folded anew"
+    whole(archive, topics, refused)
     epoch = store.seize(name, version)
     _noted(archive, folding.places(store.checkpoints(name, version)))
     steps = _steps(definition, catalogue, store, archive, wanted)
+    whole(archive, topics, refused)  # again, now that they are read: whoever prunes cuts before anything goes
     held = Held.by((), store.skipped(name, version))
     folded = folding.fold(definition, steps, {}, held, clock())
     changed = folded.changed if definition.parent else {wanted: folded.changed.get(wanted)}

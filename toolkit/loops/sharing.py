@@ -31,6 +31,7 @@ log = logging.getLogger("strangler.relay")
 ALONE = " (--shard)"
 """Behind the name of an owner who leads the one shard that he was told to, and takes no other."""
 _TTL = dt.timedelta(seconds=15)
+_QUIET = dt.timedelta(seconds=30)
 _LEFT_OVER = dt.timedelta(seconds=5)
 """What was free for so long is taken by anybody: who would have been next in turn cannot."""
 
@@ -94,6 +95,7 @@ class Sharing:
         self._owner, self._clock = owner, clock
         self._epoch: int | None = None
         self._given: frozenset[Shard] = frozenset()
+        self._said: dict[Shard, dt.datetime] = {}
 
     def look(self) -> tuple[Shard, ...]:
         """The shards that this process should lead by now; those that it leads already, too."""
@@ -112,6 +114,13 @@ class Sharing:
     def gives(self, shard: Shard) -> bool:
         """Should this process give the shard up, for another one that leads fewer?"""
         return shard in self._given
+
+    def refused(self, shard: Shard, why: Exception) -> None:
+        """Say why a shard could not be led, and not each second again: one that another led first, or an old division."""
+        now = self._clock()
+        if now - self._said.get(shard, now - _QUIET) >= _QUIET:
+            self._said[shard] = now
+            log.info("relay of %s %s stands by: %s", self._source, shard, why)
 
     def leave(self) -> None:
         """Wait for nothing any more, so that nobody gives anything up for this process."""

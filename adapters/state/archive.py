@@ -290,7 +290,8 @@ def _move(connection: Connection, topic: str, column: str, ends: Mapping[int, in
     if ends:
         connection.execute(
             update(table).where(here).values({column: bindparam("to")}),
-            [{"of_topic": topic, "at_partition": at, "to": end} for at, end in ends.items()],
+            # Always in one order, as who prunes does: none waits for the other in a circle.
+            [{"of_topic": topic, "at_partition": at, "to": end} for at, end in sorted(ends.items())],
         )
 
 

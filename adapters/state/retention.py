@@ -117,7 +117,7 @@ class SqlRetention:
         """Let history begin behind these sequences, where it does not begin later already."""
         table = _sequence
         with writing(self._engine) as connection:
-            for partition, end in ends.items():
+            for partition, end in sorted(ends.items()):
                 here = (table.c.topic == topic) & (table.c.partition == partition)
                 may = (table.c.pruned < end) & (table.c.published >= end)
                 connection.execute(update(table).where(here, may).values(pruned=end))
@@ -126,7 +126,7 @@ class SqlRetention:
         """Let history begin behind these sequences again, as far as nothing was removed yet."""
         table, moved = _sequence, 0
         with writing(self._engine) as connection:
-            for partition, end in ends.items():
+            for partition, end in sorted(ends.items()):
                 here = (table.c.topic == topic) & (table.c.partition == partition)
                 to = case((table.c.swept > end, table.c.swept), else_=end)
                 back = update(table).where(here, table.c.pruned > to).values(pruned=to)
@@ -147,6 +147,10 @@ class SqlRetention:
         """From here on, nothing of what is cut comes back."""
         table = _sequence
         with writing(self._engine) as connection:
+            # In the order in which the relay locks them: none waits for the other in a circle.
+            connection.execute(
+                select(table.c.topic).order_by(table.c.topic, table.c.partition).with_for_update()
+            )
             connection.execute(update(table).values(swept=table.c.pruned))
             rows = connection.execute(select(table.c.topic, table.c.partition, table.c.pruned))
             return {(topic, partition): end for topic, partition, end in rows if end}

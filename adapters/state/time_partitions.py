@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from adapters.engines import reading, writing
 from adapters.state.queries import query
@@ -121,6 +121,8 @@ class TimePartitions:
                 if getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                     raise
                 time.sleep(LOCK_TIMEOUT_MS / 1000)
+            except IntegrityError:
+                return False  # events of those days are in the default one already, and stay there
             except ProgrammingError as error:
                 what = f"the tables of the archive belong to somebody else: {str(error.orig).splitlines()[0]}"
                 raise Infrastructure(f"{what} (let their owner run `{commands.SETUP}` and prune)") from error

@@ -1,6 +1,8 @@
 """The end of the archive: what is cut is gone at once and for good, nothing else is, and nothing comes back as new."""
 
 import datetime as dt
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, text, update
@@ -11,6 +13,7 @@ from adapters.state.store import State
 from adapters.state.time_partitions import spans
 from migrations.schema import state as tables
 from tests.support.state import SECOND, SOURCE, START, draft
+from tests.support.waiting import wait_until
 from toolkit.core.errors import HistoryGone, Infrastructure
 from toolkit.core.records import Record, Run
 from toolkit.loops.relay import lease_name
@@ -210,6 +213,37 @@ def test_partitions_are_there_before_their_day_and_making_them_again_makes_none(
     assert len(monthly) >= 2, "another span goes on where the last partition ends"
 
 
+@pytest.mark.parametrize("work", ["published", "cut", "sweep"])
+def test_the_relay_and_a_prune_lock_partitions_in_one_order(
+    postgres: State, epoch: int, retention: SqlRetention, work: str
+) -> None:
+    """In two orders each would wait for the other, until the server ends one of them."""
+    given = [draft(number, f"P-{number}") for number in range(8)]
+    made = postgres.archive.append(SOURCE, TOPIC, given, partitions=2, epoch=epoch)
+    runs = [Run(partition=at, sequence=1, offset=0, count=1) for at in (1, 0)]
+    assert {one.partition for one in made} == {0, 1}
+    if work != "published":
+        postgres.archive.published(TOPIC, runs, source=SOURCE, epoch=epoch)
+    if work == "sweep":
+        retention.cut(TOPIC, {1: 1})
+        retention.cut(TOPIC, {0: 1})  # comes behind the other one where the table is read from its beginning
+    do: dict[str, Callable[[], object]] = {
+        "published": lambda: postgres.archive.published(TOPIC, runs, source=SOURCE, epoch=epoch),
+        "cut": lambda: retention.cut(TOPIC, {1: 1, 0: 1}),
+        "sweep": lambda: list(retention.sweep()),
+    }
+    row = "SELECT 1 FROM strangler_sequence WHERE partition = {} FOR UPDATE {}"
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with ThreadPoolExecutor(1) as thread, postgres.engine.begin() as holding:
+        holding.execute(text(row.format(1, "")))
+        done = thread.submit(do[work])
+        with postgres.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as looking:
+            wait_until(lambda: bool(looking.scalar(text(waits))), 10, what="it to wait")
+            assert looking.execute(text(row.format(0, "SKIP LOCKED"))).all() == []
+        holding.rollback()
+        done.result(10)
+
+
 def test_an_event_whose_day_has_no_partition_is_kept_told_and_pruned_like_any(
     postgres: State, epoch: int, retention: SqlRetention
 ) -> None:
@@ -222,6 +256,17 @@ def test_an_event_whose_day_has_no_partition_is_kept_told_and_pruned_like_any(
     retention.cut(TOPIC, {0: 6})
     sweep(retention)
     assert sequences(postgres, after=6) == [7]
+
+
+def test_a_day_that_began_elsewhere_before_its_partition_was_made_stays_where_it_is(
+    postgres: State, epoch: int, retention: SqlRetention
+) -> None:
+    """A clock is ahead, or it is midnight: the other days get theirs, and nobody fails."""
+    archive(postgres, epoch, range(2), days_ago=-1)
+    made = retention.prepare(TODAY, monthly=False)
+    assert len(made) == 6
+    assert all(f"{TODAY + DAY:%Y%m%d}" not in name for name in made)
+    assert sequences(postgres) == [1, 2]
 
 
 def test_a_time_partition_goes_whole_once_nothing_else_is_in_it(

@@ -51,6 +51,8 @@ class KnownRows:
 
         `known` are other keys than those of rows, for which the same is asked.
         """
+        if self.all:
+            return []
         there = self._rows if known is None else known
         return [key for key in keys if key not in there and self._may_be_there(key)]
 

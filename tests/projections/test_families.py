@@ -30,6 +30,9 @@ from tests.support.orders import (
     OrderWithdrawn,
 )
 from tests.support.read_store import SECOND, START, TOPIC, TOPICS, Story
+from toolkit.core.compatibility import Grade
+from toolkit.core.compatibility_of_projections import changes_of_projections
+from toolkit.core.contracts import contracts
 from toolkit.core.errors import ProjectError, UsageError
 from toolkit.core.events import Event
 from toolkit.core.projections import Definition, Projection, on
@@ -38,7 +41,7 @@ from toolkit.loops.keeping import Advanced, Keeper, Pace
 from toolkit.loops.project import Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.replay import replay_parked, reproject
-from toolkit.loops.verify import verify
+from toolkit.loops.verify import code_hash, verify
 from toolkit.ports import Batch
 
 
@@ -458,3 +461,17 @@ def test_faults_of_many_rows_are_told_together() -> None:
         "name their parent by different columns",
     ):
         assert part in said, said
+
+
+def test_what_is_promised_of_many_rows_is_part_of_the_contract() -> None:
+    class Other(OrderLine, version=1, context="shipping", key=("order_no", "line_no"), name="order_line"):
+        @on(OrderPlaced, creates=True, each="lines", key=("order_no", "each.line_no"))
+        def placed(self, event: OrderPlaced, line: Line) -> None:
+            self._take(line)
+
+    before, after = (contracts("shop", ORDERS, [one]) for one in (LINE, Other.definition))
+    read = before.projections["order_line"]["1"].reads["OrderPlaced"]
+    assert (read.each, read.whole, read.key) == ("lines", True, ["order_no", "each.line_no"])
+    (change,) = changes_of_projections(before, after)
+    assert (change.grade, change.what) == (Grade.BREAKING, "makes other rows of OrderPlaced")
+    assert code_hash(LINE) != code_hash(Other.definition)

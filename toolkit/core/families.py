@@ -121,33 +121,39 @@ def reacher(identity: str, rule: Rule, rest: Normals, told: int) -> Callable[[An
 def _finder(
     identity: str, rule: Rule, column: str, normal: Callable[[object], object], name: str
 ) -> Callable[[Any, object, int], object]:
+    value_of = _getter(rule, name)
+
     def find(event: Any, element: object, place: int) -> object:
         try:
-            value = _value(event, element, place, name) if rule.each else getattr(event, name)
+            value = value_of(event, element, place)
             if value is None:
                 raise ValueError("is empty")
             return normal(value)
         except ValueError as error:
             where = f" (element {place} of {rule.each})" if rule.each else ""
-            raise Unprojectable(
-                f"{identity}: the key of {rule.event.__name__}, {column}, {error}{where}"
-            ) from error
+            kind = rule.event.__name__
+            raise Unprojectable(f"{identity}: the key of {kind}, {column}, {error}{where}") from error
 
     return find
 
 
-def _value(event: Any, element: object, place: int, name: str) -> object:
-    if not _of_element(name):
-        return getattr(event, name)
+def _getter(rule: Rule, name: str) -> Callable[[Any, Any, int], object]:
+    """Where a part of the key is: decided once, not for each element."""
+    if not rule.each or not _of_element(name):
+        return lambda event, _element, _place: getattr(event, name)
     if name == PLACE:
-        return place
+        return lambda _event, _element, place: place
     if name == EACH:
-        return element
+        return lambda _event, element, _place: element
     field = name.partition(".")[2]
-    try:
-        return element[field] if isinstance(element, Mapping) else getattr(element, field)
-    except (KeyError, AttributeError):
-        raise ValueError(f"is not told: the element has no {field!r}") from None
+
+    def of_element(_event: Any, element: Any, _place: int) -> object:
+        try:
+            return element[field] if type(element) is dict else getattr(element, field)
+        except (KeyError, AttributeError):
+            raise ValueError(f"is not told: the element has no {field!r}") from None
+
+    return of_element
 
 
 # --- what cannot be

@@ -341,14 +341,7 @@ def _define(
     faults.extend(_key_faults(cls, key, columns))
     rules = {f"{one.function.__name__} ({name})": one.rule for name, one in handlers.items()}
     parent = parent_of(f"projection {cls.__name__}", key, rules, faults)
-    for index in indexes:
-        for unknown in sorted({*index} - hints.keys()):
-            faults.append(
-                Fault(
-                    where=f"projection {cls.__name__}",
-                    what=f"index on {unknown!r}, which is not one of its fields",
-                )
-            )
+    faults.extend(_index_faults(cls, indexes, hints))
     if not any(handler.creates for handler in handlers.values()):
         faults.append(
             Fault(
@@ -371,6 +364,18 @@ def _define(
         indexes=indexes,
         parent=parent,
     )
+
+
+def _index_faults(
+    cls: type[Projection], indexes: tuple[tuple[str, ...], ...], fields: Mapping[str, object]
+) -> list[Fault]:
+    return [
+        Fault(
+            where=f"projection {cls.__name__}", what=f"index on {unknown!r}, which is not one of its fields"
+        )
+        for index in indexes
+        for unknown in sorted({*index} - fields.keys())
+    ]
 
 
 def _key_faults(cls: type[Projection], key: tuple[str, ...], columns: tuple[Column, ...]) -> list[Fault]:

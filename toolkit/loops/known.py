@@ -106,6 +106,8 @@ class KnownFamilies(KnownRows):
 
     def look_up(self, definition: Definition, steps: Sequence[Step], store: ReadStore) -> None:
         """Ask the store for the rows that the steps name, and for all rows of the parents that they are wholly about."""
+        if self.all:
+            return
         asked = self.lacking(folding.wide(steps), self._all_known)
         if asked:
             there = store.load_under(definition, asked)

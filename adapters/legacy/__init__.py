@@ -20,15 +20,15 @@ def open_legacy(name: str, url: str, section: LegacySection) -> LegacySource:
     """Open a legacy source by its URL. Raises UsageError for an engine that capture does not know."""
     backend = make_url(url).get_backend_name()
     if backend == "sqlite":
-        from adapters.legacy.sqlite.source import SqliteSource
+        from adapters.legacy.sqlite import SqliteSource
 
         return SqliteSource(name, url, section)
     if backend == "postgresql":
-        from adapters.legacy.postgresql.source import PostgresSource
+        from adapters.legacy.postgresql import PostgresSource
 
         return PostgresSource(name, url, section)
     if backend in ("mysql", "mariadb"):
-        from adapters.legacy.mariadb.source import MariadbSource
+        from adapters.legacy.mariadb import MariadbSource
 
         return MariadbSource(name, url, section)
     raise UsageError(

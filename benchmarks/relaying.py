@@ -28,7 +28,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from sqlalchemy import Engine, text
 
 from adapters.engines import open_engine
-from adapters.legacy.postgresql import PostgresSource
+from adapters.legacy.postgresql.source import PostgresSource
 from adapters.log.kafka import KafkaLog
 from adapters.state.store import open_state
 from benchmarks.figures import Figure, percentile

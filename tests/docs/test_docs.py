@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.legacy import mariadb_capture, postgresql_capture, sqlite_capture
 from adapters.legacy.debezium import capture as debezium_capture
+from adapters.legacy.mariadb import capture as mariadb_capture
+from adapters.legacy.postgresql import capture as postgresql_capture
+from adapters.legacy.sqlite import capture as sqlite_capture
 from adapters.legacy.wal import capture as wal_capture
 from tests.docs.commands import TARGET, commands, render, takes_value
 from toolkit import commands as spelled

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
-from adapters.legacy.reflect import Wanted, read_facts
-from adapters.legacy.reflect_session import without_secrets
+from adapters.legacy.reflect.database import Wanted, read_facts
+from adapters.legacy.reflect.session import without_secrets
 from tests.init.conftest import Started
 from tests.init.test_engines import differing, execute, roles
 from tests.support.flowing import following, prepare

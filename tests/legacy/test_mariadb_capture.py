@@ -11,7 +11,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 from adapters.engines import writing
-from adapters.legacy import mariadb_triggers, open_legacy
+from adapters.legacy import open_legacy
+from adapters.legacy.mariadb import triggers as mariadb_triggers
 from tests.legacy.test_installing import catalogue, holes
 from tests.support.legacy import HOLD, POLICY, SOURCE, TABLES, Legacy, hold, policy
 from tests.translate.domain import CATALOGUE, rules
@@ -81,7 +82,7 @@ def test_the_snapshot_of_the_horizon_is_younger_than_its_clock(
     captured: Legacy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever commits between the two is covered: the other way round, it would be promised and not there."""
-    from adapters.legacy import mariadb_capture
+    from adapters.legacy.mariadb import capture as mariadb_capture
 
     now = mariadb_capture.clock
 
@@ -524,7 +525,7 @@ def test_an_account_with_rights_on_our_tables_only_can_translate(captured: Legac
 def test_where_transactions_cannot_be_told_the_plan_says_so_and_each_change_stands_for_itself(
     legacy: Legacy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adapters.legacy import mariadb_capture
+    from adapters.legacy.mariadb import capture as mariadb_capture
 
     monkeypatch.setattr(mariadb_capture, "knows_transactions", lambda _: False)
     plan = legacy.source.capture.plan(TABLES)

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import text
 
 from adapters.engines import open_engine
-from adapters.legacy.postgresql import PostgresSource
-from adapters.legacy.sqlite import SqliteSource
+from adapters.legacy.postgresql.source import PostgresSource
+from adapters.legacy.sqlite.source import SqliteSource
 from adapters.log.sql import SqlLog
 from adapters.read_store.sql import open_read_store
 from adapters.state.evidence import EvidenceStore

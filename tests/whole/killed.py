@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters.legacy.capture import TriggerCapture
-from adapters.legacy.mariadb_capture import MariadbCapture
+from adapters.legacy.mariadb.capture import MariadbCapture
 from adapters.state.archive import SqlArchive
 from toolkit.cli.app import run
 

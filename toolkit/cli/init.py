@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.legacy.reflect import Wanted, read_facts
+from adapters.legacy.reflect.database import Wanted, read_facts
 from adapters.read_store.trial import trial
 from toolkit.cli.output import JsonOption, emit, line, table
 from toolkit.core.errors import Fault, ProjectError, UsageError

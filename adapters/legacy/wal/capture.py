@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, text
 from adapters.engines import reading, writing
 from adapters.legacy.guard import CAPTURE_TIMEOUT
 from adapters.legacy.images import Captured, Chosen
-from adapters.legacy.postgresql import postgres_engine
-from adapters.legacy.postgresql_capture import PostgresCapture, clock
+from adapters.legacy.postgresql.capture import PostgresCapture, clock
+from adapters.legacy.postgresql.source import postgres_engine
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wal import planning
 from adapters.legacy.wal.fetching import Fetcher

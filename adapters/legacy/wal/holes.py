@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from adapters.legacy.postgresql_tables import query as of_engine
-from adapters.legacy.postgresql_tables import quoted
+from adapters.legacy.postgresql.tables import query as of_engine
+from adapters.legacy.postgresql.tables import quoted
 from adapters.legacy.wal.guarding import AGAIN, broken
 from adapters.legacy.wal.planning import members_of
 from adapters.legacy.wal.slot import Slot, State, query

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from sqlalchemy import Connection, Row
 
-from adapters.legacy.postgresql_tables import find_table, literal, quoted
+from adapters.legacy.postgresql.tables import find_table, literal, quoted
 from adapters.legacy.wal.slot import Slot, State, drop_slot, query
 from adapters.legacy.wal.standing import Watched, comment_of
 from toolkit.core.errors import Fault, UsageError

@@ -14,20 +14,20 @@ from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.postgresql_capture import SAME_TEXT, cancelled
-from adapters.legacy.postgresql_tables import literal, quoted
+from adapters.legacy.postgresql.capture import SAME_TEXT, cancelled
+from adapters.legacy.postgresql.tables import literal, quoted
 from adapters.legacy.wal.values import CONVERTERS, Convert, array_of
 from toolkit.core.errors import Infrastructure, StranglerError
 
-_FOLDER = Path(__file__).parents[1] / "sql"
+_FOLDER = Path(__file__).parent / "sql"
 _IN_USE = "55006"
 _DECODING_MINUTES = 30
 """A huge transaction is decoded before its first row comes; what the server does then locks nothing."""
 
 
 def statement(name: str) -> str:
-    """The statement in `sql/<name>.wal.sql`."""
-    return (_FOLDER / f"{name}.wal.sql").read_text(encoding="utf-8").strip()
+    """The statement in `sql/<name>.sql`."""
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from adapters.legacy.images import Captured, Chosen, columns_noted
-from adapters.legacy.sqlite_tables import SPELLING, literal, quoted
+from adapters.legacy.sqlite.tables import SPELLING, literal, quoted
 
 NOW = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00'"
 """The clock as `migrations.schema.types.Instant` keeps it; SQLite counts milliseconds."""

@@ -35,8 +35,8 @@ class SubjectType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def statement(name: str) -> str:
-    """The statement in `sql/<name>.postgresql.sql`."""
-    return (_FOLDER / f"{name}.postgresql.sql").read_text(encoding="utf-8").strip()
+    """The statement in `sql/<name>.sql`."""
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
 @cache

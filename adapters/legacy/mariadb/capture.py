@@ -11,15 +11,15 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading, writing
-from adapters.legacy import mariadb_triggers as triggers
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
-from adapters.legacy.mariadb_cascades import Cascades, cascades_of
-from adapters.legacy.mariadb_following import CASCADE
-from adapters.legacy.mariadb_holes import hole_of, holes_of, holes_of_server
-from adapters.legacy.mariadb_subjects import mariadb_order
-from adapters.legacy.mariadb_tables import (
+from adapters.legacy.mariadb import triggers
+from adapters.legacy.mariadb.cascades import Cascades, cascades_of
+from adapters.legacy.mariadb.following import CASCADE
+from adapters.legacy.mariadb.holes import hole_of, holes_of, holes_of_server
+from adapters.legacy.mariadb.subjects import mariadb_order
+from adapters.legacy.mariadb.tables import (
     Table,
     columns_of,
     find_table,
@@ -31,8 +31,8 @@ from adapters.legacy.mariadb_tables import (
     table_of,
     triggers_of,
 )
-from adapters.legacy.mariadb_undo import State, restore, state_of
-from adapters.legacy.mariadb_values import image, subject
+from adapters.legacy.mariadb.undo import State, restore, state_of
+from adapters.legacy.mariadb.values import image, subject
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
 from toolkit.core.errors import UsageError

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine, event, text
 from adapters.doctor.mariadb import MariaDbDoctor
 from adapters.engines import open_engine, reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, LOCK_TIMEOUT, Slots, judged
-from adapters.legacy.mariadb_capture import MariadbCapture, cancelled, clock, refused
-from adapters.legacy.mariadb_tables import is_mariadb
-from adapters.legacy.mariadb_triggers import SESSION
+from adapters.legacy.mariadb.capture import MariadbCapture, cancelled, clock, refused
+from adapters.legacy.mariadb.tables import is_mariadb
+from adapters.legacy.mariadb.triggers import SESSION
 from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration

@@ -17,9 +17,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 
-from adapters.legacy.reflect_samples import Sampler
-from adapters.legacy.reflect_session import looking, without_secrets
-from adapters.legacy.reflect_types import checked_words, is_fixed, is_long, kind_of, words_of
+from adapters.legacy.reflect.samples import Sampler
+from adapters.legacy.reflect.session import looking, without_secrets
+from adapters.legacy.reflect.types import checked_words, is_fixed, is_long, kind_of, words_of
 from toolkit.core.errors import UsageError
 from toolkit.starting.facts import Column, Database, ForeignKey, Table, View
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from adapters.doctor.postgresql import PostgresDoctor, backend_pids
 from adapters.engines import open_engine, reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, LOCK_TIMEOUT, Slots, judged
-from adapters.legacy.postgresql_capture import PostgresCapture, cancelled, clock
+from adapters.legacy.postgresql.capture import PostgresCapture, cancelled, clock
 from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration

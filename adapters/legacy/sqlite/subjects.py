@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from adapters.legacy.images import Captured
 from adapters.legacy.joined import JoinedSubjects, Part, Searched
-from adapters.legacy.sqlite_tables import SPELLING, Affinity, quoted
+from adapters.legacy.sqlite.tables import SPELLING, Affinity, quoted
 from adapters.legacy.subjects import OneColumn, SubjectOrder, condition
 
 _PADDED = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from adapters.legacy.images import Captured, columns_noted
-from adapters.legacy.postgresql_tables import literal, statement
+from adapters.legacy.postgresql.tables import literal, statement
 from migrations.upgrade import offline_sql
 
 ROWS = "strangler_capture"

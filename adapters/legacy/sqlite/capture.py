@@ -11,13 +11,13 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
-from adapters.legacy import sqlite_triggers as triggers
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured
 from adapters.legacy.shapes import AGAIN, altered
-from adapters.legacy.sqlite_subjects import sqlite_order
-from adapters.legacy.sqlite_tables import affinities_of, bare, find_table, has_rowid, shape_of
+from adapters.legacy.sqlite import triggers
+from adapters.legacy.sqlite.subjects import sqlite_order
+from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct
 from migrations.upgrade import offline_sql

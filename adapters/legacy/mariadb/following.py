@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Sequence
 
 from adapters.legacy.images import Captured
-from adapters.legacy.mariadb_cascades import Reach, Task
-from adapters.legacy.mariadb_values import image, literal, quoted, subject
+from adapters.legacy.mariadb.cascades import Reach, Task
+from adapters.legacy.mariadb.values import image, literal, quoted, subject
 
 CASCADE = "strangler_cascade"
 _LOOKED_AT = ("table_name", "old_subject", "new_subject", "`before`", "`after`")

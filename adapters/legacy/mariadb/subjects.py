@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from adapters.legacy.images import Captured
 from adapters.legacy.joined import JoinedSubjects, Part, Searched
-from adapters.legacy.mariadb_tables import Table
-from adapters.legacy.mariadb_values import SPELLING, Column, quoted, text_of
+from adapters.legacy.mariadb.tables import Table
+from adapters.legacy.mariadb.values import SPELLING, Column, quoted, text_of
 from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition
 
 _EXACT = ("utf8mb4", "utf8mb4_bin")

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
-from adapters.legacy import postgresql_triggers as triggers
 from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
-from adapters.legacy.postgresql_holes import holes_of
-from adapters.legacy.postgresql_tables import (
+from adapters.legacy.postgresql import triggers
+from adapters.legacy.postgresql.holes import holes_of
+from adapters.legacy.postgresql.tables import (
     SPELLING,
     find_table,
     literal,

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from adapters.legacy import postgresql_triggers as triggers
 from adapters.legacy.images import Captured
-from adapters.legacy.postgresql_tables import query, shape_of
+from adapters.legacy.postgresql import triggers
+from adapters.legacy.postgresql.tables import query, shape_of
 from adapters.legacy.shapes import AGAIN, altered
 from toolkit.ports import Hole
 

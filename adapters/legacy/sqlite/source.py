@@ -18,7 +18,7 @@ from adapters.doctor.sqlite import SqliteDoctor
 from adapters.engines import reading
 from adapters.legacy.guard import LOCK_TIMEOUT, Slots, judged
 from adapters.legacy.shards import teach
-from adapters.legacy.sqlite_capture import SqliteCapture, clock
+from adapters.legacy.sqlite.capture import SqliteCapture, clock
 from toolkit.core.errors import Infrastructure, UsageError
 from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.legacy.images import Captured, Shape
-from adapters.legacy.mariadb_values import Column, quoted
+from adapters.legacy.mariadb.values import Column, quoted
 from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
@@ -37,8 +37,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def statement(name: str) -> str:
-    """The statement in `sql/<name>.mariadb.sql`."""
-    return (_FOLDER / f"{name}.mariadb.sql").read_text(encoding="utf-8").strip()
+    """The statement in `sql/<name>.sql`."""
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip()
 
 
 @cache

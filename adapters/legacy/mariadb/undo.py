@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, inspect, text
 
-from adapters.legacy.mariadb_following import CASCADE
-from adapters.legacy.mariadb_tables import query
-from adapters.legacy.mariadb_triggers import SESSION, TABLES
-from adapters.legacy.mariadb_values import quoted
+from adapters.legacy.mariadb.following import CASCADE
+from adapters.legacy.mariadb.tables import query
+from adapters.legacy.mariadb.triggers import SESSION, TABLES
+from adapters.legacy.mariadb.values import quoted
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 import msgspec
 
 from adapters.legacy.images import Captured, Chosen, columns_noted
-from adapters.legacy.mariadb_cascades import Cascades
-from adapters.legacy.mariadb_following import CASCADE, followed, looking
-from adapters.legacy.mariadb_tables import Table, parts, statement
-from adapters.legacy.mariadb_values import image, literal, pieces, quoted, subject
+from adapters.legacy.mariadb.cascades import Cascades
+from adapters.legacy.mariadb.following import CASCADE, followed, looking
+from adapters.legacy.mariadb.tables import Table, parts, statement
+from adapters.legacy.mariadb.values import image, literal, pieces, quoted, subject
 from migrations.upgrade import offline_sql
 
 SQL_MODE = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from adapters.legacy.mariadb_tables import Table, parts, query
-from adapters.legacy.mariadb_values import quoted
+from adapters.legacy.mariadb.tables import Table, parts, query
+from adapters.legacy.mariadb.values import quoted
 
 Given = Mapping[str, str | None]
 """Columns that get another value: that of this column of the parent's new row, or NULL."""

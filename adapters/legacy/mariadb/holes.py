@@ -8,10 +8,10 @@ import msgspec
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from adapters.legacy import mariadb_triggers as triggers
 from adapters.legacy.images import Captured, row_of
-from adapters.legacy.mariadb_cascades import Cascades, Untold
-from adapters.legacy.mariadb_tables import (
+from adapters.legacy.mariadb import triggers
+from adapters.legacy.mariadb.cascades import Cascades, Untold
+from adapters.legacy.mariadb.tables import (
     columns_of,
     incarnation,
     is_mariadb,
@@ -22,7 +22,7 @@ from adapters.legacy.mariadb_tables import (
     table_of,
     triggers_of,
 )
-from adapters.legacy.mariadb_values import Column, quoted
+from adapters.legacy.mariadb.values import Column, quoted
 from adapters.legacy.shapes import AGAIN, altered
 from toolkit.ports import Hole
 

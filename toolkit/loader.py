@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -151,7 +152,7 @@ def load(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
     translators = {one.source: one for one in _instances(modules, Translators)}
     catalogue = Catalogue.of(contexts)
     projections = _projections(modules)
-    faults = _faults(settings, catalogue, translators, projections)
+    faults = _faults(folder, settings, catalogue, translators, projections)
     if faults:
         raise ProjectError(faults)
     return Project(
@@ -223,7 +224,46 @@ def _projections(modules: list[types.ModuleType]) -> dict[str, dict[int, Definit
     return found
 
 
+_UNREAD = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+_NAME = r'"?(\w+)"?(?:\s+(?:AS\s+)?"?(?!ON\b|JOIN\b|WHERE\b|LEFT\b|INNER\b)\w+"?)?'
+_TABLES = re.compile(rf"\b(?:FROM|JOIN)\s+({_NAME}(?:\s*,\s*{_NAME})*)", re.IGNORECASE)
+_OWN = re.compile(r'(?:\bWITH|,|\bRECURSIVE)\s+"?(\w+)"?\s*(?:\([^)]*\)\s*)?AS\s*\(', re.IGNORECASE)
+
+
+def tables_read(sql: str) -> set[str]:
+    """The names that a read takes rows from, in lower case, without those that it makes itself (WITH)."""
+    plain = _UNREAD.sub(" ", sql)
+    listed = [one.group(1) for one in _TABLES.finditer(plain)]
+    named = {name.lower() for some in listed for name in re.findall(r'(?:^|,)\s*"?(\w+)"?', some)}
+    return named - {name.lower() for name in _OWN.findall(plain)}
+
+
+def _projection_faults(
+    name: str, capability: CapabilitySection, folder: Path, projections: Collection[str]
+) -> list[Fault]:
+    where = f"capability.{name}"
+    faults = [
+        Fault(where=f"{where}.projection", what=f"no module has a projection {projection!r}")
+        for projection in capability.projections
+        if projection not in projections
+    ]
+    file = folder / capability.read_sql
+    known = {projection.lower(): projection for projection in projections}
+    for table in sorted(tables_read(file.read_text(encoding="utf-8")) & known.keys()):
+        if known[table] not in capability.projections:
+            faults.append(
+                Fault(
+                    where=f"{where}.read_sql",
+                    what=f"{capability.read_sql} reads {known[table]}, which {where}.projection does not list: "
+                    "nobody would see how far behind it is, or what is parked in it",
+                    next=f"add {known[table]!r} to projection",
+                )
+            )
+    return faults
+
+
 def _faults(
+    folder: Path,
     settings: Settings,
     catalogue: Catalogue,
     translators: Mapping[str, Translators],
@@ -243,14 +283,7 @@ def _faults(
             Fault(where=f'Translators("{name}")', what=f"there is no [legacy.{name}] in strangler.toml")
         )
     for name, capability in settings.capability.items():
-        for projection in capability.projections:
-            if projection not in projections:
-                faults.append(
-                    Fault(
-                        where=f"capability.{name}.projection",
-                        what=f"no module has a projection {projection!r}",
-                    )
-                )
+        faults.extend(_projection_faults(name, capability, folder, projections))
     for versions in projections.values():
         for definition in versions.values():
             for event in definition.handlers.keys() - catalogue.types.keys():

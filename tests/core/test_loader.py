@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.core.errors import ProjectError, UsageError
-from toolkit.loader import load
+from toolkit.loader import load, tables_read
 
 TOML = """
 [project]
@@ -177,3 +177,35 @@ def test_the_configuration_hash_changes_with_what_is_compared_and_with_nothing_e
         != one
     )
     assert config_hash(tmp_path, TOML + CAPABILITY, read_sql="select 2") != one
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM customer_policy p JOIN film_card f ON f.id = p.id",
+        'SELECT * FROM customer_policy AS p, "FILM_CARD" AS f',
+        "WITH p AS (SELECT * FROM film_card) SELECT * FROM p",
+    ],
+)
+def test_a_read_of_a_projection_that_its_capability_does_not_list_is_a_fault(
+    tmp_path: Path, sql: str
+) -> None:
+    other = PROJECTIONS.replace("class CustomerPolicy(Projection", "class FilmCard(Projection")
+    folder = write(tmp_path, toml=TOML + CAPABILITY, projections=PROJECTIONS + other)
+    for name, text in (("old", "select 1"), ("new", sql), ("keys", "select 1")):
+        (folder / f"{name}.sql").write_text(text)
+    (fault,) = faults(folder)
+    assert "new.sql reads film_card, which capability.portal.projection does not list" in fault
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("SELECT film_card FROM policies -- FROM hidden", {"policies"}),
+        ("SELECT 'FROM told' FROM a x, b AS y WHERE 1 = 1", {"a", "b"}),
+        ("WITH RECURSIVE n (i) AS (SELECT 1 FROM base) SELECT * FROM n JOIN c USING (i)", {"base", "c"}),
+        ("SELECT * FROM (SELECT * FROM inner_one) t LEFT JOIN d ON true", {"inner_one", "d"}),
+    ],
+)
+def test_what_a_read_takes_rows_from_is_found_in_its_text(sql: str, tables: set[str]) -> None:
+    assert tables_read(sql) == tables

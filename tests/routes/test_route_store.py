@@ -105,9 +105,9 @@ def test_a_route_of_a_newer_toolkit_is_not_guessed_at(routes: SqlRoutes, state_e
                 stage="canary",
                 share=1,
                 salt="s",
-                hash_version=2,
+                hash_version=3,
                 revision=1,
             )
         )
-    with pytest.raises(UsageError, match="hash version 2"):
+    with pytest.raises(UsageError, match="hash version 3"):
         routes.all()

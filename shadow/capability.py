@@ -84,8 +84,7 @@ class Shadowing:
         paths = ReadPaths(self.project, self.capability, self.legacy, self.store)
         today = self.today or self.clock().date()
         section = paths.section
-        redacted = {one.lower() for one in section.redact}
-        hidden = {one.name for one in definitions if redacted & {column.lower() for column in one.key}}
+        hidden = _hidden(section.redact, definitions)
         threads = max(1, self.project.settings.legacy[paths.source].max_reads // 2)
 
         def legacy(key: Key) -> Answer:
@@ -93,13 +92,7 @@ class Shadowing:
 
         def view(key: Key) -> View:
             seen = paths.view(paths.asked(key.parameters, today=today), self.versions or None)
-            return View(
-                rows=seen.rows,
-                as_of=seen.as_of,
-                held=bool(seen.held),
-                versions=seen.versions,
-                because=_because(seen, hidden),
-            )
+            return _seen(seen, hidden)
 
         has_subject = bool(section.subject)
         return Ports(
@@ -181,6 +174,22 @@ class Shadowing:
         if self.archive.of_subject(self._topic, subject):
             return Stage.PROJECTED.value
         return Stage.CAPTURED.value
+
+
+def _hidden(redact: Collection[str], definitions: Collection[Definition]) -> set[str]:
+    """The projections whose keys may not be shown."""
+    redacted = {one.lower() for one in redact}
+    return {one.name for one in definitions if redacted & {column.lower() for column in one.key}}
+
+
+def _seen(view: router.View, hidden: Collection[str]) -> View:
+    return View(
+        rows=view.rows,
+        as_of=view.as_of,
+        held=bool(view.held),
+        versions=view.versions,
+        because=_because(view, hidden),
+    )
 
 
 def _because(seen: router.View, hidden: Collection[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from toolkit.core.evidence import Acceptance
 from toolkit.core.projections import Definition
 from toolkit.loader import Project
 from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore
+from toolkit.router import paths as router
 from toolkit.router.paths import ReadPaths, oldest, oldest_by_topic
 from toolkit.settings import duration
 
@@ -83,6 +84,7 @@ class Shadowing:
         paths = ReadPaths(self.project, self.capability, self.legacy, self.store)
         today = self.today or self.clock().date()
         section = paths.section
+        hidden = _hidden(section.redact, definitions)
         threads = max(1, self.project.settings.legacy[paths.source].max_reads // 2)
 
         def legacy(key: Key) -> Answer:
@@ -90,7 +92,7 @@ class Shadowing:
 
         def view(key: Key) -> View:
             seen = paths.view(paths.asked(key.parameters, today=today), self.versions or None)
-            return View(rows=seen.rows, as_of=seen.as_of, held=bool(seen.held), versions=seen.versions)
+            return _seen(seen, hidden)
 
         has_subject = bool(section.subject)
         return Ports(
@@ -172,3 +174,34 @@ class Shadowing:
         if self.archive.of_subject(self._topic, subject):
             return Stage.PROJECTED.value
         return Stage.CAPTURED.value
+
+
+def _hidden(redact: Collection[str], definitions: Collection[Definition]) -> set[str]:
+    """The projections whose keys may not be shown."""
+    redacted = {one.lower() for one in redact}
+    return {one.name for one in definitions if redacted & {column.lower() for column in one.key}}
+
+
+def _seen(view: router.View, hidden: Collection[str]) -> View:
+    return View(
+        rows=view.rows,
+        as_of=view.as_of,
+        held=bool(view.held),
+        versions=view.versions,
+        because=_because(view, hidden),
+    )
+
+
+def _because(seen: router.View, hidden: Collection[str]) -> tuple[str, ...]:
+    """What is parked, where that alone is why a key is set aside and nobody can say whether it is of the key.
+
+    What is known to be of the key sets it aside by itself: then there is nothing to explain.
+    """
+    unsure = {one for some in seen.untold.values() for one in some}
+    if not unsure.issuperset(seen.held):
+        return ()
+    return tuple(
+        f"{name} {'(redacted)' if name in hidden else one}"
+        for name, some in seen.untold.items()
+        for one in some
+    )

@@ -17,6 +17,8 @@ from toolkit.core.evidence import Acceptance
 ANSWER = "(answer)"
 """The path of a line that is about an answer as a whole."""
 
+PARKED = "an event of the key is parked"
+
 _WORST_FIRST = (Kind.MECHANICAL, Kind.SEMANTIC, Kind.UNMAPPED, Kind.TRANSFORMATIONAL)
 
 
@@ -93,6 +95,10 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self.confirmed: Counter[tuple[str, ...]] = Counter()
         """confirmed pairs by the fingerprints that they show"""
+        self.set_aside = 0
+        """keys that are parked only because nobody can say whether a parked event is of them"""
+        self.because: Counter[str] = Counter()
+        """what is parked, by how many keys it set aside so"""
         self.errors = 0
         self.legacy_errors = 0
 
@@ -124,7 +130,10 @@ class Ledger:
             for difference in judgement.comparison.differences:
                 self._book(judgement, difference, finding=late, temporal=True)
         if judgement.verdict is Verdict.PARKED:
-            self._whole_answer(judgement, Kind.PARKED, "an event of the key is parked", finding=False)
+            title = "an event that may be of the key is parked" if judgement.because else PARKED
+            self._whole_answer(judgement, Kind.PARKED, title, finding=False)
+            self.set_aside += bool(judgement.because)
+            self.because.update(judgement.because)
         self._failures(judgement)
 
     def _confirm(self, judgement: Judgement) -> None:

@@ -112,6 +112,8 @@ class RunResult:
     """what such a run cannot see"""
 
 
+NAMED = 10
+"""Parked keys that a note names."""
 FROZEN = 50
 """Keys that are counted as timed out when the view does not move at all; the others are not asked for."""
 
@@ -157,7 +159,7 @@ def shadow_run(
         proof=proof,
         verdict=_verdict(lines, proof),
         cause=cause,
-        notes=_blind_spots(asked.section, ports),
+        notes=(*_blind_spots(asked.section, ports), *_set_aside(ledger)),
     )
 
 
@@ -183,6 +185,17 @@ def _blind_spots(section: CapabilitySection, ports: Ports) -> tuple[str, ...]:
     asked = ", ".join(section.key)
     note = f"the capability is asked with {asked}, which is not the key of its projection: "
     return (note + "rows that only the projection has are not looked for",)
+
+
+def _set_aside(ledger: Ledger) -> tuple[str, ...]:
+    """How many keys were not judged for events that may have nothing to do with them, and for which."""
+    if not ledger.set_aside:
+        return ()
+    named = [name for name, _ in ledger.because.most_common(NAMED)]
+    more = len(ledger.because) - len(named)
+    parked = ", ".join(named) + (f" and {more} more" if more else "")
+    said = f"{ledger.set_aside} keys without an answer of the projection were set aside, because nobody can say whether what "
+    return (f"{said}is parked is of them: {parked} (strangler repair parked)",)
 
 
 def _choose(asked: Asked, ports: Ports, limits: Limits) -> tuple[int, Sequence[Key]]:

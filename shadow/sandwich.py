@@ -43,6 +43,8 @@ class View:
     as_of: dt.datetime | None
     held: bool = False
     versions: Mapping[str, int] = field(default_factory=dict)
+    because: tuple[str, ...] = ()
+    """what is parked, as a person writes it: only where nobody can say whether it is of this key"""
 
 
 Touched = Callable[[Collection[str], dt.datetime], Collection[str]]
@@ -92,6 +94,8 @@ class Judgement:
     projection_failure: Failure | None = None
     lasted: float = 0.0
     healed_within: float = 0.0
+    because: tuple[str, ...] = ()
+    """of a parked one: the keys with parked events that nobody can say of whether they are of this key"""
 
     @property
     def same_failure(self) -> bool:
@@ -255,7 +259,7 @@ class Sandwich:
         if isinstance(view, Failure):
             return None
         if view.held:
-            return Judgement(key=pair.key, verdict=Verdict.PARKED)
+            return Judgement(key=pair.key, verdict=Verdict.PARKED, because=view.because)
         if not _later(view.as_of, pair.instant):
             return None
         found = self._note(pair)
@@ -373,7 +377,7 @@ class Sandwich:
                 pair.view = last[id(pair)]  # no answer that could judge: the last one stands
                 left.append(pair)
             elif view.held:
-                done.append(Judgement(key=pair.key, verdict=Verdict.PARKED))
+                done.append(Judgement(key=pair.key, verdict=Verdict.PARKED, because=view.because))
             else:
                 found = self._note(pair)
                 (same if found is not None and found.equal else left).append(pair)

@@ -51,6 +51,11 @@ def waive(capability: str, gate: str) -> str:
     return f"strangler waive {capability} {gate} --owner WHO --reason WHY --days N"
 
 
+def repair_show(capability: str) -> str:
+    """Say what is to be repaired."""
+    return f"strangler repair show {capability}"
+
+
 def replay_changes(source: str) -> str:
     """Translate parked changes again."""
     return f"strangler repair changes {source}"

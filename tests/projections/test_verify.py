@@ -23,7 +23,7 @@ from tests.support.read_store import (
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.verify import Verified, code_hash, upcaster_hash, verify
-from toolkit.ports import Batch
+from toolkit.ports import Batch, Digest
 
 
 def clock() -> dt.datetime:
@@ -91,8 +91,45 @@ def test_drift_of_the_live_table_is_shown_with_both_values(read_store: SqlReadSt
     world.happen(*history(6))
     world.overwrite({"broker": "B-1", "policies": 77, "premium": Decimal("2.20")})
     done = world.verify()
-    assert done.findings == ("replayed and live: broker 'B-1': policies 2 and 77",)
+    assert done.findings == (
+        "replayed and live: broker 'B-1': policies 2 and 77 (strangler repair key broker_book B-1)",
+    )
     assert not done.record.deterministic
+
+
+@pytest.mark.parametrize("read_store_url", ["sqlite"], indirect=True)
+def test_drift_is_named_also_while_the_projector_goes_on(
+    read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(read_store, BOOK)
+    world.happen(*history(6))
+    world.overwrite({"broker": "B-1", "policies": 77, "premium": Decimal("2.20")})
+    digest = read_store.digest
+
+    def marked_after(definition: Definition) -> Digest:
+        seen = digest(definition)
+        world.log.mark(TOPIC, START)
+        world.projector.advance(7)
+        return seen
+
+    def grown_after(definition: Definition) -> Digest:
+        seen = digest(definition)
+        world.log.put(TOPIC, *world.story.tell(*history(8)[6:7]))
+        while world.projector.advance(7).deliveries:
+            pass
+        return seen
+
+    monkeypatch.setattr(read_store, "digest", marked_after)
+    [named] = world.verify().findings
+    assert (
+        named == "replayed and live: broker 'B-1': policies 2 and 77 (strangler repair key broker_book B-1)"
+    )
+    monkeypatch.setattr(read_store, "digest", grown_after)
+    said, *rows = world.verify().findings
+    assert said.startswith(
+        "the live table (3 rows) is not what its history gives (3 rows) (events came meanwhile"
+    )
+    assert any("'B-1': policies 2 and 77" in one for one in rows)
 
 
 def test_a_parked_event_is_left_out_on_both_sides(read_store: SqlReadStore) -> None:

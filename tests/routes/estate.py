@@ -13,7 +13,7 @@ from tests.routes.now import NOW
 from toolkit.core.evidence import Rehearsal, RunSummary, Verification, Waiver
 from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.loader import Project, load
-from toolkit.ports import Answer, Checkpoint, ViewAnswer
+from toolkit.ports import Answer, Checkpoint, ParkedEvent, ViewAnswer
 from toolkit.router.read import Reader, Reading
 
 SECOND = dt.timedelta(seconds=1)
@@ -186,6 +186,12 @@ class Views:
             versions=dict(versions or {"policy": 1}),
             held={"policy": self.held},
         )
+
+    def load(self, *_: object) -> dict[object, dict[str, object]]:
+        return {}
+
+    def parked(self, *_: object) -> list[ParkedEvent]:
+        return []
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"a read called {name}")

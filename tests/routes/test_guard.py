@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.routes.facts import HOUR, facts, fresh, route_at, run
+from tests.routes.facts import HOUR, facts, finding, fresh, route_at, run
 from tests.routes.now import NOW
 from toolkit.core.freshness import Freshness
 from toolkit.core.routes import Action, Stage, moved
@@ -76,3 +76,29 @@ def test_a_clock_that_cannot_be_read_is_no_staleness() -> None:
     unknown = facts(route=route, freshness=None, problems={"freshness": "connection refused"})
     assert guard_step(unknown, route) is None
     assert guard_step(msgspec.structs.replace(unknown, problems={}), route) is not None
+
+
+@pytest.mark.parametrize("stage", [Stage.CANARY, Stage.PROJECTION])
+def test_a_route_that_holds_names_the_differences_that_nobody_answers_for(stage: Stage) -> None:
+    route = route_at(stage, 500)
+
+    def noted(**changes: Any) -> str:
+        seen = watch(facts(route=route, run=run(**changes)), route)
+        assert seen.move is None
+        return " ".join(seen.noted)
+
+    assert noted(mismatched=3, findings=(finding(),)) == (
+        "nobody answers for semantic status (3 keys, f00): 3 of 400 pairs differ, within the budget "
+        "(1.00% are allowed) (run run-1; next: strangler repair show portal)"
+    )
+    assert noted(findings=(finding(accepted=True),)) == ""
+    before = noted(mismatched=50, findings=(finding(),), ended_at=NOW - 2 * HOUR)
+    assert "semantic status (3 keys, f00): the run is from before the latest move" in before
+
+
+def test_a_route_that_is_moved_back_names_its_differences_and_one_in_shadow_need_not() -> None:
+    bad = run(mismatched=5, findings=(finding(),))
+    moving = watch(facts(route=route_at(Stage.CANARY, 500), run=bad), route_at(Stage.CANARY, 500))
+    assert moving.move is not None
+    assert "past the budget" in moving.noted[0]
+    assert watch(facts(route=route_at(Stage.SHADOW), run=bad), route_at(Stage.SHADOW)).noted == ()

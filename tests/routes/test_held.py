@@ -1,12 +1,20 @@
 """Which held keys make an answer doubtful, where a row's key has several columns (R3, R6)."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
 
+from adapters.read_store.sql import SqlReadStore
+from tests.support.read_store import START, TOPIC, read_store, read_store_url
 from toolkit.core.events import Context, Event
 from toolkit.core.projections import Projection, on
-from toolkit.router.paths import Asked, doubted
+from toolkit.core.records import Envelope, Record
+from toolkit.ports import Batch, ParkedEvent
+from toolkit.router.holding import looking
+from toolkit.router.paths import Asked, doubted, missing
+
+__all__ = ["read_store", "read_store_url"]
 
 context = Context("service")
 
@@ -91,3 +99,92 @@ def test_an_event_about_many_rows_that_waits_makes_every_row_of_its_parent_doubt
     assert doubted(definition, asked(**{**whole, "policy_no": "P2"}), [], held) == []
     assert doubted(definition, asked(company=7), [{**whole, "policy_no": "P2"}], held) == held
     assert doubted(definition, asked(company=8), [{**whole, "company": 8}], held) == []
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "doubtful"),
+    [
+        ({"policy_no": "P1"}, ["P1/2", "P1"]),
+        ({"policy_no": "P2"}, ["P1"]),
+        ({"hold_no": 2}, ["P1/2", "P1"]),
+        ({"hold_no": 3}, ["P1"]),
+        ({"broker": "B-1"}, ["P1/2", "P1"]),
+    ],
+    ids=["its subject", "another subject", "another column", "another value", "no column of the key"],
+)
+def test_an_empty_answer_is_doubtful_for_a_held_key_that_may_be_of_it(
+    asked_for: Mapping[str, object], doubtful: list[str]
+) -> None:
+    """`P1` is a subject whose event told no row: only an answer of that subject is sure to be of it."""
+    assert doubted(HOLD, asked(**asked_for), [], ["P1/2", "P1"]) == doubtful
+
+
+@context.event(subject="rental", means="It was taken home.")
+class Rented(Event):
+    rental: int
+    customer: int
+    staff: int
+
+
+@context.event(subject="rental", means="It came back.")
+class Returned(Event):
+    rental: int
+    staff: int
+
+
+class OpenRental(Projection, version=1, context="service", key="rental"):
+    rental: int
+    customer: int
+
+    @on(Rented, creates=True)
+    def rented(self, event: Rented) -> None:
+        self.customer = event.customer
+
+    @on(Returned)
+    def returned(self, event: Returned) -> None: ...
+
+
+OPEN = OpenRental.definition
+
+
+def waits(number: int, key: str | None, kind: str = "Returned", **data: object) -> ParkedEvent:
+    envelope = Envelope(
+        id=f"e{number}",
+        type=kind,
+        version=1,
+        subject=str(data["rental"]),
+        source="crm",
+        time=START,
+        meaning=1,
+        position="1",
+    )
+    record = Record(sequence=number, partition=0, envelope=envelope, data=json.dumps(data).encode())
+    return ParkedEvent(record=record, topic=TOPIC, key=key, reason="no", held=False, parked_at=START)
+
+
+@pytest.mark.parametrize("read_store_url", ["sqlite"], indirect=True)
+def test_the_row_and_the_events_of_a_held_key_tell_to_whom_it_may_belong(read_store: SqlReadStore) -> None:
+    read_store.create(OPEN, {TOPIC: 1}, START)
+    epoch = read_store.seize("open_rental", 1)
+    parked = [
+        waits(1, "245", rental=245, staff=2),
+        waits(2, "7", "Rented", rental=7, customer=8, staff=2),
+        waits(3, "9", rental=9, staff=2),
+        waits(4, "245", "Moved", rental=245, new_customer=44, customer=5),
+    ]
+    batch = Batch(upserts=[{"rental": 245, "customer": 5}], parked=parked)
+    read_store.commit(OPEN, batch, epoch=epoch, now=START)
+
+    def told(customer: int) -> dict[str, bool | None]:
+        question = asked(customer=customer)
+        return missing(OPEN, question, ["245", "7", "9"], looking(read_store, OPEN, question.key))
+
+    assert told(5) == {"245": True, "7": False, "9": None}, "the row stands, and what waits may leave it"
+    assert told(44) == {"245": True, "7": False, "9": None}, "it moves to another customer"
+    assert told(8) == {"245": False, "7": True, "9": None}, "the row that is to be made"
+    assert told(2) == {"245": False, "7": False, "9": True}, (
+        "staff 2 is nobody's customer, where one is named"
+    )
+    assert told(6) == {"245": False, "7": False, "9": None}, (
+        "of 9 there is no row, and no event names a customer"
+    )

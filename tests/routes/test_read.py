@@ -156,7 +156,7 @@ def test_a_list_is_doubtful_when_one_of_its_rows_is_held_and_only_then(estate: M
     assert (reading.confidence, reading.held) == (Confidence.UNKNOWN, ("P7",))
 
 
-def test_an_empty_answer_is_doubtful_while_anything_is_held(estate: Make) -> None:
+def test_an_empty_answer_is_doubtful_while_anything_is_held_of_which_nothing_is_known(estate: Make) -> None:
     at = estate()
     at.route(Stage.PROJECTION, capability="book")
     at.views.held = ["P99"]

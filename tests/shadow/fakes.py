@@ -34,6 +34,7 @@ class Script:
     legacy: dict[str, list[object]]
     view: dict[str, list[object]]
     held: Collection[str] = ()
+    because: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lags: bool = False
     ahead: float = 1
     touched: Callable[[Collection[str], dt.datetime], Collection[str]] | None = None
@@ -65,7 +66,13 @@ class Script:
         self.asked.append(("view", key.label))
         rows = _next(self.view[key.label])
         as_of = at(0) if self.lags else at(self.tick + self.ahead)
-        return View(rows=rows, as_of=as_of, held=key.label in self.held, versions={"customer_policy": 1})
+        return View(
+            rows=rows,
+            as_of=as_of,
+            held=key.label in self.held,
+            versions={"customer_policy": 1},
+            because=self.because.get(key.label, ()),
+        )
 
     def _wait_for(self, instant: dt.datetime, seconds: float) -> bool:
         self.waits.append(instant)

@@ -192,6 +192,23 @@ def test_errors_and_parked_keys_are_lines_and_only_the_projections_errors_fail()
     assert result.verdict is RunVerdict.FINDINGS
 
 
+def test_keys_that_are_set_aside_because_nobody_can_say_are_told_with_what_is_parked() -> None:
+    legacy: dict[str, list[object]] = {name: [A] for name in "HUV"}
+    because = {"U": ("title 7",), "V": ("title 7", "film_copy 3")}
+    script = Script(
+        legacy=legacy, view={"H": [B], "U": [[]], "V": [[]]}, held=["H", "U", "V"], because=because
+    )
+    result = run(script.legacy, script.view, script=script)
+    assert result.counts == {"parked": 3}
+    assert {line.title: line.keys for line in result.lines} == {
+        "an event of the key is parked": 1,
+        "an event that may be of the key is parked": 2,
+    }
+    [note] = [one for one in result.notes if "set aside" in one]
+    assert note.startswith("2 keys without an answer of the projection were set aside")
+    assert "title 7, film_copy 3 (strangler repair parked)" in note
+
+
 def test_a_projection_that_never_catches_up_is_insufficient_and_counted_as_its_error() -> None:
     script = Script(legacy=policies(3, A), view=policies(3, A), lags=True)
     result = run(script.legacy, script.view, script=script)

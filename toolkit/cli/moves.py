@@ -248,12 +248,15 @@ def _show_watch(seen: list[Watch]) -> None:
             one.capability,
             one.consumer,
             one.route.label,
-            "moved back" if one.move else one.held or "holds",
+            "moved back" if one.move else one.held or ("holds, with differences" if one.noted else "holds"),
             "; ".join(one.reasons),
         )
         for one in seen
     ]
     table("guard", ("capability", "consumer", "stage", "outcome", "reasons"), rows)
+    for one in seen:
+        for note in one.noted:
+            line(f"  note  {one.capability} for {one.consumer}: {note}")
 
 
 def waive(

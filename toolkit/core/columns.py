@@ -56,6 +56,19 @@ KEY_TYPES = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE, ColumnType.IN
 """What sorts and compares alike in Python and in every store."""
 
 
+def from_text(column: Column, text: str) -> object:
+    """The value of a key's column that people and bookkeeping write as text. Raises ValueError when it is none."""
+    match column.type:
+        case ColumnType.INTEGER:
+            return column.normal(int(text))
+        case ColumnType.DATE:
+            return column.normal(dt.date.fromisoformat(text))
+        case ColumnType.INSTANT:
+            return column.normal(dt.datetime.fromisoformat(text))
+        case _:
+            return column.normal(text)
+
+
 _TYPES: Mapping[object, ColumnType] = {
     str: ColumnType.TEXT,
     int: ColumnType.INTEGER,

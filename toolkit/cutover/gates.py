@@ -316,7 +316,7 @@ def _fingerprints(facts: Facts, _target: Target) -> Gate:
     if unaccepted:
         accept = commands.accept(facts.capability, unaccepted[0].fingerprint)
         next_step = f"mend the projection, or {accept}"
-        return _gate("fingerprints", Outcome.FAILED, _findings(unaccepted), next_step, _age(facts, facts.run))
+        return _gate("fingerprints", Outcome.FAILED, listed(unaccepted), next_step, _age(facts, facts.run))
     return _gate("fingerprints", Outcome.PASSED, "no difference is unexplained", age=_age(facts, facts.run))
 
 
@@ -327,7 +327,7 @@ def _accepted(facts: Facts, _target: Target) -> Gate:
             "accepted", Outcome.INSUFFICIENT, unfit_run(facts), commands.shadow_run(facts.capability)
         )
     if accepted:
-        said = f"still accepted: {_findings(accepted)}"
+        said = f"still accepted: {listed(accepted)}"
         return _gate("accepted", Outcome.FAILED, said, "mend them: legacy will not be there to compare with")
     return _gate("accepted", Outcome.PASSED, "no difference is merely accepted", age=_age(facts, facts.run))
 
@@ -429,7 +429,8 @@ def short(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def _findings(findings: list[Finding]) -> str:
+def listed(findings: list[Finding]) -> str:
+    """Differences as one line: kind, place, keys and fingerprint of each, the first few."""
     return some([f"{one.kind} {one.path} ({one.keys} keys, {one.fingerprint})" for one in findings])
 
 

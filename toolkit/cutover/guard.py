@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from toolkit import commands
 from toolkit.core.errors import Refused
+from toolkit.core.evidence import RunSummary
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Action, Move, Route, Stage, moved
 from toolkit.cutover.facts import Around, gather
-from toolkit.cutover.gates import Facts
+from toolkit.cutover.gates import Facts, listed
 from toolkit.cutover.moves import ATTEMPTS
 from toolkit.settings import duration
 
@@ -18,7 +20,11 @@ From `shadow` only back to `legacy`, which takes the load of comparing off both 
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
-    """What the guard thinks of one route: the budgets that are passed, the move that follows, or why none does."""
+    """What the guard thinks of one route: the budgets that are passed, the move that follows, or why none does.
+
+    `noted` are the differences that nobody answers for, though the budget allows them: a route that holds is not one
+    without differences.
+    """
 
     capability: str
     consumer: str
@@ -26,12 +32,19 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     move: Move | None = None
     held: str = ""
+    noted: tuple[str, ...] = ()
 
 
 def watch(facts: Facts, route: Route) -> Watch:
     """Judge one route. Pure: the same facts give the same move."""
     reasons = breaches(facts, route)
-    seen = Watch(capability=route.capability, consumer=route.consumer, route=route, reasons=reasons)
+    seen = Watch(
+        capability=route.capability,
+        consumer=route.consumer,
+        route=route,
+        reasons=reasons,
+        noted=unaccepted(facts, route),
+    )
     if not reasons:
         return seen
     if not facts.legacy_answers:
@@ -55,6 +68,31 @@ def breaches(facts: Facts, route: Route) -> tuple[str, ...]:
     if route.stage is not Stage.SHADOW:
         found = [*_mismatches(facts), *_overdue(facts), *found]
     return tuple(found)
+
+
+def unaccepted(facts: Facts, route: Route) -> tuple[str, ...]:
+    """Findings of the latest run that nobody answers for, where readers are given them, and why they move nobody.
+
+    The gate `fingerprints` lets nobody go on with them. Back goes who passes a budget: one difference of a few keys
+    would otherwise undo what somebody moved knowing of it.
+    """
+    run = facts.run
+    if run is None or route.stage not in (Stage.CANARY, Stage.PROJECTION):
+        return ()
+    findings = [one for one in run.findings if one.acceptance is None]
+    if not findings:
+        return ()
+    repair = commands.repair_show(route.capability)
+    return (f"nobody answers for {listed(findings)}: {_within(facts, run)} (run {run.id}; next: {repair})",)
+
+
+def _within(facts: Facts, run: RunSummary) -> str:
+    if not _counts(facts):
+        return "the run is from before the latest move, or of other versions, and moves nobody"
+    allowed = f"{facts.limits.mismatch_rate:.2%} are allowed"
+    rate = run.mismatched / run.judged if run.judged else 0.0
+    which = "within" if rate <= facts.limits.mismatch_rate else "past"
+    return f"{run.mismatched} of {run.judged} pairs differ, {which} the budget ({allowed})"
 
 
 def _back(facts: Facts, route: Route, reasons: tuple[str, ...]) -> Move:

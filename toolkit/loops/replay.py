@@ -5,13 +5,12 @@ Both take the version over, so that a projector that runs meanwhile is fenced, a
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from toolkit import commands
-from toolkit.core.columns import Column, ColumnType
+from toolkit.core.columns import Column, from_text
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
@@ -197,17 +196,7 @@ def _key(definition: Definition, given: object) -> object:
 
 
 def _key_value(column: Column, given: object) -> object:
-    if isinstance(given, str):
-        match column.type:
-            case ColumnType.INTEGER:
-                given = int(given)
-            case ColumnType.DATE:
-                given = dt.date.fromisoformat(given)
-            case ColumnType.INSTANT:
-                given = dt.datetime.fromisoformat(given)
-            case _:
-                pass
-    return column.normal(given)
+    return from_text(column, given) if isinstance(given, str) else column.normal(given)
 
 
 def _steps(

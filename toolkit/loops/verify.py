@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import shlex
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
+from toolkit import commands
 from toolkit.core.events import Catalogue, EventType
 from toolkit.core.evidence import Verification
 from toolkit.core.projections import Definition, Handler, row_json
@@ -27,12 +29,14 @@ from toolkit.loops.history import whole
 from toolkit.loops.purity import impure_steps, impurities
 from toolkit.loops.siblings import Siblings
 from toolkit.loops.watching import Watch
-from toolkit.ports import Archive, Clock, Digest, ParkedEvent, ReadStore
+from toolkit.ports import Archive, Checkpoint, Clock, Digest, ParkedEvent, ReadStore
 
 FIRST_BATCH, SECOND_BATCH = 1000, 137
 WINDOW = 5000
 """Events of a partition whose subjects are shuffled: far more than a batch, or what is rare would stay in its order."""
 EXAMPLES = 3
+COLUMNS, WIDTH = 5, 60
+"""Of a row that differs, how many columns are shown, and how much of each value."""
 _ALL = 2**62
 
 Rows = dict[object, dict[str, object]]
@@ -239,11 +243,12 @@ def _row_keys(steps: list[Step], siblings: Siblings) -> list[object]:
 # --- what it says
 
 
-def _unlike(how: str, definition: Definition, one: Rows, other: Rows) -> list[str]:
-    """The rows in which two outcomes differ, the first few of them with what differs."""
+def _unlike(how: str, definition: Definition, one: Rows, other: Rows, *, again: bool = False) -> list[str]:
+    """The rows in which two outcomes differ, the first few of them with what differs; `again`: with how each is mended."""
     keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     told = [
         f"{how}: {definition.key_label} {key!r}: {_values(one.get(key), other.get(key))}"
+        + (f" ({_fold_again(definition, key)})" if again else "")
         for key in keys[:EXAMPLES]
     ]
     if len(keys) > EXAMPLES:
@@ -254,7 +259,19 @@ def _unlike(how: str, definition: Definition, one: Rows, other: Rows) -> list[st
 def _values(one: Mapping[str, object] | None, other: Mapping[str, object] | None) -> str:
     if one is None or other is None:
         return f"{'no row' if one is None else 'a row'} and {'no row' if other is None else 'a row'}"
-    return ", ".join(f"{name} {one[name]!r} and {other[name]!r}" for name in one if one[name] != other[name])
+    differing = [name for name in one if one[name] != other[name]]
+    told = [f"{name} {_short(one[name])} and {_short(other[name])}" for name in differing[:COLUMNS]]
+    more = len(differing) - len(told)
+    return ", ".join(told) + (f", and {more} more columns" if more else "")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]}..."
+
+
+def _fold_again(definition: Definition, key: object) -> str:
+    return commands.reproject(definition.name, shlex.quote(definition.key_text(key)))
 
 
 def _elsewhere(told: Told, replay: _Replay) -> list[str]:
@@ -287,6 +304,10 @@ def _failed(parked: list[ParkedEvent]) -> list[str]:
 
 
 def _against_live(definition: Definition, store: ReadStore, live: Digest, replay: _Replay) -> list[str]:
+    """The rows of the table that are not what its history gives, and how they are mended.
+
+    A projector may go on meanwhile. A watermark changes no row; where events came, what they changed may be named, too.
+    """
     if replay.digest() == live.digest:
         return []
     rows: Rows = {}
@@ -294,11 +315,20 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     while page := store.rows(definition, after, FIRST_BATCH):
         rows.update((definition.key_in(row), row) for row in page)
         after = definition.key_in(page[-1])
-    if store.checkpoints(definition.name, definition.version) == live.checkpoints:
-        told = _unlike("replayed and live", definition, replay.rows, rows)
-        if told:
-            return told
-    return [f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows)"]
+    then, now = (
+        _sequences(live.checkpoints),
+        _sequences(store.checkpoints(definition.name, definition.version)),
+    )
+    told = _unlike("replayed and live", definition, replay.rows, rows, again=True)
+    if then == now and told:
+        return told
+    newer = " (events came meanwhile: the rows named may be newer; ask again)" if told else ""
+    what = f"the live table ({live.rows} rows) is not what its history gives ({len(replay.rows)} rows){newer}"
+    return [what, *told]
+
+
+def _sequences(checkpoints: Sequence[Checkpoint]) -> dict[Place, int]:
+    return {place: one.sequence for place, one in folding.places(checkpoints).items()}
 
 
 def _how(batches: tuple[int, int], partitions: int, elsewhere: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,8 +12,10 @@ import msgspec
 from toolkit import commands
 from toolkit.core.errors import StranglerError
 from toolkit.core.evidence import Discrepancy
+from toolkit.core.projections import Definition
 from toolkit.cutover.facts import Around, gather
 from toolkit.cutover.gates import Facts
+from toolkit.questions.drifting import Drifting
 
 MECHANICAL = "mechanical"
 
@@ -70,12 +73,13 @@ def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] =
     """
     source = around.project.legacy_of(around.project.capability(capability))
     facts = gather(around, capability)
+    drifting = Drifting(around, capability, facts.versions)
     return [
         *_replays(facts, source),
-        *_keys(facts, discrepancies),
+        *_keys(drifting, discrepancies),
         *_unverified(facts),
         *_skipped(facts),
-        *_code(facts),
+        *_code(facts, drifting, discrepancies),
     ]
 
 
@@ -133,22 +137,40 @@ def _replays(facts: Facts, source: str) -> list[Action]:
     return found
 
 
-def _keys(facts: Facts, discrepancies: Sequence[Discrepancy]) -> list[Action]:
-    """Rows that are missing or extra are folded again from the archive; whether that is their key is the loop's to say."""
-    keys = tuple(dict.fromkeys(one.key for one in discrepancies if one.kind == MECHANICAL))
+def _keys(drifting: Drifting, discrepancies: Sequence[Discrepancy]) -> list[Action]:
+    """Rows that are missing or extra are folded again from the archive, in each projection that they may be of.
+
+    Where the difference does not tell the key of a projection's row, verifying it does.
+    """
+    found: dict[str, list[Discrepancy]] = {}
+    for one in discrepancies:
+        if one.kind == MECHANICAL:
+            found.setdefault(one.path, []).append(one)
+    wrong: dict[str, tuple[Definition, list[Discrepancy]]] = {}
+    for path, some in found.items():
+        for definition in drifting.having(path):
+            wrong.setdefault(definition.name, (definition, []))[1].extend(some)
+    others = " (or of another of these projections)" if len(wrong) > 1 else ""
+    return [_again(one, drifting.keys(one, some), len(some), others) for one, some in wrong.values()]
+
+
+def _again(definition: Definition, keys: tuple[str, ...], count: int, others: str) -> Action:
     if not keys:
-        return []
-    return [
-        Action(
-            kind=Kind.REPROJECT,
-            target=projection,
-            version=version,
-            keys=keys,
-            why=f"{len(keys)} keys have rows that are missing or too many",
-            command=commands.reproject(projection, keys[0]),
+        return Action(
+            kind=Kind.MEND,
+            target=definition.name,
+            version=definition.version,
+            why=f"{count} differences of missing or extra rows{others} do not tell which of its rows they are of",
+            command=f"{commands.verify(definition.name)} names the rows that are not what their history gives",
         )
-        for projection, version in list(facts.versions.items())[:1]
-    ]
+    return Action(
+        kind=Kind.REPROJECT,
+        target=definition.name,
+        version=definition.version,
+        keys=keys,
+        why=f"{len(keys)} keys have rows that are missing or too many{others}",
+        command=commands.reproject(definition.name, shlex.quote(keys[0])),
+    )
 
 
 def _unverified(facts: Facts) -> list[Action]:
@@ -158,7 +180,8 @@ def _unverified(facts: Facts) -> list[Action]:
             target=name,
             version=facts.versions[name],
             why=f"replayed, it came out otherwise: {one.detail}",
-            command=f"raise its version in the code, then {commands.rebuild(name, facts.versions[name] + 1)}",
+            command=f"{commands.verify(name)} names rows that differ from their history, {commands.reproject(name)} folds one "
+            f"again; where the code is another one, raise its version, then {commands.rebuild(name, facts.versions[name] + 1)}",
         )
         for name, one in facts.verifications.items()
         if not one.deterministic and name in facts.versions
@@ -179,16 +202,33 @@ def _skipped(facts: Facts) -> list[Action]:
     ]
 
 
-def _code(facts: Facts) -> list[Action]:
+def _code(facts: Facts, drifting: Drifting, discrepancies: Sequence[Discrepancy]) -> list[Action]:
+    """Values that differ: a row that is not what its history gives is folded again, else the rule is wrong."""
     findings = facts.run.findings if facts.run is not None else ()
-    wrong = [one for one in findings if one.kind != MECHANICAL and one.acceptance is None]
-    return [
-        Action(
-            kind=Kind.MEND,
-            target=facts.capability,
-            why=f"{one.kind} difference in {one.path}, {one.keys} keys ({one.fingerprint})",
-            command=f"mend the projection as a new version, then {commands.rebuild(name, version + 1)}",
-        )
-        for one in wrong
-        for name, version in list(facts.versions.items())[:1]
-    ]
+    found = []
+    for one in findings:
+        if one.kind == MECHANICAL or one.acceptance is not None:
+            continue
+        why = f"{one.kind} difference in {one.path}, {one.keys} keys ({one.fingerprint})"
+        having = drifting.having(one.path)
+        examples = [shown for shown in discrepancies if shown.fingerprint == one.fingerprint]
+        found += [_mend(definition, why, drifting.keys(definition, examples)) for definition in having]
+        if not having:
+            all_ = "; ".join(commands.verify(name) for name in facts.versions)
+            told = f"{why}: no projection of its own has that column"
+            mend = f"{all_}: where they hold, mend the capability's read_sql"
+            found.append(Action(kind=Kind.MEND, target=facts.capability, why=told, command=mend))
+    return found
+
+
+def _mend(definition: Definition, why: str, keys: Sequence[str]) -> Action:
+    name = definition.name
+    again = f", {commands.reproject(name, shlex.quote(keys[0]))} folds the first row again" if keys else ""
+    return Action(
+        kind=Kind.MEND,
+        target=name,
+        version=definition.version,
+        why=why,
+        command=f"{commands.verify(name)} says whether rows differ from their history{again}; where it holds, mend the "
+        f"projection as a new version, then {commands.rebuild(name, definition.version + 1)}",
+    )

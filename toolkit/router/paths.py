@@ -15,6 +15,7 @@ from toolkit.core.projections import Definition
 from toolkit.core.subjects import columns_of
 from toolkit.loader import Project
 from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
+from toolkit.router.holding import Look, looking, nobody
 from toolkit.settings import CapabilitySection, duration
 
 Key = Mapping[str, object]
@@ -28,7 +29,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     `as_of` is the oldest over all its partitions (None: nothing is promised yet), `as_ofs` the oldest of each
     topic, each on its own source's clock. `held` are the keys this answer depends on whose events are parked;
-    `perhaps_held` says per projection how many further ones it may depend on.
+    `perhaps_held` says per projection how many further ones it may depend on. `untold` are those of the held, by
+    projection, that nobody can say of whether they belong to what was asked.
     """
 
     rows: list[dict[str, object]]
@@ -38,6 +40,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     perhaps_held: dict[str, int]
     position: Positions
     versions: dict[str, int]
+    untold: dict[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,7 @@ class ReadPaths:
         of_each = [answer.checkpoints.get(name, []) for name in self.section.projections]
         checkpoints = [one for some in of_each for one in some]
         as_ofs = oldest_by_topic(checkpoints)
-        held, perhaps = self._held(asked, self._with(answer, waiting))
+        held, perhaps, untold = self._held(asked, answer, sorted(waiting))
         if waiting:
             blind = [
                 name for name in answer.versions if not self.keyed_by_subject(name, answer.versions[name])
@@ -130,6 +133,7 @@ class ReadPaths:
             perhaps_held=perhaps,
             position=positions(checkpoints),
             versions=answer.versions,
+            untold=untold,
         )
 
     def as_ofs(self) -> dict[str, dt.datetime | None]:
@@ -157,27 +161,40 @@ class ReadPaths:
             for name, handler in definition.handlers.items()
         )
 
-    def _with(self, answer: ViewAnswer, waiting: Collection[str]) -> ViewAnswer:
-        held = {name: [*keys, *sorted(waiting)] for name, keys in answer.held.items()}
-        return msgspec.structs.replace(answer, held=held)
-
-    def _held(self, asked: Asked, answer: ViewAnswer) -> tuple[tuple[str, ...], dict[str, int]]:
-        """The held keys that this answer depends on, and per projection how many it may depend on.
+    def _held(
+        self, asked: Asked, answer: ViewAnswer, waiting: Sequence[str]
+    ) -> tuple[tuple[str, ...], dict[str, int], dict[str, tuple[str, ...]]]:
+        """The held keys that this answer depends on, per projection how many it may depend on, and what nobody can tell.
 
         A projection asked by its own key, or whose key is a column of the answer, is known to the row. Of
         another (a total, a joined name) nobody can say: that is worth a warning, and not worth more, for
         one poisoned event must not make every answer doubtful. An answer without rows is another matter:
-        a row that is not there may be just the one that is held.
+        a row that is not there may be just the one that is held, unless its row or its events tell otherwise.
         """
         held: list[str] = []
         perhaps: dict[str, int] = {}
-        for projection, keys in answer.held.items():
-            sure = doubted(self._definition(projection, answer), asked, answer.rows, keys)
+        untold: dict[str, tuple[str, ...]] = {}
+        for projection, parked in answer.held.items():
+            definition, keys = self._definition(projection, answer), [*parked, *waiting]
+            if keys and not answer.rows and not _whole(definition, asked):
+                told = missing(definition, asked, keys, self._look(definition, asked, waiting))
+                held.extend(key for key in keys if told[key] is not False)
+                if unknown := tuple(key for key in keys if told[key] is None):
+                    untold[projection] = unknown
+                continue
+            sure = doubted(definition, asked, answer.rows, keys)
             if sure is None:
                 perhaps[projection] = len(keys)
             else:
                 held.extend(sure)
-        return tuple(dict.fromkeys(held)), perhaps
+        return tuple(dict.fromkeys(held)), perhaps, untold
+
+    def _look(self, definition: Definition | None, asked: Asked, waiting: Sequence[str]) -> Look:
+        """Of a change that waits no event tells: what else is known of its subject says nothing about it."""
+        if definition is None:
+            return nobody
+        look = looking(self._store, definition, asked.key)
+        return lambda keys: {**nobody(keys), **look([key for key in keys if key not in waiting])}
 
     def _definition(self, projection: str, answer: ViewAnswer) -> Definition | None:
         return self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
@@ -247,15 +264,15 @@ def doubted(
     if not keys:
         return []
     columns = definition.key if definition is not None else ()
-    if definition is not None and asked.key.keys() >= {*columns}:
+    if definition is not None and _whole(definition, asked):
         mine = {*_names(definition, asked.key), asked.subject}
         return [key for key in keys if key in mine]
     if not rows:
-        return list(keys)
+        told = missing(definition, asked, keys)
+        return [key for key in keys if told[key] is not False]
     if definition is None:
         return None
-    known = {column: str(asked.key[column]) for column in columns if column in asked.key}
-    mine = {key for key in keys if _under(definition, known, key)}
+    mine = {key for key in keys if _under(definition, asked, key)}
     if {**rows[0], **asked.key}.keys() >= {*columns}:
         for row in rows:
             mine |= _names(definition, {**row, **asked.key})
@@ -271,15 +288,32 @@ def _names(definition: Definition, row: Mapping[str, object]) -> set[str]:
     return {definition.key_text(key), *(map(str, key) if isinstance(key, tuple) else ()), *parent}
 
 
-def _under(definition: Definition, known: Mapping[str, str], key: str) -> bool:
-    """Is it a key with these values in some of its columns, or one of the values: perhaps of a row that is missing?"""
-    if not known:
-        return False
-    parts = definition.key_parts(key)
+def missing(
+    definition: Definition | None, asked: Asked, keys: Sequence[str], look: Look = nobody
+) -> dict[str, bool | None]:
+    """Which held keys may be of a row that an empty answer lacks; None where nobody can say.
+
+    The key's own columns decide as far as they were asked for; `look` is asked about the others only.
+    """
+    told = {key: None if definition is None else _under(definition, asked, key) for key in keys}
+    return {**told, **look([key for key in keys if told[key] is None])}
+
+
+def _whole(definition: Definition | None, asked: Asked) -> bool:
+    return definition is not None and asked.key.keys() >= {*definition.key}
+
+
+def _under(definition: Definition, asked: Asked, key: str) -> bool | None:
+    """Is it a key with these values in some of its columns, or one of the values: perhaps of a row that is missing?
+
+    None: it shares no column with what was asked, or is a subject, which need not be part of a key.
+    """
+    known = {column: str(asked.key[column]) for column in definition.key if column in asked.key}
     if key in known.values():
         return True
+    parts = definition.key_parts(key)
     if len(parts) not in (len(definition.key), len(definition.parent)):
-        return False
+        return None
     told = dict(zip(definition.key, parts, strict=False))
     shared = told.keys() & known.keys()
-    return bool(shared) and all(told[column] == known[column] for column in shared)
+    return all(told[column] == known[column] for column in shared) if shared else None

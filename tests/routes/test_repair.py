@@ -1,0 +1,106 @@
+"""What is wrong in one of several projections of a capability is repaired there, with a key of that projection."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.routes import estate
+from tests.routes.estate import TOPIC
+from tests.routes.world import World
+from toolkit.core.evidence import Discrepancy, Finding, ShadowRun
+from toolkit.ports import Batch
+from toolkit.questions.repair import Kind, plan
+
+Make = Callable[..., World]
+
+COVER = """
+
+class Cover(Projection, version=1, context="customer-service", key=("policy_no", "cover_no")):
+    policy_no: str
+    cover_no: int
+    amount: int
+
+    @on(PolicyIssued, creates=True, key=("policy_no", "policy_no"))
+    def issued(self, event): ...
+"""
+
+
+@pytest.fixture
+def world(make_world: Make, monkeypatch: pytest.MonkeyPatch) -> World:
+    """`portal` is answered from policies and their covers, a record for each cover."""
+    one = '[capability.portal]\nprojection = "policy"\n'
+    two = '[capability.portal]\nprojection = ["policy", "cover"]\nrows = ["cover_no"]\n'
+    monkeypatch.setattr(estate, "SETTINGS", estate.SETTINGS.replace(one, two))
+    monkeypatch.setitem(estate.FILES, "model.py", estate.MODEL + COVER)
+    world = make_world()
+    world.capture()
+    world.backfilled()
+    world.commit("P1", "P2")
+    world.relay()
+    world.project_all()
+    cover = world.project.definition("cover", 1)
+    world.store.create(cover, {TOPIC: 2}, world.clock())
+    batch = Batch(upserts=[{"policy_no": "P1", "cover_no": 7, "amount": 3}])
+    world.store.commit(cover, batch, epoch=world.store.seize("cover", 1), now=world.clock())
+    return world
+
+
+def differs(path: str, kind: str, **detail: object) -> Discrepancy:
+    return Discrepancy(
+        run_id="r", capability="portal", fingerprint="f00", key="P1", kind=kind, path=path, detail=detail
+    )
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_a_record_that_is_missing_is_folded_again_in_the_projection_that_tells_records_apart(
+    world: World,
+) -> None:
+    [action] = plan(world.around, "portal", [differs("(record)", "mechanical", row=[7])])
+    assert (action.kind, action.target, action.keys) == (Kind.REPROJECT, "cover", ("P1/7",))
+    assert action.command == "strangler repair key cover P1/7"
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("row", [[8], ["redacted:5f"], []], ids=["unknown", "redacted", "not told"])
+def test_a_key_that_could_not_be_folded_is_not_proposed(world: World, row: list[object]) -> None:
+    [action] = plan(world.around, "portal", [differs("(record)", "mechanical", row=row)])
+    assert (action.kind, action.target, action.keys) == (Kind.MEND, "cover", ())
+    assert action.command.startswith("strangler verify cover ")
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("amount", [("cover", "strangler repair key cover P1/7")]),
+        ("status", [("policy", "strangler repair key policy P1")]),
+        (
+            "policy_no",
+            [("policy", "strangler repair key policy P1"), ("cover", "strangler repair key cover P1/7")],
+        ),
+        ("tongue", [("portal", "strangler verify policy; strangler verify cover: where they hold")]),
+    ],
+)
+def test_a_value_that_differs_is_of_the_projections_that_have_its_column(
+    world: World, path: str, told: list[tuple[str, str]]
+) -> None:
+    now = world.clock()
+    finding = Finding(fingerprint="f00", kind="semantic", path=path, keys=1)
+    world.evidence.save_run(
+        ShadowRun(
+            id="r",
+            capability="portal",
+            config_hash=world.project.config_hash("portal"),
+            versions={"policy": 1, "cover": 1},
+            started_at=now,
+            ended_at=now,
+            verdict="findings",
+            judged=400,
+            findings=(finding,),
+        ),
+        [],
+    )
+    actions = plan(world.around, "portal", [differs(path, "semantic", row=[7])])
+    assert [one.target for one in actions] == [target for target, _ in told]
+    for action, (_, command) in zip(actions, told, strict=True):
+        assert command in action.command

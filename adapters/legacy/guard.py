@@ -77,8 +77,13 @@ def _ours(
 
 
 def _grants(cause: str) -> str:
-    """All that a user needs who only reads, where the server says that a right is missing: it names one at a time."""
+    """All that is needed to read, or to install, where the server says that a right is missing: it names one at a time."""
     said = cause.lower()
+    if "permission denied for database" in said or "must be owner of" in said:
+        return (
+            ". To install capture, it takes: GRANT CREATE ON DATABASE <database> TO <role>, for the schema strangler, "
+            f"and a role that owns the captured tables: let their owner install it; `{commands.CAPTURE_PLAN}` says more"
+        )
     if "command denied to user" in said or "lack privileges for underlying" in said:
         rights = "GRANT SELECT, SHOW VIEW ON <database>.* TO <user> (SHOW VIEW to explain reads of views)"
     elif "permission denied for" in said:

@@ -56,6 +56,13 @@ def test_the_owner_of_the_tables_installs_without_any_other_right_and_removes_it
         assert connection.scalar(text("SELECT to_regnamespace('strangler')")) is None
 
 
+def test_who_may_not_create_the_schema_is_told_what_installing_takes(owned: Legacy) -> None:
+    owned.run(f'REVOKE CREATE ON DATABASE "{make_url(owned.url).database}" FROM {ROLES[0]}')
+    with pytest.raises(UsageError, match="GRANT CREATE ON DATABASE <database>") as refused:
+        owned.install()
+    assert "To read" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

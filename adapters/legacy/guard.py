@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, StatementError
 
 from toolkit import commands
-from toolkit.core.errors import Infrastructure, ReadTimeout, StranglerError, UsageError
+from toolkit.core.errors import BadValue, Infrastructure, ReadTimeout, StranglerError, UsageError
 
 CAPTURE_TIMEOUT = dt.timedelta(seconds=60)
 """Limit of one statement of capture itself; it reads in chunks, so that reaching it means trouble."""
@@ -73,6 +73,8 @@ def _ours(
         return ReadTimeout(f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}")
     if isinstance(error, OperationalError | InterfaceError) and not refused(error):
         return Infrastructure(f"legacy source {name} cannot be read: {cause}")
+    if isinstance(error, DataError):
+        return BadValue(f"legacy source {name} refuses a value: {cause.splitlines()[0]}")
     return UsageError(f"legacy source {name} refuses the statement: {cause}{_grants(cause)}")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from migrations.schema.read_store import metadata as store_tables
 from migrations.schema.state import metadata as state_tables
-from toolkit import commands
+from toolkit import commands, registry
 from toolkit.core.errors import DriverMissing, Infrastructure, NotSetUp, UsageError
 
 RAW_AT = "a URL has an @ in its user or password: write it as %40 (and : as %3A, / as %2F)"
@@ -34,6 +34,8 @@ def open_engine(url: str, **options: Any) -> Engine:
     if "@" in (parsed.host or ""):
         # What comes before the first one was taken for the password: messages would show the rest of it.
         raise UsageError(RAW_AT)
+    if parsed.drivername == "postgresql":  # without a driver: SQLAlchemy would take one that we do not know
+        parsed = parsed.set(drivername="postgresql+psycopg")
     try:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, **options)
@@ -45,9 +47,8 @@ def open_engine(url: str, **options: Any) -> Engine:
         backend = parsed.get_backend_name()
         raise DriverMissing(f"{backend} ({error.name})", _EXTRAS.get(backend, backend)) from error
     except NoSuchModuleError as error:
-        raise UsageError(
-            f"{parsed.drivername} is not a database this toolkit or a plugin of it knows"
-        ) from error
+        unknown = f"{parsed.drivername} is not a database this toolkit or a plugin of it knows"
+        raise UsageError(registry.spelled(url) or unknown) from error
 
 
 def _sqlite(url: URL, **options: Any) -> Engine:

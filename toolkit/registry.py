@@ -13,12 +13,26 @@ LOG = "strangler.log"
 READ_STORE = "strangler.read_store"
 ANY = "any"
 """The name under which an adapter serves every scheme that none is registered for (legacy sources: SQLAlchemy's dialects)."""
+_MEANT = {
+    **dict.fromkeys(("postgres", "pgsql", "psql"), "postgresql+psycopg"),
+    **dict.fromkeys(("mysql2", "mysqldb"), "mysql+pymysql"),
+    "sqlite3": "sqlite",
+}
+"""How others spell a scheme that we serve."""
 _EXTRAS = {"psycopg": "postgres", "confluent_kafka": "kafka", "pymysql": "mysql"}
 
 
 def scheme_of(url: str) -> str:
     """`postgresql+psycopg://...` is served by the adapter `postgresql`."""
     return url.split(":", 1)[0].split("+", 1)[0].lower()
+
+
+def spelled(url: str) -> str:
+    """How the URL's scheme has to be written, if it is one that only others know. Empty when it is none."""
+    scheme = scheme_of(url)
+    return (
+        f"{scheme}:// is not how the driver is called: write {_MEANT[scheme]}://" if scheme in _MEANT else ""
+    )
 
 
 def names(group: str) -> list[str]:
@@ -33,6 +47,8 @@ def adapter(group: str, url: str) -> Any:
     """
     scheme = scheme_of(url)
     known = {point.name: point for point in entry_points(group=group)}
+    if scheme not in known and (advice := spelled(url)):
+        raise UsageError(advice)
     chosen = known.get(scheme) or known.pop(ANY, None)
     if chosen is None:
         kind = group.removeprefix("strangler.").replace("_", " ")

@@ -206,17 +206,26 @@ class PostgresDoctor:
         yield from ungranted(patient, role, own, needed=("SELECT", "INSERT", "UPDATE", "DELETE"))
         yield from ungranted(patient, role, legacy, needed=("SELECT",))
         if patient.capture == "trigger" and not own:
-            for table in legacy:
-                if not table.owned:
-                    yield Ailment(
-                        where=patient.where,
-                        what=f"{role} does not own {table.relation}, so that it cannot install capture",
-                        next=f'install capture as {table.owner}, or: GRANT "{table.owner}" TO "{role}"',
-                        severity=Severity.RISK,
-                        evidence={"role": role, "owner": table.owner},
-                    )
+            yield from self._installing(patient, legacy)
         for table in [*own, *(one for one in legacy if one.name in outboxes)]:
             yield from bloated(patient, table, f"VACUUM (ANALYZE) {table.relation}")
+
+    def _installing(self, patient: Patient, tables: Sequence[Table]) -> Iterator[Ailment]:
+        """May this role install capture? Said once: it takes the tables, and a schema of our own."""
+        state, others = self._state, [one for one in tables if not one.owned]
+        role, database = str(state["role"]), str(state["database"])
+        lacks = [f"does not own {', '.join(one.relation for one in others)}"] if others else []
+        if tables and not state["creates"]:
+            lacks.append(f"has no CREATE on the database {database} (for the schema strangler)")
+        if lacks:
+            owners = sorted({one.owner for one in others})
+            yield Ailment(
+                where=patient.where,
+                what=f"{role} {' and '.join(lacks)}, so that it cannot install capture",
+                next=_installer(role, database, others),
+                severity=Severity.RISK,
+                evidence={"role": role, **({"owner": ", ".join(owners)} if owners else {})},
+            )
 
     def _indexes(self, patient: Patient) -> Iterator[Ailment]:
         names = [one.table.lower() for one in patient.tables]
@@ -242,6 +251,20 @@ class PostgresDoctor:
             yield from waiting(patient, self._rows("backlog")[0])
 
 
+def _installer(role: str, database: str, others: Sequence[Table]) -> str:
+    """Who should install: the owner, always. A membership is offered where it gives nothing but the tables."""
+    creates = 'GRANT CREATE ON DATABASE "{}" TO "{}"'
+    owners = sorted({one.owner for one in others})
+    if not owners:
+        return creates.format(database, role)
+    poor = sorted({one.owner for one in others if not one.owner_creates})
+    steps = [f"let the tables' owner install it ({', '.join(owners)})"]
+    steps += [f"after: {creates.format(database, owner)}" for owner in poor]
+    if len(owners) == 1 and not any(one.mighty for one in others):
+        steps.append(f'or: GRANT "{owners[0]}" TO "{role}", which may then do all that {owners[0]} may')
+    return ", ".join(steps)
+
+
 def _table(row: Row) -> Table:
     rights = {name.upper() for name in ("select", "insert", "update", "delete") if row[name]}
     return Table(
@@ -258,6 +281,8 @@ def _table(row: Row) -> Table:
         hidden="" if row["usage"] else str(row["schema"]),
         owned=bool(row["owns"]),
         owner=str(row["owner"]),
+        mighty=bool(row["mighty"]),
+        owner_creates=bool(row["owner_creates"]),
     )
 
 

@@ -33,6 +33,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """the schema that may not be used"""
     owned: bool = True
     owner: str = ""
+    mighty: bool = False
+    """does the owner rule over more than tables? Nobody is made a member of it"""
+    owner_creates: bool = True
+    """may the owner create a schema in the database?"""
 
 
 def ungranted(

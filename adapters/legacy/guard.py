@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError, StatementError
 
 from toolkit import commands
-from toolkit.core.errors import Infrastructure, ReadTimeout, StranglerError, UsageError
+from toolkit.core.errors import BadValue, Infrastructure, ReadTimeout, StranglerError, UsageError
 
 CAPTURE_TIMEOUT = dt.timedelta(seconds=60)
 """Limit of one statement of capture itself; it reads in chunks, so that reaching it means trouble."""
@@ -73,12 +73,19 @@ def _ours(
         return ReadTimeout(f"legacy source {name}: cancelled after {timeout.total_seconds():g} s: {cause}")
     if isinstance(error, OperationalError | InterfaceError) and not refused(error):
         return Infrastructure(f"legacy source {name} cannot be read: {cause}")
+    if isinstance(error, DataError):
+        return BadValue(f"legacy source {name} refuses a value: {cause.splitlines()[0]}")
     return UsageError(f"legacy source {name} refuses the statement: {cause}{_grants(cause)}")
 
 
 def _grants(cause: str) -> str:
-    """All that a user needs who only reads, where the server says that a right is missing: it names one at a time."""
+    """All that is needed to read, or to install, where the server says that a right is missing: it names one at a time."""
     said = cause.lower()
+    if "permission denied for database" in said or "must be owner of" in said:
+        return (
+            ". To install capture, it takes: GRANT CREATE ON DATABASE <database> TO <role>, for the schema strangler, "
+            f"and a role that owns the captured tables: let their owner install it; `{commands.CAPTURE_PLAN}` says more"
+        )
     if "command denied to user" in said or "lack privileges for underlying" in said:
         rights = "GRANT SELECT, SHOW VIEW ON <database>.* TO <user> (SHOW VIEW to explain reads of views)"
     elif "permission denied for" in said:

@@ -156,6 +156,10 @@ def test_verify_and_rehearse_are_evidence(strangler: Any) -> None:
         ),
         (("read", "portal-policy", "number=1"), "is asked with policy_no"),
         (("rebuild", "customer_policies"), "there is no projection customer_policies"),
+        (
+            ("repair", "key", "customer_polic", "1/2"),
+            "there is no projection customer_polic in this project; there are:",
+        ),
         (("verify", "customer_policy", "--version", "9"), "there is no projection customer_policy v9"),
         (("backfill", "--source", "core"), "there is no [legacy.core]"),
         (("shadow", "run", "portal-policy", "--version", "two"), "write PROJECTION=N"),

@@ -144,7 +144,30 @@ def test_missing_rights_are_told_as_the_grants_that_give_them(url: str, stranger
 def test_who_does_not_see_others_and_may_not_install_is_told(url: str, stranger: str) -> None:
     doctor = of_role(url, stranger)
     assert "GRANT pg_monitor" in found(doctor, "does not see what other sessions do").next
-    assert found(doctor, "does not own public.polmast", **CAPTURED).severity is Severity.RISK
+    one = found(doctor, "does not own public.polmast", **CAPTURED)
+    assert one.severity is Severity.RISK
+    assert "has no CREATE on the database" in one.what
+    # The tables' owner is a superuser here: whoever only reads is not made a member of it.
+    assert "let the tables' owner install it" in one.next
+    assert "GRANT" not in one.next
+
+
+def test_an_owner_that_lacks_create_is_told_and_a_membership_costs_no_more_than_the_tables(
+    url: str, stranger: str
+) -> None:
+    owner = f"{stranger}_owner"
+    execute(url, f"CREATE ROLE {owner}", f"ALTER TABLE polmast OWNER TO {owner}")
+    try:
+        one = found(of_role(url, stranger), "does not own public.polmast", **CAPTURED)
+        assert f'TO "{owner}", or: GRANT "{owner}" TO "{stranger}"' in one.next
+        assert "GRANT CREATE ON DATABASE" in one.next
+        execute(url, f"ALTER ROLE {owner} CREATEROLE")
+        one = found(of_role(url, stranger), "does not own public.polmast", **CAPTURED)
+        assert f'GRANT "{owner}"' not in one.next
+    finally:
+        execute(
+            url, f"REASSIGN OWNED BY {owner} TO CURRENT_USER", f"DROP OWNED BY {owner}", f"DROP ROLE {owner}"
+        )
 
 
 def test_a_check_that_may_not_ask_is_a_finding_and_hides_no_other(url: str, stranger: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import importlib
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from adapters.engines import open_engine
 from adapters.legacy.any_source import AnySource
 from adapters.legacy.fetching.sessions import in_utc
 from adapters.legacy.fetching.snapshot import open_snapshot
@@ -97,6 +99,16 @@ def test_capture_that_writes_is_refused_with_the_reason(url: str, capture: str) 
 def test_an_engine_that_sqlalchemy_does_not_know_is_refused() -> None:
     with pytest.raises(UsageError, match="nosuchdb is not a database"):
         AnySource("old", "nosuchdb://x", section("nosuchdb://x"))
+
+
+def test_a_scheme_that_others_use_is_told_how_it_is_written_here() -> None:
+    advice = re.escape("write postgresql+psycopg://")
+    with pytest.raises(UsageError, match=advice):
+        registry.adapter(registry.LEGACY, "postgres://reader@host/pagila")
+    with pytest.raises(UsageError, match=advice):
+        open_engine("postgres://reader@host/state")
+    assert open_engine("postgresql://reader@host/pagila").driver == "psycopg"
+    assert open_engine("mysql://reader@host/shop").driver == "pymysql"
 
 
 @pytest.mark.parametrize("zone", [0, 1, -5, 5.75, 13])

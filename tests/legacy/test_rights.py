@@ -1,5 +1,6 @@
 """Who may do what on PostgreSQL, and what nobody gains by our functions, which run with their owner's rights (R10)."""
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sqlalchemy import make_url, text
 
 from tests.support.legacy import POLICY, TABLES, Legacy, policy
 from toolkit.core.changes import Op
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import BadValue, UsageError
 from toolkit.ports import Cursor
 
 pytestmark = pytest.mark.postgres
@@ -56,6 +57,13 @@ def test_the_owner_of_the_tables_installs_without_any_other_right_and_removes_it
         assert connection.scalar(text("SELECT to_regnamespace('strangler')")) is None
 
 
+def test_who_may_not_create_the_schema_is_told_what_installing_takes(owned: Legacy) -> None:
+    owned.run(f'REVOKE CREATE ON DATABASE "{make_url(owned.url).database}" FROM {ROLES[0]}')
+    with pytest.raises(UsageError, match="GRANT CREATE ON DATABASE <database>") as refused:
+        owned.install()
+    assert "To read" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -92,6 +100,14 @@ def test_nobodys_search_path_leads_our_functions_astray(owned: Legacy) -> None:
         "TRUNCATE POLMAST",
     )
     assert [one.op for one in owned.source.capture.pending(10, [])] == [Op.INSERT, Op.UPDATE, Op.DELETE]
+
+
+def test_a_value_of_another_type_is_told_apart_from_a_statement_that_fails(legacy: Legacy) -> None:
+    asked, limit = "SELECT 1 AS x WHERE 1 = :x", dt.timedelta(seconds=20)
+    with pytest.raises(BadValue, match=r'refuses a value: .*"nosuch"'):
+        legacy.source.query(asked, {"x": "nosuch"}, timeout=limit)
+    with pytest.raises(UsageError, match="refuses the statement"):
+        legacy.source.query("SELECT nosuch", {}, timeout=limit)
 
 
 def test_rows_that_a_policy_hides_are_never_missed_in_silence(owned: Legacy) -> None:

@@ -171,6 +171,26 @@ def test_a_canary_can_be_made_smaller_by_rollback_only(routes: SqlRoutes) -> Non
     assert rollback(routes, "portal", Stage.CANARY, share=100, who="a", why="b", now=NOW).share == 100
 
 
+@pytest.mark.parametrize("back_to", [Stage.LEGACY, Stage.SHADOW])
+def test_a_consumer_that_nobody_routed_is_told_and_not_taken_for_moved(
+    routes: SqlRoutes, back_to: Stage
+) -> None:
+    advance(routes, TO_SHADOW, TO_CANARY, consumer="desk-app")
+    with pytest.raises(UsageError, match=r"never routed for desk-ap: .*there are: desk-app"):
+        rollback(routes, "portal", back_to, consumer="desk-ap", who="a", why="b", now=NOW)
+    assert (
+        rollback(routes, "portal", back_to, consumer="desk-app", who="a", why="b", now=NOW).stage is back_to
+    )
+    assert rollback(routes, "portal", Stage.LEGACY, who="a", why="b", now=NOW).consumer == "*"
+
+
+def test_a_consumer_that_follows_everybody_is_moved_back_alone(routes: SqlRoutes) -> None:
+    advance(routes, TO_SHADOW, TO_CANARY)
+    back = rollback(routes, "portal", Stage.LEGACY, consumer="desk", who="a", why="b", now=NOW)
+    assert (back.consumer, back.stage) == ("desk", Stage.LEGACY)
+    assert routes.get("portal").stage is Stage.CANARY
+
+
 def test_there_is_no_way_back_from_retired(routes: SqlRoutes) -> None:
     advance(routes, TO_SHADOW, TO_CANARY, TO_PROJECTION)
     apply(planned(routes, Stage.RETIRED), routes, NOW, FORCE)

@@ -163,6 +163,21 @@ def test_a_route_that_falls_back_says_that_legacy_answers(make_world: Make) -> N
     assert (portal.side, portal.how) == (Side.LEGACY, "falls back to legacy (unknown)")
 
 
+def test_a_route_whose_legacy_is_away_does_not_say_that_legacy_answers(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(when_stale="legacy")
+    for stage in (Stage.SHADOW, Stage.CANARY, Stage.PROJECTION):
+        world.route(stage, 500)
+
+    def dead(*_: object) -> None:
+        raise Infrastructure("legacy does not answer")
+
+    monkeypatch.setattr(type(world.legacy), "clock", dead)
+    [portal] = lagging(world.around, "portal").served
+    assert portal.how == "cannot be judged, and legacy, which would answer, does not (unknown)"
+
+
 def test_what_is_parked_is_named_with_its_event_its_place_and_its_reason(make_world: Make) -> None:
     world = make_world()
     world.capture()

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from tests.routes.estate import SECOND, TOPIC, Estate
 from tests.routes.now import NOW
-from toolkit.core.errors import Infrastructure, ReadTimeout, Refused, UsageError
+from toolkit.core.errors import BadValue, Infrastructure, ReadTimeout, Refused, UsageError
 from toolkit.core.evidence import Waiver
 from toolkit.core.freshness import Confidence, ReadClass
 from toolkit.core.routes import Side, Stage
@@ -245,6 +245,16 @@ def test_a_legacy_failure_is_an_infrastructure_error(estate: Make, problem: Exce
     at.legacy.broken = problem
     with pytest.raises(Infrastructure, match=str(problem)):
         at.read()
+
+
+def test_a_key_that_the_database_refuses_is_the_callers_fault_and_named(estate: Make) -> None:
+    at = estate()
+    at.legacy.broken = BadValue('invalid input syntax for type integer: "P1"')
+    with pytest.raises(UsageError, match=r'policy_no of this key does not fit: .*"P1"'):
+        at.read("P1")
+    at.legacy.broken = BadValue('invalid input syntax for type integer: "A"')  # the statement's own
+    with pytest.raises(Infrastructure, match="legacy read path failed"):
+        at.read("P1")
 
 
 # --- authority ----------------------------------------------------------------------------------

@@ -254,8 +254,10 @@ def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once:
     gc.set_threshold(COLLECT_AFTER)
     with open_project(project_folder) as opened, stop_on_signals() as stop:
         if once:
-            emit(do_once(opened), as_json, _show_done)
-            return
+            done = do_once(opened)
+            emit(done, as_json, _show_done)
+            blocked = any(one.get("problem") for one in done.values())
+            raise typer.Exit(ExitCode.FINDINGS if blocked else ExitCode.CLEAN)
         supervisor = Supervisor(lambda: wanted(opened))
         supervisor.run(stop)
     failures = {name: str(error) for name, error in supervisor.failures.items()}
@@ -351,18 +353,25 @@ def projectors(opened: App, name: str) -> Mapping[str, Loop]:
 
 
 def _relay_once(opened: App, source: str, shard: int | None = None) -> dict[str, Any]:
-    done = {}
+    done: dict[str, Any] = {}
     for name in _sources(opened, source):
+        captured = bool(opened.legacy(name).capture.installed())
         for one in _chosen(opened, name, shard):
-            with _leading(opened, name, one) as (translation, leader):
-                translation.replay(leader.epoch)
-                total = leader.drain()
-            done[_title(name, one)] = {
-                "changes": total.changes,
-                "published": total.published,
-                "as_of": total.watermark,
-            }
+            done[_title(name, one)] = _drained(opened, name, one) if captured else _uncaptured(name)
     return done
+
+
+def _drained(opened: App, source: str, shard: Shard) -> dict[str, Any]:
+    with _leading(opened, source, shard) as (translation, leader):
+        translation.replay(leader.epoch)
+        total = leader.drain()
+    return {"changes": total.changes, "published": total.published, "as_of": total.watermark}
+
+
+def _uncaptured(source: str) -> dict[str, Any]:
+    """Where capture is to read, there is nothing yet, on some engines not even a table."""
+    problem = f"nothing of {source} is captured: run `{commands.INSTALL_CAPTURE}` first"
+    return {"changes": 0, "published": 0, "as_of": None, "problem": problem}
 
 
 def _project_once(opened: App, name: str) -> dict[str, Any]:
@@ -387,6 +396,8 @@ def _show_done(done: dict[str, dict[str, Any]]) -> None:
     for name, one in done.items():
         told = ", ".join(f"{count:,} {what}" for what, count in one.items() if isinstance(count, int))
         line(f"{name}: {told}; as of {one['as_of'] or 'nothing promised yet'}")
+        if one.get("problem"):
+            line(f"! {one['problem']}", style="yellow")
 
 
 def show_log(

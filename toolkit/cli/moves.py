@@ -172,7 +172,11 @@ def rollback(
             why=why,
             now=opened.clock(),
         )
-    emit(back, as_json, lambda _: line(f"{capability} for {consumer}: {was.label} -> {back.label}"))
+    followed = (
+        "" if was.consumer == back.consumer else f" (a route of its own; so far it followed {was.consumer})"
+    )
+    said = f"{capability} for {consumer}: {was.label} -> {back.label}{followed}"
+    emit(back, as_json, lambda _: line(said))
 
 
 @route.command()

@@ -227,13 +227,14 @@ def _show_lag(found: Lag) -> None:
 
 
 def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
-    """Show every capability on one screen. Ends with 3 when a server does not answer, with 1 when something else could not be told."""
+    """Show every capability on one screen. Ends with 3 when a server does not answer, with 1 when something else could not be told, or nothing is captured."""
     with open_project(project) as opened:
         found = status_of_all(opened.around)
     emit(found, as_json, _show_status)
     if any(one.unreachable for one in found):
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
-    raise typer.Exit(ExitCode.FINDINGS if any(one.problems for one in found) else ExitCode.CLEAN)
+    wrong = any(one.problems or not one.lag.captured for one in found)
+    raise typer.Exit(ExitCode.FINDINGS if wrong else ExitCode.CLEAN)
 
 
 def _waiting(one: Status) -> str:

@@ -14,7 +14,7 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table, tex
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
 from toolkit.core.unclassified import Unclassified
 from toolkit.cutover.facts import open_shapes, serving_versions
-from toolkit.loops.replay import Reprojected, replay_parked, reproject, skip_parked
+from toolkit.loops.replay import Reprojected, key_of, replay_parked, reproject, skip_parked
 from toolkit.loops.verify import code_hash
 from toolkit.ports import SkippedEvent
 from toolkit.questions.parked import ParkedReason, parked_of
@@ -283,6 +283,7 @@ def key(
     """Fold one row of the serving version again, from the archive."""
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
+        key_of(definition, value)  # nobody has to stand back for a key that is none
         with opened.borrowed(definition, _tell):
             done = reproject(
                 definition, opened.project.catalogue, opened.store, opened.state.archive, value, opened.clock
@@ -304,6 +305,9 @@ def _tell(said: str) -> None:
 
 
 def _serving(opened: App, projection: str) -> int:
+    if projection not in opened.project.projections:
+        known = ", ".join(opened.project.projections) or "none"
+        raise UsageError(f"there is no projection {projection} in this project; there are: {known}")
     versions = serving_versions(opened.store, [projection])
     if projection not in versions:
         raise UsageError(f"no version of {projection} serves: run `strangler project {projection}` first")

@@ -3,7 +3,8 @@
 StranglerError                     exit code
 ├── ProjectError                   2  the project folder is at fault (all faults at once)
 ├── UsageError                     2  the command or call asks for what does not exist
-│   └── NotSetUp                   2  the toolkit's own tables are not there
+│   ├── NotSetUp                   2  the toolkit's own tables are not there
+│   └── BadValue                   2  a database refuses a value: no value of its column's type
 ├── Refused                        1  a gate or a guard says no, with its reasons
 │   └── NotYet                     1  the view did not come so far in time
 │   └── HistoryGone                1  events that are asked for were pruned from the archive
@@ -72,6 +73,10 @@ class UsageError(StranglerError):
 
 class NotSetUp(UsageError):
     """The toolkit's own tables are not in the database: `strangler setup` makes them."""
+
+
+class BadValue(UsageError):
+    """A database refuses a value that is none of its column's type: a caller's key, or the statement's own."""
 
 
 class Refused(StranglerError):

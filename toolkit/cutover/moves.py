@@ -157,14 +157,21 @@ def rollback(
     """Move back to any former stage, or a smaller canary. No gate, allowed from every stage before `retired`.
 
     A route that is there already stays as it is, so that a second run after a crash is no error; one that
-    moved meanwhile is looked at again.
+    moved meanwhile is looked at again. A consumer without a route of its own is moved back from where `*` is;
+    where that moves nothing, it may be nobody's name. Raises UsageError with those that were ever routed.
     """
     for attempt in range(ATTEMPTS):
         was = store.get(capability, consumer)
         becomes = moved(was, consumer, stage, share)
-        if (was.stage, was.share) == (becomes.stage, becomes.share):
+        there, problem = (
+            (was.stage, was.share) == (becomes.stage, becomes.share),
+            legal_back(was, stage, share),
+        )
+        if consumer not in (was.consumer, ANY_CONSUMER) and (there or was.stage is Stage.LEGACY):
+            raise UsageError(_never_routed(store, capability, consumer, was))
+        if there:
             return was
-        if problem := legal_back(was, stage, share):
+        if problem:
             raise Refused(f"{capability} cannot go back to {stage} for {consumer}", [problem])
         move = Move(
             action=Action.ROLLBACK,
@@ -181,6 +188,21 @@ def rollback(
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def _never_routed(store: RouteStore, capability: str, consumer: str, followed: Route) -> str:
+    routed = sorted(
+        one.consumer
+        for one in store.all()
+        if one.capability == capability and one.consumer not in (ANY_CONSUMER, REHEARSAL_CONSUMER)
+    )
+    known = (
+        f"; with a route of their own there are: {', '.join(routed)}" if routed else "; nobody else has one"
+    )
+    return (
+        f"{capability} was never routed for {consumer}: it follows {ANY_CONSUMER}, which is at {followed.label} "
+        f"already, so that nothing was moved{known}"
+    )
 
 
 def rollback_everyone(

@@ -128,7 +128,7 @@ def reproject(
     Where events may be about many rows of a parent, all rows of the parent. Raises Refused when the archive was pruned: which of the row's events went with it, nobody knows.
     """
     name, version = definition.name, definition.version
-    wanted = _key(definition, key)
+    wanted = key_of(definition, key)
     topics = Counter(one.topic for one in store.checkpoints(name, version))
     refused = f"{definition.identity}, {definition.key_label} {wanted!r} cannot be folded anew"
     whole(archive, topics, refused)
@@ -180,7 +180,7 @@ def _noted(archive: Archive, passed: Mapping[Place, Checkpoint]) -> None:
                 )
 
 
-def _key(definition: Definition, given: object) -> object:
+def key_of(definition: Definition, given: object) -> object:
     """The key as the rows have it; a command gives it as text, the values of several columns separated by slashes."""
     columns = definition.key_columns
     values = definition.key_parts(given) if isinstance(given, str) else given

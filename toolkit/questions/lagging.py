@@ -106,7 +106,12 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fresh(self) -> bool:
         """Is it young enough, and is that known?"""
-        return self.trusted and self.lag is not None and self.lag <= self.objective
+        return self.trusted and self.captured and self.lag is not None and self.lag <= self.objective
+
+    @property
+    def captured(self) -> bool:
+        """Is anything of the source captured? If not, what it commits from now on never comes."""
+        return all(hop.blocker is not Blocker.CAPTURE for hop in self.hops)
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +143,8 @@ def lagging(around: Around, capability: str) -> Lag:
     complete = len(versions) == len(section.projections) and all(one.checkpoints for one in seen.values())
     as_of, lag = _oldest(partitions) if complete else (None, None)
     objective = duration(section.freshness)
+    way = hops.all_of(versions, seen)
+    sure = clocks.all_trusted and all(hop.blocker is not Blocker.CAPTURE for hop in way)
     return Lag(
         capability=capability,
         as_of=as_of,
@@ -148,9 +155,9 @@ def lagging(around: Around, capability: str) -> Lag:
         trusted=trusted,
         lag=lag,
         objective=objective,
-        confidence=_confidence(lag, objective, clocks.all_trusted),
+        confidence=_confidence(lag, objective, sure),
         legs=_legs(topic, watermark, now, partitions, served_now),
-        hops=hops.all_of(versions, seen),
+        hops=way,
         partitions=partitions,
         served=served_now,
         projected=_projected(around, versions, seen),

@@ -67,7 +67,7 @@ def served(around: Around, capability: str, now_of: Now, attempts: Attempts) -> 
 
 
 def _from_view(around: Around, capability: str, route: Route, now_of: Now) -> Served:
-    section = around.project.capability(capability)
+    project, section = around.project, around.project.capability(capability)
     timeout = duration(around.project.settings.read_store.read_timeout)
     retired = route.stage is Stage.RETIRED
     try:
@@ -80,12 +80,15 @@ def _from_view(around: Around, capability: str, route: Route, now_of: Now) -> Se
     found = furthest_behind(as_ofs, lambda topic: _own(now_of(topic)), duration(section.freshness))
     confidence = Confidence.UNKNOWN if found is None else found.confidence()
     verdict = react(section.when_stale, confidence, legacy_left=not retired)
+    how = _HOW[verdict]
+    if verdict is Verdict.FALL_BACK and not now_of(project.topic(project.legacy_of(section)))[1]:
+        how = "cannot be judged, and legacy, which would answer, does not"
     share = f", for {route.share / 100:g} % of subjects" if route.stage is Stage.CANARY else ""
     return Served(
         consumer=route.consumer,
         stage=route.stage,
         side=Side.LEGACY if verdict is Verdict.FALL_BACK else Side.PROJECTION,
-        how=f"{_HOW[verdict]} ({confidence}){share}",
+        how=f"{how} ({confidence}){share}",
         versions=answer.versions,
         as_of=oldest(as_ofs.values()),
         as_ofs=as_ofs,

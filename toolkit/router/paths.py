@@ -51,6 +51,11 @@ class Asked:
     parameters: dict[str, object]
     subject: str
 
+    def blamed(self, refusal: str) -> list[str]:
+        """Which parts of the key a database speaks of that refuses a value: it quotes the value."""
+        quoted = {name: (f'"{value}"', f"'{value}'") for name, value in self.key.items()}
+        return [name for name, forms in quoted.items() if any(form in refusal for form in forms)]
+
 
 class ReadPaths:
     """Both ways to answer one capability. The router takes one of them, the shadow both."""

@@ -12,6 +12,7 @@ SELECT current_setting('server_version') AS version,
        current_database() AS database,
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
        (SELECT rolreplication FROM pg_roles WHERE rolname = current_user) AS replication,
+       has_database_privilege(current_database(), 'CREATE') AS creates,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_others,
        current_setting('max_connections')::int
          - current_setting('superuser_reserved_connections')::int AS places,

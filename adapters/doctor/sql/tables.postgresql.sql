@@ -1,4 +1,5 @@
 -- Size, dead rows, last vacuum and our rights, for the tables names (lower case, with or without their schema).
+-- mighty is an owner that rules over more than its tables, itself or through a membership.
 SELECT lower(c.relname) AS name, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS relation,
        n.nspname AS schema, greatest(c.reltuples, 0)::bigint AS rows,
        coalesce(s.n_live_tup, 0) AS live, coalesce(s.n_dead_tup, 0) AS dead,
@@ -10,7 +11,10 @@ SELECT lower(c.relname) AS name, quote_ident(n.nspname) || '.' || quote_ident(c.
        has_table_privilege(c.oid, 'SELECT') AS "select", has_table_privilege(c.oid, 'INSERT') AS "insert",
        has_table_privilege(c.oid, 'UPDATE') AS "update", has_table_privilege(c.oid, 'DELETE') AS "delete",
        has_table_privilege(c.oid, 'TRIGGER') AS "trigger", pg_has_role(c.relowner, 'USAGE') AS owns,
-       pg_get_userbyid(c.relowner) AS owner
+       pg_get_userbyid(c.relowner) AS owner,
+       (SELECT bool_or(r.rolsuper OR r.rolcreaterole OR r.rolbypassrls OR r.rolreplication) FROM pg_roles r
+        WHERE pg_has_role(c.relowner, r.oid, 'MEMBER')) AS mighty,
+       has_database_privilege(c.relowner, current_database(), 'CREATE') AS owner_creates
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid

@@ -58,7 +58,7 @@ GUARANTEES = {
     "RETURNING, or currval() of its own sequence, instead",
     "rights": "the application's roles need none; who translates needs USAGE on the schema strangler, SELECT and "
     "DELETE on strangler_change, SELECT on its other tables and on the captured ones; who "
-    "installs must own the captured tables",
+    "installs must own the captured tables, and needs CREATE on the database, for the schema strangler",
 }
 # A subquery is hashed by every version of PostgreSQL, a list by the newer ones only.
 _NOT_TAKEN = " AND c.number NOT IN (SELECT unnest(CAST(:taken AS bigint[])))"

@@ -149,9 +149,7 @@ def lagging(around: Around, capability: str) -> Lag:
         capability=capability,
         as_of=as_of,
         now=now,
-        clock=f"the clock of {source}"
-        if trusted
-        else f"this machine's clock: {source} does not tell its own",
+        clock=clocks.named(source, trusted),
         trusted=trusted,
         lag=lag,
         objective=objective,

@@ -54,6 +54,37 @@ class Part(Protocol):
         """The column, if an index over it can find a range."""
 
 
+class TypedPart:
+    """One column of a type that is not text, found by its index. A `Part`.
+
+    `column` spells it in a row, `shown` gives its value as the text that changes have.
+    """
+
+    def __init__(self, type_: str, column: Callable[[Captured], str], shown: Callable[[str], str]) -> None:
+        self._type, self._column, self._shown = type_, column, shown
+
+    def value(self, table: Captured) -> str:
+        return self._column(table)
+
+    def comparable(self, table: Captured) -> str:
+        return f"{self._column(table)} IS NOT NULL"
+
+    def text(self, table: Captured) -> str:
+        return self._shown(self._column(table))
+
+    def given(self, parameter: str) -> str:
+        return f"CAST({parameter} AS {self._type})"
+
+    def read(self, text: str) -> str:
+        return f"CAST(nullif({text}, '') AS {self._type})"
+
+    def readable(self, text: str) -> str:
+        return f"{text} <> ''"
+
+    def searched(self, table: Captured) -> Searched | None:
+        return Searched(column=self._column(table), lowest=self.given)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spelling:
     """What the engines say differently. `rows`: they find `(a, b) > (x, y)` by an index over a and b."""

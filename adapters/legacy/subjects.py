@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -39,11 +40,21 @@ class SubjectOrder(Protocol):
         """Condition on captured changes (alias `c`) whose subject is at most the parameter `low`."""
 
 
-class OneColumn:
+class OneColumn(ABC):
     """What subjects of one column have alike: a bound is one parameter."""
+
+    def __init__(self, first: Captured) -> None:
+        self._first = first
 
     def given(self, bounds: Mapping[str, str | None]) -> dict[str, object]:
         return {name: subject for name, subject in bounds.items() if subject is not None}
+
+    @abstractmethod
+    def rows(self, table: Captured, *, low: bool, high: bool) -> str: ...
+
+    def left(self, *, low: bool) -> str:
+        where = self.rows(self._first, low=low, high=False)
+        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
 
 class TypedSubjects(OneColumn):
@@ -59,8 +70,8 @@ class TypedSubjects(OneColumn):
         column: Callable[[Captured], str],
         shown: Callable[[str], str],
     ) -> None:
-        self._first, self._type = first, type_
-        self._column, self._shown = column, shown
+        super().__init__(first)
+        self._type, self._column, self._shown = type_, column, shown
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         column = self._column(table)
@@ -71,10 +82,6 @@ class TypedSubjects(OneColumn):
             f"SELECT {self._shown(column)} FROM {table.relation} t"
             f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
         )
-
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(self._column(table), low, high)
@@ -110,6 +117,14 @@ def beyond(order: SubjectOrder, at: int, cursor: Cursor) -> tuple[str, dict[str,
         f"(c.table_name NOT IN ({names}) OR {order.established(':' + low)})",
         {**tables, **order.given({low: cursor.after})},
     )
+
+
+def text_range(subject: str, low: str, high: str) -> str:
+    """Condition that a text is above one bound, and at most another (each maybe empty). What is blank comes last."""
+    above = f"{subject} > {low}" if low else ""
+    if high:
+        return condition(f"{subject} <> ''", above, f"{subject} <= {high}")
+    return f"({above} OR coalesce({subject}, '') = '')" if low else "1 = 1"
 
 
 def condition(*parts: str) -> str:

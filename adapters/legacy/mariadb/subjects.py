@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from adapters.legacy.images import Captured
-from adapters.legacy.joined import JoinedSubjects, Part, Searched
+from adapters.legacy.joined import JoinedSubjects, Part, Searched, TypedPart
 from adapters.legacy.mariadb.tables import Table
 from adapters.legacy.mariadb.values import SPELLING, Column, quoted, text_of
-from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition
+from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition, text_range
 
 _EXACT = ("utf8mb4", "utf8mb4_bin")
 
@@ -31,36 +32,9 @@ def mariadb_order(tables: Sequence[Table]) -> SubjectOrder:
 def _part(tables: Sequence[Table], at: int) -> Part:
     known = {table.captured.table: table.subjects[at] for table in tables}
     if all(column.whole for column in known.values()):
-        return _NumberPart(at, max(column.scale for column in known.values()))
+        number = f"DECIMAL(65,{max(column.scale for column in known.values())})"
+        return TypedPart(number, partial(_column, at=at), "convert({} USING utf8mb4)".format)
     return _TextPart(at, tables[0].captured, known)
-
-
-class _NumberPart:
-    """One column of numbers. A `Part`."""
-
-    def __init__(self, at: int, scale: int) -> None:
-        self._at, self._type = at, f"DECIMAL(65,{scale})"
-
-    def value(self, table: Captured) -> str:
-        return _column(table, self._at)
-
-    def comparable(self, table: Captured) -> str:
-        return f"{_column(table, self._at)} IS NOT NULL"
-
-    def text(self, table: Captured) -> str:
-        return f"convert({_column(table, self._at)} USING utf8mb4)"
-
-    def given(self, parameter: str) -> str:
-        return f"CAST({parameter} AS {self._type})"
-
-    def read(self, text: str) -> str:
-        return f"CAST(nullif({text}, '') AS {self._type})"
-
-    def readable(self, text: str) -> str:
-        return f"{text} <> ''"
-
-    def searched(self, table: Captured) -> Searched | None:
-        return Searched(column=_column(table, self._at), lowest=self.given)
 
 
 class _TextPart:
@@ -119,7 +93,8 @@ class _Texts(OneColumn):
     """
 
     def __init__(self, first: Captured, columns: dict[str, Column]) -> None:
-        self._first, self._columns = first, columns
+        super().__init__(first)
+        self._columns = columns
         self._charset, self._collation = _collation(columns[first.table])
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
@@ -133,10 +108,6 @@ class _Texts(OneColumn):
             f"SELECT rtrim({self._text(table)}) FROM {table.relation} t"
             f" WHERE {where} ORDER BY {by} LIMIT 1 OFFSET :skip"
         )
-
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         return self._range(self._value(table), low, high)
@@ -177,10 +148,7 @@ class _Texts(OneColumn):
         return f"CONVERT({value} USING {self._charset}) COLLATE {self._collation}"
 
     def _range(self, value: str, low: bool, high: bool) -> str:
-        above = f"{value} > {self._as_ours(':low')}" if low else ""
-        if high:
-            return condition(f"{value} <> ''", above, f"{value} <= {self._as_ours(':high')}")
-        return f"({above} OR coalesce({value}, '') = '')" if low else "true"
+        return text_range(value, self._as_ours(":low") if low else "", self._as_ours(":high") if high else "")
 
 
 def _column(table: Captured, at: int = 0) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, Row, TextClause, text
 
 from adapters.legacy.images import Captured, Shape
-from adapters.legacy.joined import JoinedSubjects, Part, Searched, Spelling
-from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition
+from adapters.legacy.joined import JoinedSubjects, Part, Searched, Spelling, TypedPart
+from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition, text_range
 from adapters.legacy.wanted import check_key, spelt
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
@@ -155,38 +155,10 @@ def _part(tables: Sequence[Captured], types: Sequence[SubjectType], at: int) -> 
     kinds = {one.kind for one in types}
     known = {table.table: one for table, one in zip(tables, types, strict=True)}
     if kinds <= _WHOLE:
-        return _TypedPart(at, "bigint")
+        return TypedPart("bigint", partial(_column, at=at), _shown)
     if len(kinds) == 1 and not kinds <= _TEXTS:
-        return _TypedPart(at, types[0].type)
+        return TypedPart(types[0].type, partial(_column, at=at), _shown)
     return _TextPart(at, known, (types[0].collation if kinds <= _TEXTS else None) or '"C"')
-
-
-class _TypedPart:
-    """One column of a type that is not text. A `Part`."""
-
-    def __init__(self, at: int, type_: str) -> None:
-        self._at, self._type = at, type_
-
-    def value(self, table: Captured) -> str:
-        return _column(table, self._at)
-
-    def comparable(self, table: Captured) -> str:
-        return f"{_column(table, self._at)} IS NOT NULL"
-
-    def text(self, table: Captured) -> str:
-        return _shown(_column(table, self._at))
-
-    def given(self, parameter: str) -> str:
-        return f"CAST({parameter} AS {self._type})"
-
-    def read(self, text: str) -> str:
-        return f"CAST(nullif({text}, '') AS {self._type})"
-
-    def readable(self, text: str) -> str:
-        return f"{text} <> ''"
-
-    def searched(self, table: Captured) -> Searched | None:
-        return Searched(column=_column(table, self._at), lowest=self.given)
 
 
 class _TextPart:
@@ -234,7 +206,8 @@ class _Texts(OneColumn):
     """
 
     def __init__(self, first: Captured, types: dict[str, SubjectType], collation: str) -> None:
-        self._first, self._types, self._collation = first, types, collation
+        super().__init__(first)
+        self._types, self._collation = types, collation
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         column, subject = _column(table), self._subject(table)
@@ -247,24 +220,15 @@ class _Texts(OneColumn):
         by = f"{column} COLLATE {self._collation}" if self._is_text(table) else subject
         return f"SELECT {subject} FROM {table.relation} t WHERE {where} ORDER BY {by} LIMIT 1 OFFSET :skip"
 
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
-
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
-        return self._range(self._subject(table), low, high)
+        return text_range(self._subject(table), ":low" if low else "", ":high" if high else "")
 
     def changes(self, *, low: bool, high: bool) -> str:
-        return self._range(f"c.subject COLLATE {self._collation}", low, high)
+        subject = f"c.subject COLLATE {self._collation}"
+        return text_range(subject, ":low" if low else "", ":high" if high else "")
 
     def established(self, low: str) -> str:
         return f"(c.subject <> '' AND c.subject COLLATE {self._collation} <= CAST({low} AS text))"
-
-    def _range(self, subject: str, low: bool, high: bool) -> str:
-        above = f"{subject} > :low" if low else ""
-        if high:
-            return condition(f"{subject} <> ''", above, f"{subject} <= :high")
-        return f"({above} OR coalesce({subject}, '') = '')" if low else "true"
 
     def near(self, table: Captured, *, low: bool, high: bool) -> str:
         if not self._is_text(table):

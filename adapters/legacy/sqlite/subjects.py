@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from adapters.legacy.images import Captured
 from adapters.legacy.joined import JoinedSubjects, Part, Searched
 from adapters.legacy.sqlite.tables import SPELLING, Affinity, quoted
-from adapters.legacy.subjects import OneColumn, SubjectOrder, condition
+from adapters.legacy.subjects import OneColumn, SubjectOrder, condition, text_range
 
 _PADDED = {
     "BINARY": ("{0} COLLATE BINARY >= {1}", "{0} COLLATE BINARY < {1} || '!'"),  # '!' follows the space
@@ -104,9 +104,6 @@ class _Numbers(OneColumn):
     _number = "CAST(c.subject AS NUMERIC)"
     _comparable = f"CAST({_number} AS TEXT) = c.subject"
 
-    def __init__(self, first: Captured) -> None:
-        self._first = first
-
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         column = _column(table)
         where = condition(
@@ -118,10 +115,6 @@ class _Numbers(OneColumn):
             f"SELECT CAST({column} AS TEXT) FROM {table.relation} t"
             f" WHERE {where} ORDER BY {column} LIMIT 1 OFFSET :skip"
         )
-
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
 
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
         column = _column(table)
@@ -151,7 +144,8 @@ class _Texts(OneColumn):
     """
 
     def __init__(self, first: Captured, affinities: Mapping[str, Affinity]) -> None:
-        self._first, self._affinities = first, affinities
+        super().__init__(first)
+        self._affinities = affinities
 
     def edge(self, table: Captured, *, low: bool, high: bool) -> str:
         column, affinity = _column(table), self._affinities[table.table]
@@ -165,15 +159,11 @@ class _Texts(OneColumn):
         by = f"{column} COLLATE {affinity.collation}" if self._indexed(affinity) else subject
         return f"SELECT {subject} FROM {table.relation} t WHERE {where} ORDER BY {by} LIMIT 1 OFFSET :skip"
 
-    def left(self, *, low: bool) -> str:
-        where = self.rows(self._first, low=low, high=False)
-        return f"SELECT 1 FROM {self._first.relation} t WHERE {where}"
-
     def rows(self, table: Captured, *, low: bool, high: bool) -> str:
-        return _text_range(f"rtrim({_column(table)})", low, high)
+        return text_range(f"rtrim({_column(table)})", ":low" if low else "", ":high" if high else "")
 
     def changes(self, *, low: bool, high: bool) -> str:
-        return _text_range("c.subject", low, high)
+        return text_range("c.subject", ":low" if low else "", ":high" if high else "")
 
     def established(self, low: str) -> str:
         return f"(c.subject <> '' AND c.subject <= {low})"
@@ -198,10 +188,3 @@ def _column(table: Captured, at: int = 0) -> str:
 
 def _is_number(column: str) -> str:
     return f"typeof({column}) IN ('integer', 'real')"
-
-
-def _text_range(subject: str, low: bool, high: bool) -> str:
-    above = f"{subject} > :low" if low else ""
-    if high:
-        return condition(f"{subject} <> ''", above, f"{subject} <= :high")
-    return f"({above} OR coalesce({subject}, '') = '')" if low else "1"

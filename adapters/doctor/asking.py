@@ -6,26 +6,25 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import StatementError
 
 from adapters.engines import reading
+from adapters.statements import Statements
 from toolkit.core.ailments import Ailment, Figure
 from toolkit.core.errors import UsageError
 from toolkit.diagnosis import Ask, Check, Patient, SampleRead
 
-_FOLDER = Path(__file__).parent / "sql"
+_SQL = Statements(__file__)
 Row = Mapping[str, Any]
 
 
-@cache
 def sql_of(name: str, engine: str) -> str:
     """The statement in `sql/<name>.<engine>.sql`."""
-    return (_FOLDER / f"{name}.{engine}.sql").read_text(encoding="utf-8").strip()
+    return _SQL.statement(f"{name}.{engine}")
 
 
 def checks_of(

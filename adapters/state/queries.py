@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, TextClause, delete, text, tuple_
+from sqlalchemy import Connection, Table, delete, tuple_
 
-_FOLDER = Path(__file__).parent / "sql"
+from adapters.statements import Statements
+
+query = Statements(__file__).query
 CHUNK = 500
 """Values per IN list: far below every engine's limit on parameters, and few statement shapes to compile."""
-
-
-@cache
-def query(name: str) -> TextClause:
-    """The statement in `sql/<name>.sql`."""
-    return text((_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def chunks(values: Iterable[Any], size: int = CHUNK) -> Iterable[list[Any]]:

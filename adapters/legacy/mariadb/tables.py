@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.legacy.images import Captured, Shape
 from adapters.legacy.mariadb.values import Column, quoted
 from adapters.legacy.wanted import check_key, spelt
+from adapters.statements import Statements
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
-_FOLDER = Path(__file__).parent / "sql"
+_SQL = Statements(__file__)
+statement, query = _SQL.statement, _SQL.query
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,17 +34,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         """The columns that hold the subject."""
         known = {one.name: one for one in self.columns}
         return tuple(known[name] for name in self.captured.subjects)
-
-
-def statement(name: str) -> str:
-    """The statement in `sql/<name>.sql`."""
-    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip()
-
-
-@cache
-def query(name: str) -> TextClause:
-    """The same, to be executed with parameters."""
-    return text(statement(name))
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Table:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 import msgspec
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, Row
 
 from adapters.legacy.images import Captured, Shape
 from adapters.legacy.joined import JoinedSubjects, Part, Searched, Spelling, TypedPart
 from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition, text_range
 from adapters.legacy.wanted import check_key, spelt
+from adapters.statements import Statements
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable
 
-_FOLDER = Path(__file__).parent / "sql"
+_SQL = Statements(__file__)
+statement, query = _SQL.statement, _SQL.query
 _TEXTS = frozenset({"bpchar", "varchar", "text", "name"})
 _WHOLE = frozenset({"int2", "int4", "int8"})
 
@@ -32,17 +33,6 @@ class SubjectType(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     kind: str
     collation: str | None
-
-
-def statement(name: str) -> str:
-    """The statement in `sql/<name>.sql`."""
-    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip()
-
-
-@cache
-def query(name: str) -> TextClause:
-    """The same, to be executed with parameters."""
-    return text(statement(name))
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Captured:

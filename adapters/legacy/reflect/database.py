@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatch
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, TextClause, inspect, text
+from sqlalchemy import Connection, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
@@ -20,6 +19,7 @@ from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from adapters.legacy.reflect.samples import Sampler
 from adapters.legacy.reflect.session import looking, without_secrets
 from adapters.legacy.reflect.types import checked_words, is_fixed, is_long, kind_of, words_of
+from adapters.statements import Statements
 from toolkit.core.errors import UsageError
 from toolkit.starting.facts import Column, Database, ForeignKey, Table, View
 
@@ -33,7 +33,7 @@ _NOT_THEIRS = (
     "spatial_ref_sys",
     "geometry_columns",
 )
-_FOLDER = Path(__file__).parent / "sql"
+_SQL = Statements(__file__)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,14 +211,14 @@ class _Reflection:
     def _partitions(self) -> dict[str, str]:
         if self._dialect != "postgresql":
             return {}
-        rows = self._connection.execute(_statement("partitions.postgresql"), {"schema": self._named})
+        rows = self._connection.execute(_SQL.query("partitions.postgresql"), {"schema": self._named})
         return {row.partition: row.root for row in rows}
 
     def _estimates(self) -> dict[str, int]:
         engine = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}.get(self._dialect)
         if engine is None:
             return {}
-        rows = self._connection.execute(_statement(f"estimates.{engine}"), {"schema": self._named})
+        rows = self._connection.execute(_SQL.query(f"estimates.{engine}"), {"schema": self._named})
         return {row.name: int(row.estimate) for row in rows}
 
     # --- views
@@ -279,8 +279,3 @@ def _declared(type_: Any) -> str:
 
 def _cause(error: BaseException) -> str:
     return (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
-
-
-@cache
-def _statement(name: str) -> TextClause:
-    return text((_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, TextClause, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from adapters.engines import reading
@@ -17,23 +15,14 @@ from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.postgresql.capture import SAME_TEXT, cancelled
 from adapters.legacy.postgresql.tables import literal, quoted
 from adapters.legacy.wal.values import CONVERTERS, Convert, array_of
+from adapters.statements import Statements
 from toolkit.core.errors import Infrastructure, StranglerError
 
-_FOLDER = Path(__file__).parent / "sql"
+_SQL = Statements(__file__)
+statement, query = _SQL.statement, _SQL.query
 _IN_USE = "55006"
 _DECODING_MINUTES = 30
 """A huge transaction is decoded before its first row comes; what the server does then locks nothing."""
-
-
-def statement(name: str) -> str:
-    """The statement in `sql/<name>.sql`."""
-    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").strip()
-
-
-@cache
-def query(name: str) -> TextClause:
-    """The same, to be executed with parameters."""
-    return text(statement(name))
 
 
 class SlotBusy(Infrastructure):

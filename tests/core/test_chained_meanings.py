@@ -1,6 +1,7 @@
 """Meanings that follow one another: an event is said in the newest by the mappings between, if there is one way alone."""
 
 import datetime as dt
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +166,7 @@ def test_whatever_is_declared_an_event_comes_by_one_way_or_is_parked(
         return
     assert target in meanings
     (chain,) = ways(kind, handler, meaning)
-    assert said(definition, known, meaning) == " ".join(
-        f"{a}>{b}" for a, b in zip(chain, chain[1:], strict=False)
-    )
+    assert said(definition, known, meaning) == " ".join(f"{a}>{b}" for a, b in pairwise(chain))
     assert len(set(chain)) == len(chain)
 
 

@@ -169,6 +169,11 @@ class App:
         """What this process calls itself in a lease."""
         return f"{socket.gethostname()}:{os.getpid()}"
 
+    @cached_property
+    def leases(self) -> SqlLeaseList:
+        """Who leads what."""
+        return SqlLeaseList(self.state.engine)
+
     def sharing(self, source: str) -> Sharing:
         """This process's part in leading the shards of a source."""
         if source not in self._sharings:
@@ -176,7 +181,7 @@ class App:
                 source,
                 self.shards(source),
                 self.state.leases,
-                SqlLeaseList(self.state.engine),
+                self.leases,
                 owner=self.owner,
                 clock=self.clock,
             )
@@ -236,7 +241,7 @@ class App:
         self, definition: Definition, tell: Callable[[str], None] = lambda _: None
     ) -> Iterator[None]:
         """Have a version to oneself for a while; `tell` is told who stands back for it. Raises LeaseHeld."""
-        followers = {one.name: one for one in SqlLeaseList(self.state.engine).leases()}
+        followers = {one.name: one for one in self.leases.leases()}
         with borrowed(self.state.leases, definition, self.owner, self.clock):
             follower = followers.get(lease_name(definition))
             if follower is not None and follower.expires_at > self.clock():
@@ -303,7 +308,7 @@ class App:
             code_hash=code_hash,
             upcaster_hash=upcaster_hash,
             log=self.log,
-            leases=SqlLeaseList(self.state.engine),
+            leases=self.leases,
             pauses=self.state.pauses,
             retention=self.state.retention,
         )

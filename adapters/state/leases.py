@@ -71,7 +71,7 @@ class SqlLeases:
     def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
         """Keep the lease, also one that ran out if nobody took it. Raises Fenced when somebody did."""
         if not self._expire(name, epoch, now + ttl):
-            raise Fenced(f"{name}: another process leads now (this one's epoch was {epoch}); stop")
+            raise Fenced(f"{name}: another process leads now (this one's epoch was {epoch})")
 
     def release(self, name: str, epoch: int, now: dt.datetime) -> None:
         """Let the next one in at once. Without effect when the lease is no longer ours."""
@@ -86,10 +86,10 @@ class SqlLeases:
         with reading(self._engine) as connection:
             row = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
         if row is None:
-            return LeaseHeld(f"{name} was held a moment ago: try again")
+            return LeaseHeld(f"{name} was held a moment ago", advice="try again")
         return LeaseHeld(
-            f"{name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z: if that process lives, stop it first; "
-            "if it died, try again then"
+            f"{name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z",
+            advice="if that process lives, stop it first; if it died, try again then",
         )
 
 
@@ -133,4 +133,4 @@ def fence(connection: Connection, name: str, epoch: int) -> None:
     if current is None:
         raise Fenced(f"nobody holds {name}: acquire the lease before writing under it")
     if current != epoch:
-        raise Fenced(f"{name}: epoch {current} leads now, this process's was {epoch}; stop")
+        raise Fenced(f"{name}: epoch {current} leads now, this process's was {epoch}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from adapters.read_store import bookkeeping
 from tests.races.dying import Steps
 from toolkit.app import App, open_project
 from toolkit.cli.flow import projectors
@@ -33,6 +34,7 @@ def watch(app: App, steps: Steps) -> None:
     """Everything that a projector touches, by what it is to the projector: the same names on every engine."""
     store: Any = app.store
     consumer = app.log.consumer()
+    consumer.close()
     for part, called in (
         (consumer, "consumer"),
         (store, "store"),
@@ -41,7 +43,8 @@ def watch(app: App, steps: Steps) -> None:
         (Keeper, "keeper"),
     ):
         steps.watch(part, called)
-    consumer.close()
+    for name in ("fence", "move", "park"):
+        setattr(bookkeeping, name, steps.counted(f"bookkeeping.{name}", getattr(bookkeeping, name)))
     dialect = store.engine.dialect
     for name in ("do_execute", "do_execute_no_params", "do_executemany", "do_commit"):
         setattr(dialect, name, steps.counted(f"transaction.{name}", getattr(dialect, name)))

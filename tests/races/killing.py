@@ -67,8 +67,9 @@ class Killing:
         """Let one die at a step."""
         when, step, number = place
         with self.projecting(place=place) as child:
+            child.wait_for("runs", 60)
             try:
-                code = child.wait(2.5 if step.endswith(LEAVING) else 60)
+                code = child.wait(3 if step.endswith(LEAVING) else 60)
             except subprocess.TimeoutExpired:
                 code = child.terminate(60)  # what it does when it leaves
             assert code == -9, f"{when} {step} {number} was not reached:\n{child.output[-10_000:]}"

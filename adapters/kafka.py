@@ -23,6 +23,9 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
+SLICE = 0.1
+"""Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
+
 Partition = tuple[str, int]
 BY_POSITION: dict[str, Any] = {
     "enable.auto.commit": False,

@@ -315,7 +315,13 @@ class App:
 
     @property
     def _databases(self) -> dict[str, str]:
-        return {"state": self.state_url, "read_store": self.project.settings.read_store.url}
+        """The databases with tables of ours. A read store of another kind than SQL keeps its own."""
+        read_store = self.project.settings.read_store.url
+        return {"state": self.state_url, **({"read_store": read_store} if self._read_engine else {})}
+
+    @property
+    def _read_engine(self) -> Engine | None:
+        return getattr(self.store, "engine", None)
 
     def revisions(self) -> dict[str, tuple[str | None, str]]:
         """By set of tables, the revision that its database is at, and the one that this version needs."""
@@ -364,7 +370,7 @@ class App:
         engines: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
         for which, engine, own in (
             ("state", self.state.engine, tuple(state_tables.tables)),
-            ("read_store", getattr(self.store, "engine", None), (*tuple(store_tables.tables), *tables)),
+            ("read_store", self._read_engine, (*tuple(store_tables.tables), *tables)),
         ):
             before = engines.get(names[which], (None, ()))
             engines[names[which]] = (engine or before[0], (*before[1], *own))

@@ -22,6 +22,7 @@ from toolkit.ports.read_store import (
     ParkedEvent,
     ReadStore,
     SkippedEvent,
+    SqlReads,
     VersionState,
     ViewAnswer,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "RouteStore",
     "SeenKind",
     "SkippedEvent",
+    "SqlReads",
     "Swept",
     "UnclassifiedLedger",
     "VersionState",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -111,7 +111,11 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadStore(Protocol):
-    """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
+    """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
+
+    Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities.
+    """
 
     def create(
         self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
@@ -154,7 +158,20 @@ class ReadStore(Protocol):
         """Say how the version is doing. Leaving `building` sets when it was built. Raises Fenced."""
 
     def switch(self, projection: str, version: int) -> None:
-        """Point the view at this version, in one transaction. The former one keeps running until it is dropped."""
+        """Let reads go to this version from now on, at once for all. The former one keeps running until it is dropped."""
+
+    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
+        """Rows of a version in key order (text by code point), for comparisons."""
+
+    def digest(self, definition: Definition) -> Digest:
+        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class SqlReads(Protocol):
+    """A read store that answers SQL over the rows that serve, as `read_sql` of a capability asks it. Optional."""
 
     def query(
         self,
@@ -166,11 +183,3 @@ class ReadStore(Protocol):
         timeout: dt.timedelta,
     ) -> ViewAnswer:
         """Read through the views; `versions` reads other versions than the serving ones (a new version before its switch)."""
-
-    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
-        """Rows of a version in key order (text by code point), for comparisons."""
-
-    def digest(self, definition: Definition) -> Digest:
-        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
-
-    def close(self) -> None: ...

@@ -97,7 +97,7 @@ def _escaped(text: str) -> str:
     return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
 
 
-def _of_topic(topic: str) -> ColumnElement[bool]:
+def of_topic(topic: str) -> ColumnElement[bool]:
     """A condition that leads to no index: of an archive that was just filled, PostgreSQL takes a topic for something rare."""
     return (_event.c.topic == topic).is_(true())
 
@@ -128,7 +128,7 @@ def _known_to_lists(connection: Connection, topic: str, by_id: Mapping[str, Draf
     for some in chunks(list(by_id.values())):
         ids = [draft.envelope.id for draft in some]
         hashes = {subject_hash(draft.envelope.subject) for draft in some}
-        here = _of_topic(topic) & _event.c.subject_hash.in_(hashes)
+        here = of_topic(topic) & _event.c.subject_hash.in_(hashes)
         yield from connection.scalars(select(_event.c.id).where(here, _event.c.id.in_(ids))).all()
         yield from connection.scalars(select(_pruned).where(_pruned.in_(ids))).all()
 
@@ -208,7 +208,7 @@ def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]
     found = (
         select(*_COLUMNS)
         .where(
-            _of_topic(topic),
+            of_topic(topic),
             _event.c.subject_hash == subject_hash(subject),
             _event.c.subject == subject,
         )

@@ -21,7 +21,7 @@ def epoch(state: State) -> int:
 @pytest.fixture
 def full(state: State, epoch: int) -> State:
     """Many events of one topic, each of a subject of its own; PostgreSQL has no statistics of them yet."""
-    given = [draft(number, f"P-{number}") for number in range(EVENTS)]
+    given = [draft(number, f"P-{number}", time=START + number * SECOND) for number in range(EVENTS)]
     state.archive.append(SOURCE, TOPIC, given, partitions=4, epoch=epoch, doubtful=False)
     return state
 
@@ -50,3 +50,11 @@ def test_a_subjects_events_are_found_by_its_index(full: State) -> None:
     found = asked(full.engine, "strangler_event", lambda: full.archive.of_subject(TOPIC, "P-77"))
     assert len(found) == 1
     assert small(full, *found[0]), found
+
+
+def test_what_was_touched_lately_is_found_by_its_time(full: State) -> None:
+    lately = START + (EVENTS - 50) * SECOND
+    found = asked(full.engine, "strangler_event", lambda: full.archive.touched(TOPIC, lately))
+    assert len(found) == 1
+    # PostgreSQL's index of times leads to ranges of pages; these few events are in one.
+    assert full.engine.dialect.name == "postgresql" or small(full, *found[0]), found

@@ -37,7 +37,7 @@ def most_read(engine: Engine, statement: str, given: Any) -> int:
 
 def _most(step: dict[str, Any]) -> int:
     dropped = step.get("Rows Removed by Filter", 0) + step.get("Rows Removed by Index Recheck", 0)
-    own = (step["Actual Rows"] + dropped) * step["Actual Loops"]
+    own: int = (step["Actual Rows"] + dropped) * step["Actual Loops"]
     return max([own, *(_most(one) for one in step.get("Plans", []))])
 
 

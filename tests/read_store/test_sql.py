@@ -12,7 +12,7 @@ from sqlalchemy import text
 from adapters.read_store.sql import SqlReadStore, open_read_store
 from tests.support.read_store import BOOK, PARTITIONS, POLICY, SECOND, START, TOPIC, TOPICS, Story
 from tests.support.read_store import PolicyIssued as Issued
-from toolkit.core.errors import Fenced, ReadTimeout, Refused, UsageError
+from toolkit.core.errors import BadValue, Fenced, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.ports import Batch, Checkpoint, ParkedEvent
 
@@ -315,6 +315,16 @@ def test_a_read_that_cannot_work_says_why(
         ask(writer.store, sql, parameters)
     assert len(writer.store.rows(POLICY, None, 9)) == 1
     writer.write(row("P-2"))
+
+
+def test_a_value_that_the_server_refuses_is_told_from_a_fault_of_the_statement(
+    writer: Writer,
+) -> None:
+    if writer.store.engine.dialect.name != "postgresql":
+        pytest.skip("only PostgreSQL refuses to compare a number with another text")
+    writer.write(row())
+    with pytest.raises(BadValue, match='"P-1"'):
+        ask(writer.store, "SELECT 1 AS one FROM policy_view WHERE 1 = CAST(:key AS integer)", {"key": "P-1"})
 
 
 def test_a_projection_that_never_ran_says_so(read_store: SqlReadStore) -> None:

@@ -7,7 +7,6 @@ there are partitions instead of one, subjects of a batch shuffled. A projection 
 from __future__ import annotations
 
 import hashlib
-import shlex
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -286,7 +285,7 @@ def _short(value: object) -> str:
 
 
 def _fold_again(definition: Definition, key: object) -> str:
-    return commands.reproject(definition.name, shlex.quote(definition.key_text(key)))
+    return commands.reproject(definition.name, [definition.key_text(key)])
 
 
 def _elsewhere(told: Told, replay: _Replay) -> list[str]:

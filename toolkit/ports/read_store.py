@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -20,6 +20,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int = 0
     sequence: int = 0
     as_of: dt.datetime | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition that a process reads for a version that several write: where it stands, and what fences who read it."""
+
+    checkpoint: Checkpoint
+    epoch: int
 
 
 class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +69,8 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     serving: bool
     epoch: int
+    shared: int = 0
+    """the epoch in which several processes write it; another than the present one: it is somebody's alone"""
     state: str
     """building | running | waiting (for events that the log has not given yet) | failed | retired"""
     built_at: dt.datetime | None = None
@@ -84,6 +93,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """ids of parked events that were applied after all"""
     skipped: list[SkippedEvent] = []
     """parked events that are never to be applied: they leave the parked ones for the ledger"""
+    claims: dict[tuple[str, int], int] = {}
+    """where several write the version, the epochs of the partitions that all of this was read from"""
+    awaited: dict[tuple[str, int], int] = {}
+    """with claims, partition to the last sequence that is known to exist, where events before it have not come"""
 
 
 class ViewAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +124,11 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadStore(Protocol):
-    """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
+    """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
+
+    Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities.
+    """
 
     def create(
         self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
@@ -130,6 +147,20 @@ class ReadStore(Protocol):
     def seize(self, projection: str, version: int) -> int:
         """Take over a version for writing: raises and returns its epoch. A zombie's next commit is refused."""
 
+    def join(self, projection: str, version: int) -> int:
+        """Write a version with others: the epoch that all of them have. Whoever had the whole is refused from then on."""
+
+    def claim(
+        self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
+    ) -> list[Claim]:
+        """Take over partitions (topic, number) of a version that several write; whoever had one is refused.
+
+        Raises Fenced when somebody took over the whole since `epoch`, UsageError for a partition that it does not have.
+        """
+
+    def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
+        """Partition to the sequence that it waits for although later ones have come, as those who write it together said."""
+
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
 
     def load_under(
@@ -145,6 +176,8 @@ class ReadStore(Protocol):
     def parked(self, projection: str, version: int) -> list[ParkedEvent]:
         """By (topic, partition, sequence)."""
 
+    def parked_count(self, projection: str, version: int) -> int: ...
+
     def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
         """The ledger of a version, by (topic, partition, sequence). Dropping the version leaves it."""
 
@@ -154,7 +187,20 @@ class ReadStore(Protocol):
         """Say how the version is doing. Leaving `building` sets when it was built. Raises Fenced."""
 
     def switch(self, projection: str, version: int) -> None:
-        """Point the view at this version, in one transaction. The former one keeps running until it is dropped."""
+        """Let reads go to this version from now on, at once for all. The former one keeps running until it is dropped."""
+
+    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
+        """Rows of a version in key order (text by code point), for comparisons."""
+
+    def digest(self, definition: Definition) -> Digest:
+        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class SqlReads(Protocol):
+    """A read store that answers SQL over the rows that serve, as `read_sql` of a capability asks it. Optional."""
 
     def query(
         self,
@@ -166,11 +212,3 @@ class ReadStore(Protocol):
         timeout: dt.timedelta,
     ) -> ViewAnswer:
         """Read through the views; `versions` reads other versions than the serving ones (a new version before its switch)."""
-
-    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
-        """Rows of a version in key order (text by code point), for comparisons."""
-
-    def digest(self, definition: Definition) -> Digest:
-        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
-
-    def close(self) -> None: ...

@@ -14,10 +14,11 @@ from toolkit.ports.legacy import (
     LegacySource,
     Plan,
 )
-from toolkit.ports.log import Consumer, Log, Publisher
+from toolkit.ports.log import Consumer, Grouped, Holder, Log, Member, Publisher
 from toolkit.ports.read_store import (
     Batch,
     Checkpoint,
+    Claim,
     Digest,
     ParkedEvent,
     ReadStore,
@@ -49,12 +50,15 @@ __all__ = [
     "CapturedTable",
     "Checkpoint",
     "Chunk",
+    "Claim",
     "Clock",
     "Consumer",
     "Cursor",
     "Digest",
     "Divisible",
     "Evidence",
+    "Grouped",
+    "Holder",
     "Hole",
     "Horizon",
     "Kept",
@@ -65,6 +69,7 @@ __all__ = [
     "LegacyReads",
     "LegacySource",
     "Log",
+    "Member",
     "ParkedChange",
     "ParkedEvent",
     "Pause",

@@ -107,13 +107,18 @@ class Documents:
             found = {key: table.row(definition, key) for key in keys}
             return {key: row for key, row in found.items() if row is not None}
 
-    def load_under(self, definition: Definition, parents: Sequence[object]) -> dict[object, Row]:
-        """The rows that there are of these parents. A store of size would keep an index of them."""
-        wanted = set(parents)
+    def load_under(
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
+    ) -> dict[object, Row]:
+        """The rows that there are of these parents, so many of each at most. A store of size would keep an index of them."""
+        found: dict[object, dict[object, Row]] = {parent: {} for parent in parents}
         with self._held() as tables:
-            rows = tables.version(definition.name, definition.version).rows(definition)
-            keyed = {definition.key_in(row): row for row in rows}
-            return {key: row for key, row in keyed.items() if definition.parent_in(key) in wanted}
+            for row in tables.version(definition.name, definition.version).rows(definition):
+                key = definition.key_in(row)
+                some = found.get(definition.parent_in(key))
+                if some is not None and (most is None or len(some) < most):
+                    some[key] = row
+        return {key: row for some in found.values() for key, row in some.items()}
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Rows, checkpoints and parked events are one entry. Raises Fenced."""

@@ -263,6 +263,8 @@ def test_all_rows_of_a_parent_are_found_and_no_others(any_store: ReadStore) -> N
     ]
     Writer(any_store, Line.definition).write(*lines)
     found = any_store.load_under(Line.definition, ["P-1", "P-2", "P-3"])
+    some = any_store.load_under(Line.definition, ["P-1", "P-2", "P-3"], most=2)
+    assert sorted(str(row["policy_no"]) for row in some.values()) == ["P-1", "P-1", "P-2", "P-2"]
     assert found.keys() == {(name, at) for name in ("P-1", "P-2") for at in (-1, 2, 10)}
 
 

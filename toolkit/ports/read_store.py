@@ -151,9 +151,12 @@ class ReadStore(Protocol):
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
 
     def load_under(
-        self, definition: Definition, parents: Sequence[object]
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
     ) -> dict[object, dict[str, object]]:
-        """All rows whose keys begin with these (`definition.parent` says how many columns that is)."""
+        """The rows whose keys begin with these (`definition.parent` says how many columns that is).
+
+        All of them; or so many of each parent at `most`, whichever, where it has more.
+        """
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""

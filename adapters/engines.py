@@ -137,6 +137,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(**options)
 
 
+def wait_at_most(connection: Connection, seconds: int) -> None:
+    """For locks, in this transaction. SQLite and MariaDB have their own limits."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
+
+
+def waited_in_vain(error: Infrastructure) -> bool:
+    """Was it a lock that PostgreSQL did not give in time?"""
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", "") == "55P03"
+
+
 def bulk_insert(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> None:
     """Insert many rows (all with the same columns), the fast way of the engine."""
     if connection.dialect.name != "postgresql":
@@ -181,13 +192,13 @@ def _answering(engine: Engine) -> Iterator[None]:
 
 
 _OURS = frozenset((*state_tables.tables, *store_tables.tables))
-_MISSING = re.compile(r"(?:no such table: |relation \"|Table '(?:[^'.]*\.)?)(\w+)")
+_MISSING = re.compile(r"no such table: (\w+)|relation \"(\w+)\" does not exist|Table '(?:[^'.]*\.)?(\w+)'")
 
 
 def ours_is_missing(error: BaseException) -> bool:
     """Did the server miss one of the toolkit's own tables (and not one of capture's, or of a user)?"""
     found = _MISSING.search(str(getattr(error, "orig", None) or error))
-    return found is not None and found.group(1) in _OURS
+    return found is not None and found[found.lastindex or 0] in _OURS
 
 
 def _not_set_up(engine: Engine) -> str:

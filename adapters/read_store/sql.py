@@ -11,19 +11,28 @@ from threading import Lock
 import msgspec
 from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, StatementError
 
 from adapters.engines import ours_is_missing, reading, writing
-from adapters.read_store import bookkeeping, ledger
+from adapters.read_store import bookkeeping, claims, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, Named, Under, quoted
 from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
-from toolkit.core.errors import ReadTimeout, Refused, UsageError
+from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState, ViewAnswer
+from toolkit.ports import (
+    Batch,
+    Checkpoint,
+    Claim,
+    Digest,
+    ParkedEvent,
+    SkippedEvent,
+    VersionState,
+    ViewAnswer,
+)
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
@@ -154,6 +163,23 @@ class SqlReadStore:
         with self._writing() as connection:
             return bookkeeping.seize(connection, projection, version)
 
+    def join(self, projection: str, version: int) -> int:
+        """Write a version with others: the epoch that all of them have."""
+        with self._writing() as connection:
+            return claims.join(connection, projection, version)
+
+    def claim(
+        self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
+    ) -> list[Claim]:
+        """Take over partitions of a version that several write. Raises Fenced, UsageError."""
+        with self._writing() as connection:
+            return claims.claim(connection, projection, version, places, epoch)
+
+    def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
+        """Partition to the sequence that it waits for although later ones have come."""
+        with self._reading() as connection:
+            return claims.awaited(connection, projection, version)
+
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]:
         """The rows that there are for these keys."""
         if not keys:
@@ -191,7 +217,11 @@ class SqlReadStore:
     def _commit(self, definition: Definition, batch: Batch, epoch: int, now: dt.datetime) -> None:
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
-            bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
+            if batch.claims:
+                claims.hold(connection, name, version, epoch, batch.claims)
+                claims.note(connection, name, version, batch.checkpoints, batch.awaited, now)
+            else:
+                bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
@@ -210,6 +240,11 @@ class SqlReadStore:
         """A version's parked events by (topic, partition, sequence)."""
         with self._reading() as connection:
             return bookkeeping.parked(connection, projection, version)
+
+    def parked_count(self, projection: str, version: int) -> int:
+        """How many events are parked in a version."""
+        with self._reading() as connection:
+            return bookkeeping.parked_count(connection, projection, version)
 
     def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
         """The ledger of a version by (topic, partition, sequence)."""
@@ -297,6 +332,9 @@ class SqlReadStore:
                 raise
             if self._rows.missing_table(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
+            if isinstance(error, DataError):
+                refusal = str(error.orig).strip().splitlines()[0]
+                raise BadValue(f"the read store refuses a value: {refusal}: {first}") from error
             if self._rows.faulty_sql(error):
                 raise UsageError(f"the read SQL cannot be run: {str(error.orig).strip()}: {first}") from error
             raise

@@ -12,7 +12,7 @@ from adapters.read_store.sql import SqlReadStore, open_read_store
 from tests.read_store.test_store import CHANGED, Writer, row, version_two
 from tests.support.read_store import BOOK, POLICY, SECOND, START, TOPIC, Story
 from tests.support.read_store import PolicyIssued as Issued
-from toolkit.core.errors import ReadTimeout, UsageError
+from toolkit.core.errors import BadValue, ReadTimeout, UsageError
 from toolkit.ports import Checkpoint, ParkedEvent, ReadStore, SqlReads
 
 SOON = 5 * SECOND
@@ -168,6 +168,17 @@ def test_a_read_that_cannot_work_says_why(
         ask(writer.store, sql, parameters)
     assert len(writer.store.rows(POLICY, None, 9)) == 1
     writer.write(row("P-2"))
+
+
+def test_a_value_that_the_server_refuses_is_told_from_a_fault_of_the_statement(
+    writer: Writer,
+) -> None:
+    assert isinstance(writer.store, SqlReadStore)
+    if writer.store.engine.dialect.name != "postgresql":
+        pytest.skip("only PostgreSQL refuses to compare a number with another text")
+    writer.write(row())
+    with pytest.raises(BadValue, match='"P-1"'):
+        ask(writer.store, "SELECT 1 AS one FROM policy_view WHERE 1 = CAST(:key AS integer)", {"key": "P-1"})
 
 
 def test_a_projection_that_never_ran_says_so(read_store: SqlReadStore) -> None:

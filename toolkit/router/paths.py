@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.core.errors import Fault, ProjectError, UsageError
+from toolkit.core.errors import BadValue, Fault, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
 from toolkit.core.subjects import columns_of
@@ -51,10 +51,16 @@ class Asked:
     parameters: dict[str, object]
     subject: str
 
-    def blamed(self, refusal: str) -> list[str]:
-        """Which parts of the key a database speaks of that refuses a value: it quotes the value."""
+    def check(self, capability: str, error: Exception) -> None:
+        """Raise UsageError where a database refused a value of the key, not one of the statement's own: it quotes it."""
+        if not isinstance(error, BadValue):
+            return
         quoted = {name: (f'"{value}"', f"'{value}'") for name, value in self.key.items()}
-        return [name for name, forms in quoted.items() if any(form in refusal for form in forms)]
+        blamed = [name for name, forms in quoted.items() if any(form in str(error) for form in forms)]
+        if blamed:
+            raise UsageError(
+                f"{capability}: {', '.join(blamed)} of this key does not fit: {error}"
+            ) from error
 
 
 class ReadPaths:

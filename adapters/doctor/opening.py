@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -29,3 +30,19 @@ def diagnosis_of(engine: Engine, timeout: dt.timedelta) -> DatabaseDiagnosis | N
 
         return MariaDbDoctor(ask)
     return None
+
+
+def diagnoses_of(
+    databases: Iterable[tuple[str, Engine | None, tuple[str, ...]]], timeout: dt.timedelta
+) -> dict[str, tuple[DatabaseDiagnosis, tuple[str, ...]]]:
+    """By name who knows the ailments of a database, and our tables in it; one of two names is one with the tables of both."""
+    engines: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
+    for where, engine, own in databases:
+        before = engines.get(where, (None, ()))
+        engines[where] = (engine or before[0], (*before[1], *own))
+    known = {
+        where: (diagnosis_of(engine, timeout), own)
+        for where, (engine, own) in engines.items()
+        if engine is not None
+    }
+    return {where: (one, own) for where, (one, own) in known.items() if one is not None}

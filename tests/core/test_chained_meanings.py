@@ -15,10 +15,10 @@ from toolkit.core.evolving import unfinished
 from toolkit.core.meanings import read_as, ways
 from toolkit.core.projections import Definition
 from toolkit.core.records import Envelope, Record
+from toolkit.cutover.coverage import coverage
 from toolkit.golden import broken, examples
 from toolkit.loops import folding
 from toolkit.ports import SeenKind
-from toolkit.questions.coverage import coverage
 
 NOON = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)
 

@@ -43,6 +43,20 @@ def coverage(
     return [_covered(catalogue, versions, kept, one) for _, one in sorted(together.items())]
 
 
+def uncovered(
+    catalogue: Catalogue, definitions: Iterable[Definition], kept: Sequence[Example], seen: Iterable[SeenKind]
+) -> tuple[str, ...]:
+    """What is missing for these definitions, by kind: of the types that they read, and of those that nobody knows."""
+    versions = list(definitions)
+    read = {name for one in versions for name in one.handlers}
+    return tuple(
+        f"{one.event} v{one.version} m{one.meaning}: {finding}"
+        for one in coverage(catalogue, versions, kept, seen)
+        if one.event in read or one.event not in catalogue.types
+        for finding in one.findings
+    )
+
+
 def _sum(one: SeenKind, other: SeenKind) -> SeenKind:
     return SeenKind(
         topic=one.topic,

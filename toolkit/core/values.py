@@ -91,7 +91,24 @@ def json(value: object) -> object:
     if b"\\u0000" in encoded:
         raise ValueError("holds a NUL character, which cannot be stored")
     decoded: object = msgspec.json.decode(encoded)
-    return decoded
+    return _told(decoded) if _TOLD_OTHERWISE.search(encoded) else decoded
+
+
+_TOLD_OTHERWISE = re.compile(rb"\de|-0\.0")
+"""Where a text of JSON may hold a number that a store spells otherwise: with an exponent, or a negative zero."""
+_WHOLE = 1e16
+"""From here on, a binary fraction is written with an exponent, and given back without: as a whole number."""
+
+
+def _told(value: object) -> object:
+    """JSON with its numbers as a store that keeps them as numbers (PostgreSQL's jsonb) gives them back."""
+    if isinstance(value, dict):
+        return {name: _told(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    if not isinstance(value, float):
+        return value
+    return int(Decimal(repr(value))) if abs(value) >= _WHOLE else value + 0.0
 
 
 def _wrong(value: object, wanted: str) -> ValueError:

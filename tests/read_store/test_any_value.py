@@ -2,15 +2,19 @@
 
 import datetime as dt
 from decimal import Decimal
+from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.read_store.test_store import Writer
 from toolkit.core import values
+from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Context, Event
 from toolkit.core.projections import Projection, on, row_json
+from toolkit.core.records import Envelope
 from toolkit.ports import ReadStore
 
 context = Context("anything")
@@ -131,3 +135,75 @@ def test_whatever_is_allowed_comes_back_in_the_order_of_its_key(
     }, "also what a digest sees"
     writer.write(deletes=keys)
     assert any_store.rows(ANYTHING, None, 9) == []
+
+
+@context.event(subject="name", means="A note was written.")
+class Noted(Event):
+    name: str
+    note: str
+    amount: Decimal = Decimal(0)
+
+
+class Note(Projection, version=1, context="any", key="name", indexes=["note", ("note", "amount")]):
+    name: str
+    note: str
+    amount: Decimal
+
+    @on(Noted, creates=True)
+    def noted(self, event: Noted) -> None:
+        self.note, self.amount = event.note, event.amount
+
+
+NOTE = Note.definition
+ENVELOPE = Envelope(
+    id="1", source="s", type="Noted", subject="n", time=FIRST, version=1, meaning=1, position="1"
+)
+
+
+def noise(count: int, first: int = 33, last: int = 126) -> str:
+    """Text that no store can make smaller."""
+    drawn = Random(count)
+    return "".join(chr(drawn.randint(first, last)) for _ in range(count))
+
+
+def written(event: Noted) -> dict[str, object]:
+    row = NOTE.apply(None, event, ENVELOPE)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    ("name", "note", "amount"),
+    [
+        (noise(768), noise(1250), "9" * 255),
+        (noise(625, 0x1F600, 0x1F64F), noise(312, 0x1F600, 0x1F64F), "-0." + "1" * 252),
+    ],
+)
+def test_the_longest_values_that_are_allowed_are_taken_by_every_index(
+    any_store: ReadStore, name: str, note: str, amount: str
+) -> None:
+    row = written(Noted(name=name, note=note, amount=Decimal(amount)))
+    writer = Writer(any_store, NOTE)
+    writer.write(row)
+    assert any_store.load(NOTE, [NOTE.key_of(Noted(name=name, note=""))]) == {name: row}
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (
+            Noted(name=noise(769), note=""),
+            "name, has 769 characters, 769 bytes, and may have 768 and 2500 in a key",
+        ),
+        (Noted(name=noise(700, 0x1F600, 0x1F64F), note=""), "2800 bytes.* key the row by a number"),
+        (
+            Noted(name="n", note=noise(1251)),
+            "note has 1251 characters.* in a declared index: take the column out",
+        ),
+        (Noted(name="n", note=noise(400, 0x1F600, 0x1F64F)), "note has 400 characters, 1600 bytes"),
+        (Noted(name="n", note="", amount=Decimal("1." + "0" * 254)), "256 characters, more than the 255"),
+    ],
+)
+def test_what_an_index_of_some_store_would_refuse_is_refused_by_the_contract(event: Noted, says: str) -> None:
+    with pytest.raises(Unprojectable, match=says):
+        written(event)

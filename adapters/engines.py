@@ -11,7 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    InterfaceError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from migrations.schema.read_store import metadata as store_tables
@@ -21,6 +27,9 @@ from toolkit.core.errors import DriverMissing, Infrastructure, NotSetUp, UsageEr
 
 RAW_AT = "a URL has an @ in its user or password: write it as %40 (and : as %3A, / as %2F)"
 BUSY_TIMEOUT_MS = 30_000
+STANDSTILL_S = 30
+"""How long a transaction of a process that stands still (frozen, cut off) keeps what it locked from everybody else, such
+as the lease that another process would take over. The server ends it then; whoever wakes up finds its work undone."""
 _MYSQL = ("mysql", "mariadb")
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 # No server-side prepared statements: after a few runs their plan is kept, and a plan made while a table was
@@ -42,13 +51,25 @@ def open_engine(url: str, **options: Any) -> Engine:
         if parsed.get_backend_name() in _MYSQL:
             return _mysql(parsed, **options)
         connect = {**_CONNECT.get(parsed.drivername, {}), **options.pop("connect_args", {})}
-        return create_engine(parsed, pool_pre_ping=True, connect_args=connect, **options)
+        return _server(parsed, connect, **options)
     except ModuleNotFoundError as error:
         backend = parsed.get_backend_name()
         raise DriverMissing(f"{backend} ({error.name})", _EXTRAS.get(backend, backend)) from error
     except NoSuchModuleError as error:
         unknown = f"{parsed.drivername} is not a database this toolkit or a plugin of it knows"
         raise UsageError(registry.spelled(url) or unknown) from error
+
+
+def _server(url: URL, connect: dict[str, Any], **options: Any) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True, connect_args=connect, **options)
+    if url.drivername == "postgresql+psycopg" and "options" not in connect:  # who gives options says it there
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: object) -> None:
+            connection.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL_S}s'")
+            connection.commit()
+
+    return engine
 
 
 def _sqlite(url: URL, **options: Any) -> Engine:
@@ -83,7 +104,10 @@ def _mysql(url: URL, **options: Any) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        cursor.execute("SET time_zone = '+00:00'")
+        # MySQL passes by what is between /*M! and */: it has no such setting.
+        cursor.execute(
+            f"SET time_zone = '+00:00' /*M!100301 , SESSION idle_write_transaction_timeout = {STANDSTILL_S} */"
+        )
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.close()
 
@@ -111,6 +135,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
     with _answering(engine), engine.connect() as connection:
         options = _SNAPSHOT if engine.dialect.name == "postgresql" else {"deferred": True}
         yield connection.execution_options(**options)
+
+
+def wait_at_most(connection: Connection, seconds: int) -> None:
+    """For locks, in this transaction. SQLite and MariaDB have their own limits."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
+
+
+def waited_in_vain(error: Infrastructure) -> bool:
+    """Was it a lock that PostgreSQL did not give in time?"""
+    return getattr(getattr(error.__cause__, "orig", None), "sqlstate", "") == "55P03"
 
 
 def bulk_insert(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> None:
@@ -146,7 +181,9 @@ def _answering(engine: Engine) -> Iterator[None]:
         if ours_is_missing(error):
             raise NotSetUp(_not_set_up(engine)) from error
         raise
-    except unavailable as error:
+    except (*unavailable, InternalError) as error:
+        if isinstance(error, InternalError) and not error.connection_invalidated:
+            raise
         if ours_is_missing(error):
             raise NotSetUp(_not_set_up(engine)) from error
         cause = getattr(error, "orig", None) or error
@@ -155,13 +192,13 @@ def _answering(engine: Engine) -> Iterator[None]:
 
 
 _OURS = frozenset((*state_tables.tables, *store_tables.tables))
-_MISSING = re.compile(r"(?:no such table: |relation \"|Table '(?:[^'.]*\.)?)(\w+)")
+_MISSING = re.compile(r"no such table: (\w+)|relation \"(\w+)\" does not exist|Table '(?:[^'.]*\.)?(\w+)'")
 
 
 def ours_is_missing(error: BaseException) -> bool:
     """Did the server miss one of the toolkit's own tables (and not one of capture's, or of a user)?"""
     found = _MISSING.search(str(getattr(error, "orig", None) or error))
-    return found is not None and found.group(1) in _OURS
+    return found is not None and found[found.lastindex or 0] in _OURS
 
 
 def _not_set_up(engine: Engine) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from toolkit.core.errors import Infrastructure
 
@@ -22,6 +23,17 @@ _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+_PASSING = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+)
+"""What a broker says while a partition gets another leader, or its own back after an outage: the admin client does not
+ask again by itself, as consumers and producers do."""
 
 SLICE = 0.1
 """Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
@@ -87,11 +99,20 @@ class Cluster:
         """The offsets that fit the specification."""
         if not asked:
             return {}
+        patiently = Retrying(
+            retry=retry_if_exception(_passes),
+            stop=stop_after_delay(self._answer),
+            wait=wait_exponential(0.1, max=2),
+            reraise=True,
+        )
         with driver_errors("Kafka does not tell its offsets"):
-            futures = self.admin.list_offsets(
-                {TopicPartition(*at): spec for at in asked}, request_timeout=self._answer
-            )
-            return {(at.topic, at.partition): result(future).offset for at, future in futures.items()}
+            return patiently(self._offsets, asked, spec)
+
+    def _offsets(self, asked: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
+        futures = self.admin.list_offsets(
+            {TopicPartition(*at): spec for at in asked}, request_timeout=self._answer
+        )
+        return {(at.topic, at.partition): result(future).offset for at, future in futures.items()}
 
 
 def quiet(settings: Mapping[str, Any], note: Any = None) -> dict[str, Any]:
@@ -106,6 +127,10 @@ def driver_errors(what: str) -> Iterator[None]:
         yield
     except KafkaException as error:
         raise Infrastructure(f"{what}: {error.args[0]}") from error
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _PASSING
 
 
 def result(future: Future[Any]) -> Any:

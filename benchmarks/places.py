@@ -37,8 +37,8 @@ class Places:
         return self.postgres
 
     @contextmanager
-    def insurer(self) -> Iterator[Insurer]:
-        """The insurer's mended project on a fresh estate."""
+    def insurer(self, *, mended: bool = True) -> Iterator[Insurer]:
+        """The insurer's project, mended or not, on a fresh estate."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "project"
 
@@ -49,7 +49,7 @@ class Places:
 
             environment = {"LEGACY_URL": named("legacy"), "READ_STORE_URL": named("read")}
             environment["LOG_URL"] = "sql:" if self.kafka is None else f"kafka://{self.kafka}"
-            made = make_insurer(folder, environment, size=self.options.policies)
+            made = make_insurer(folder, environment, size=self.options.policies, mended=mended)
             settings = made.folder / "strangler.toml"
             own = f'name = "bench-{uuid.uuid4().hex[:8]}"'  # topics are called after the project
             settings.write_text(settings.read_text().replace('name = "insurer"', own))

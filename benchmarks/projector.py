@@ -2,7 +2,7 @@
 
 - upsert: events of so many keys are consumed, folded, and written with the checkpoint
 - rebuild: a history of as many rows as events, from the archive into an empty table
-- memory: what the projector holds after a tenth of the events, and after all of them (`--memory N`)
+- memory: what the projector holds after each fifth of the events (`--memory N`)
 
 The first peer consumes the same topic, decodes with `json`, keeps a row for each key, and writes with `executemany` and a
 checkpoint in the same transaction. It knows no versions, parks nothing, and trusts whatever it is given. The second is
@@ -38,6 +38,8 @@ from toolkit.settings import LogSection
 
 SWITCH_INTERVAL = 0.0005
 """As the command line sets it (`toolkit.cli.flow`)."""
+SHARES = 5
+"""How often the memory is looked at, evenly over the events."""
 EVENT_SOURCED = 3_000
 """Events for the library's runner, which takes about a millisecond for each."""
 HAND_WRITTEN = "hand-written consume and executemany"
@@ -186,9 +188,8 @@ def _memory(where: Places, filled: Filled) -> None:
     seen: dict[int, float] = {}
 
     def look(applied: int) -> None:
-        for share in (filled.events // 10, filled.events):
-            if applied >= share and share not in seen:
-                seen[share] = resident()
+        while len(seen) < SHARES and applied >= (share := filled.events * (len(seen) + 1) // SHARES):
+            seen[share] = resident()
 
     with _opened(where, engine) as store:
         rate = _project(store, filled, look)

@@ -173,6 +173,11 @@ class App:
         """What this process calls itself in a lease."""
         return f"{socket.gethostname()}:{os.getpid()}"
 
+    @cached_property
+    def leases(self) -> SqlLeaseList:
+        """Who leads what."""
+        return SqlLeaseList(self.state.engine)
+
     def sharing(self, source: str) -> Sharing[Shard]:
         """This process's part in leading the shards of a source."""
         if source not in self._sharings:
@@ -180,7 +185,7 @@ class App:
                 source,
                 {shard: leader_lease(source, shard) for shard in self.shards(source)},
                 self.state.leases,
-                SqlLeaseList(self.state.engine),
+                self.leases,
                 owner=self.owner,
                 clock=self.clock,
             )
@@ -260,7 +265,7 @@ class App:
         self, definition: Definition, tell: Callable[[str], None] = lambda _: None
     ) -> Iterator[None]:
         """Have a version to oneself for a while; `tell` is told who stands back for it. Raises LeaseHeld."""
-        followers = {one.name: one for one in SqlLeaseList(self.state.engine).leases()}
+        followers = {one.name: one for one in self.leases.leases()}
         with borrowed(self.state.leases, definition, self.owner, self.clock):
             follower = followers.get(lease_name(definition))
             if follower is not None and follower.expires_at > self.clock():
@@ -327,14 +332,20 @@ class App:
             code_hash=code_hash,
             upcaster_hash=upcaster_hash,
             log=self.log,
-            leases=SqlLeaseList(self.state.engine),
+            leases=self.leases,
             pauses=self.state.pauses,
             retention=self.state.retention,
         )
 
     @property
     def _databases(self) -> dict[str, str]:
-        return {"state": self.state_url, "read_store": self.project.settings.read_store.url}
+        """The databases with tables of ours. A read store of another kind than SQL keeps its own."""
+        read_store = self.project.settings.read_store.url
+        return {"state": self.state_url, **({"read_store": read_store} if self._read_engine else {})}
+
+    @property
+    def _read_engine(self) -> Engine | None:
+        return getattr(self.store, "engine", None)
 
     def revisions(self) -> dict[str, tuple[str | None, str]]:
         """By set of tables, the revision that its database is at, and the one that this version needs."""
@@ -383,7 +394,7 @@ class App:
         engines: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
         for which, engine, own in (
             ("state", self.state.engine, tuple(state_tables.tables)),
-            ("read_store", getattr(self.store, "engine", None), (*tuple(store_tables.tables), *tables)),
+            ("read_store", self._read_engine, (*tuple(store_tables.tables), *tables)),
         ):
             before = engines.get(names[which], (None, ()))
             engines[names[which]] = (engine or before[0], (*before[1], *own))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
 INSTALL_CAPTURE = "strangler capture install"
 BACKFILL = "strangler backfill"
 RELAY = "strangler relay"
@@ -86,9 +89,10 @@ def skipped(projection: str) -> str:
     return f"strangler repair skipped {projection}"
 
 
-def reproject(projection: str, key: str = "KEY") -> str:
-    """Fold one row again from the archive."""
-    return f"strangler repair key {projection} {key}"
+def reproject(projection: str, keys: Sequence[str] = ()) -> str:
+    """Fold rows again from the archive, each by its key."""
+    told = f"-- {shlex.join(keys)}" if any(key.startswith("-") for key in keys) else shlex.join(keys)
+    return f"strangler repair key {projection} {told or 'KEY'}"
 
 
 def rebuild(projection: str, version: int) -> str:

@@ -96,6 +96,12 @@ def columns_noted(subject: Columns) -> str:
     return subject if isinstance(subject, str) else msgspec.json.encode(subject).decode()
 
 
+def noted(table: Captured) -> list[str]:
+    """What is kept of a table where capture is installed: keys, columns, choice and shape, each as JSON, in this order."""
+    kept = (table.keys, table.columns, table.chosen, table.shape)
+    return [msgspec.json.encode(one).decode() for one in kept]
+
+
 def columns_told(text: str) -> Columns:
     """The columns that such a text tells."""
     return msgspec.json.decode(text, type=tuple[str, ...]) if text.startswith('["') else text

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -25,7 +24,6 @@ from adapters.read_store import ledger
 from adapters.read_store.engine import EngineOfRows
 from migrations.schema.read_store import checkpoint, parked_event, projection
 from toolkit.core.errors import Fenced, UsageError
-from toolkit.core.records import Record
 from toolkit.ports import Batch, Checkpoint, ParkedEvent, VersionState
 
 
@@ -205,27 +203,8 @@ def park(connection: Connection, rows: EngineOfRows, name: str, number: int, bat
             [{"applied": event} for event in gone],
         )
     if batch.parked:
-        waiting = [_parked_row(name, number, one) for one in batch.parked]
+        waiting = [{**ledger.columns_of(name, number, one), "reason": one.reason} for one in batch.parked]
         rows.put(connection, parked_event, waiting, ("key", "reason", "held"))
-
-
-def _parked_row(name: str, number: int, one: ParkedEvent) -> dict[str, object]:
-    return {
-        "projection": name,
-        "version": number,
-        "event_id": one.record.envelope.id,
-        "topic": one.topic,
-        "partition": one.record.partition,
-        "sequence": one.record.sequence,
-        "key": one.key,
-        "reason": one.reason,
-        "held": one.held,
-        "parked_at": one.parked_at,
-        "record": msgspec.msgpack.encode(one.record),
-    }
-
-
-_RECORD = msgspec.msgpack.Decoder(Record)
 
 
 def parked(connection: Connection, name: str, number: int) -> list[ParkedEvent]:
@@ -236,17 +215,7 @@ def parked(connection: Connection, name: str, number: int) -> list[ParkedEvent]:
         .where(of(table, name, number))
         .order_by(table.c.topic, table.c.partition, table.c.sequence)
     )
-    return [
-        ParkedEvent(
-            record=_RECORD.decode(row.record),
-            topic=row.topic,
-            key=row.key,
-            reason=row.reason,
-            held=row.held,
-            parked_at=row.parked_at,
-        )
-        for row in found
-    ]
+    return [ledger.event_of(row, row.reason) for row in found]
 
 
 def parked_count(connection: Connection, name: str, number: int) -> int:
@@ -273,7 +242,10 @@ def held_keys(connection: Connection, name: str, number: int) -> list[str]:
     """Keys with a parked event; where its key is not known, its subject."""
     found = connection.execute(_HELD, {"of_projection": name, "of_version": number})
     return sorted(
-        {row.key if row.key is not None else _RECORD.decode(row.record).envelope.subject for row in found}
+        {
+            row.key if row.key is not None else ledger.RECORD.decode(row.record).envelope.subject
+            for row in found
+        }
     )
 
 

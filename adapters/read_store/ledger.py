@@ -1,17 +1,21 @@
-"""The ledger of skipped events: what somebody decided never to apply, kept for good, in the caller's transaction."""
+"""The ledger of skipped events: what somebody decided never to apply, kept for good, in the caller's transaction.
+
+An event is parked before it is skipped, so that what a row tells of a parked event is written and read here for both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from migrations.schema.read_store import skipped_event
 from toolkit.core.records import Record
 from toolkit.ports import ParkedEvent, SkippedEvent
 
-_RECORD = msgspec.msgpack.Decoder(Record)
+RECORD = msgspec.msgpack.Decoder(Record)
 
 
 def enter(connection: Connection, name: str, number: int, skipped: Sequence[SkippedEvent]) -> None:
@@ -30,14 +34,7 @@ def skipped(connection: Connection, name: str, number: int) -> list[SkippedEvent
     )
     return [
         SkippedEvent(
-            parked=ParkedEvent(
-                record=_RECORD.decode(row.record),
-                topic=row.topic,
-                key=row.key,
-                reason=row.parked_for,
-                held=row.held,
-                parked_at=row.parked_at,
-            ),
+            parked=event_of(row, row.parked_for),
             owner=row.owner,
             reason=row.reason,
             skipped_at=row.skipped_at,
@@ -47,20 +44,38 @@ def skipped(connection: Connection, name: str, number: int) -> list[SkippedEvent
     ]
 
 
-def _row(name: str, number: int, one: SkippedEvent) -> dict[str, object]:
-    parked = one.parked
+def columns_of(name: str, number: int, one: ParkedEvent) -> dict[str, object]:
+    """A parked event of a version as columns: all but the reason, which the ledger calls otherwise."""
     return {
         "projection": name,
         "version": number,
-        "event_id": one.event_id,
-        "topic": parked.topic,
-        "partition": parked.record.partition,
-        "sequence": parked.record.sequence,
-        "key": parked.key,
-        "parked_for": parked.reason,
-        "held": parked.held,
-        "parked_at": parked.parked_at,
-        "record": msgspec.msgpack.encode(parked.record),
+        "event_id": one.record.envelope.id,
+        "topic": one.topic,
+        "partition": one.record.partition,
+        "sequence": one.record.sequence,
+        "key": one.key,
+        "held": one.held,
+        "parked_at": one.parked_at,
+        "record": msgspec.msgpack.encode(one.record),
+    }
+
+
+def event_of(row: Row[Any], reason: str) -> ParkedEvent:
+    """The same, read again."""
+    return ParkedEvent(
+        record=RECORD.decode(row.record),
+        topic=row.topic,
+        key=row.key,
+        reason=reason,
+        held=row.held,
+        parked_at=row.parked_at,
+    )
+
+
+def _row(name: str, number: int, one: SkippedEvent) -> dict[str, object]:
+    return {
+        **columns_of(name, number, one.parked),
+        "parked_for": one.parked.reason,
         "owner": one.owner,
         "reason": one.reason,
         "skipped_at": one.skipped_at,

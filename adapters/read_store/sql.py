@@ -11,7 +11,7 @@ from threading import Lock
 import msgspec
 from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, StatementError
 
 from adapters.engines import ours_is_missing, reading, writing
 from adapters.read_store import bookkeeping, claims, ledger
@@ -21,7 +21,7 @@ from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
-from toolkit.core.errors import ReadTimeout, Refused, UsageError
+from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
 from toolkit.ports import (
     Batch,
@@ -188,13 +188,13 @@ class SqlReadStore:
         return self._load(layout, layout, keys)
 
     def load_under(
-        self, definition: Definition, parents: Sequence[object]
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
     ) -> dict[object, dict[str, object]]:
-        """The rows that there are of these parents."""
+        """The rows that there are of these parents, so many of each at most."""
         if not parents:
             return {}
         layout = self._layout(definition)
-        return self._load(layout, Under(layout), parents)
+        return self._load(layout, Under(layout, most), parents)
 
     def _load(self, layout: Layout, named: Named, keys: Sequence[object]) -> dict[object, dict[str, object]]:
         with self._reading() as connection:
@@ -332,6 +332,9 @@ class SqlReadStore:
                 raise
             if self._rows.missing_table(error):
                 raise UsageError(_not_there(str(error.orig).splitlines()[0])) from error
+            if isinstance(error, DataError):
+                refusal = str(error.orig).strip().splitlines()[0]
+                raise BadValue(f"the read store refuses a value: {refusal}: {first}") from error
             if self._rows.faulty_sql(error):
                 raise UsageError(f"the read SQL cannot be run: {str(error.orig).strip()}: {first}") from error
             raise

@@ -205,7 +205,8 @@ class SqlInbox:
     def _move(self, connection: Connection, name: str, was: str | None, becomes: str) -> None:
         if self._position(connection, name) != was:
             raise Fenced(
-                f"another process fetches the changes of {self._source}: position {name} is not {was}"
+                f"{self._source}: position {name} is not {was} any more: another process fetches its changes, "
+                "or what this one wrote last came through though the connection was lost"
             )
         replace(connection, state.inbox_position, [{"source": self._source, "name": name, "value": becomes}])
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import re
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
-from adapters.engines import reading, writing
+from adapters.engines import reading, wait_at_most, waited_in_vain, writing
 from adapters.state.queries import query
 from migrations.schema.state import lease
 from migrations.schema.types import Instant
-from toolkit.core.errors import Fenced, LeaseHeld
+from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld
 
 _acquire = query("acquire_lease").bindparams(
     bindparam("expires_at", type_=Instant()), bindparam("now", type_=Instant())
 )
+
+_end = query("end_who_locks_lease").bindparams(bindparam("now", type_=Instant()))
+log = logging.getLogger("strangler.state")
+
+LOCK_PATIENCE_S = 10
+"""How long one who would lead waits for a lease that somebody has locked."""
 
 _PART = re.compile(r":\d+/(\d+)")
 _known = query("know_lease").bindparams(bindparam("now", type_=Instant()))
@@ -33,20 +40,38 @@ class SqlLeases:
         With `whole`, it is a part of that lease (or that lease): those of any other division must have run out, too,
         and whoever held one is fenced.
         """
-        with writing(self._engine) as connection:
-            if whole:
-                _divide(connection, name, whole, now)
-            epoch = connection.execute(
-                _acquire, {"name": name, "owner": owner, "expires_at": now + ttl, "now": now}
-            ).scalar_one_or_none()
+        try:
+            epoch = self._take(name, owner, ttl, now, whole)
+        except Infrastructure as error:
+            if not waited_in_vain(error):
+                raise
+            self._end_who_locks(name, now, whole)
+            epoch = self._take(name, owner, ttl, now, whole)
         if epoch is None:
             raise self._held(name)
-        return int(epoch)
+        return epoch
+
+    def _take(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime, whole: str) -> int | None:
+        with writing(self._engine) as connection:
+            wait_at_most(connection, LOCK_PATIENCE_S)
+            if whole:
+                _divide(connection, name, whole, now)
+            taken = {"name": name, "owner": owner, "expires_at": now + ttl, "now": now}
+            epoch: int | None = connection.execute(_acquire, taken).scalar_one_or_none()
+            return epoch
+
+    def _end_who_locks(self, name: str, now: dt.datetime, whole: str) -> None:
+        """Whoever holds a lease locks it while he writes; frozen or cut off meanwhile, he would keep it for ever."""
+        asked = {"name": name, "whole": whole, "family": f"{whole}:", "now": now}
+        with writing(self._engine) as connection:
+            ended = connection.execute(_end, {**asked, "patience": LOCK_PATIENCE_S}).scalars().all()
+        if ended:
+            log.warning("%s: ended %d transactions of processes that stand still", name, len(ended))
 
     def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
         """Keep the lease, also one that ran out if nobody took it. Raises Fenced when somebody did."""
         if not self._expire(name, epoch, now + ttl):
-            raise Fenced(f"{name}: another process leads now (this one's epoch was {epoch}); stop")
+            raise Fenced(f"{name}: another process leads now (this one's epoch was {epoch})")
 
     def release(self, name: str, epoch: int, now: dt.datetime) -> None:
         """Let the next one in at once. Without effect when the lease is no longer ours."""
@@ -61,10 +86,10 @@ class SqlLeases:
         with reading(self._engine) as connection:
             row = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
         if row is None:
-            return LeaseHeld(f"{name} was held a moment ago: try again")
+            return LeaseHeld(f"{name} was held a moment ago", advice="try again")
         return LeaseHeld(
-            f"{name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z: if that process lives, stop it first; "
-            "if it died, try again then"
+            f"{name} is held by {row.owner} until {row.expires_at:%H:%M:%S}Z",
+            advice="if that process lives, stop it first; if it died, try again then",
         )
 
 
@@ -108,4 +133,4 @@ def fence(connection: Connection, name: str, epoch: int) -> None:
     if current is None:
         raise Fenced(f"nobody holds {name}: acquire the lease before writing under it")
     if current != epoch:
-        raise Fenced(f"{name}: epoch {current} leads now, this process's was {epoch}; stop")
+        raise Fenced(f"{name}: epoch {current} leads now, this process's was {epoch}")

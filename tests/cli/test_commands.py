@@ -147,6 +147,14 @@ def test_verify_and_rehearse_are_evidence(strangler: Any) -> None:
     assert gates["way_back"] == "passed"
 
 
+def test_several_rows_are_folded_again_by_one_command(strangler: Any) -> None:
+    keys = ["P000000001", "P000000002"]
+    said = strangler("repair", "key", "customer_policy", *keys, "--json")
+    assert said.code == 0, said.err
+    assert [one["key"] for one in said.json] == keys
+    assert all(one["before"] == one["after"] for one in said.json)
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

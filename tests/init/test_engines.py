@@ -150,6 +150,55 @@ INSERT INTO dept_emp VALUES (10, 'd001', '2000-01-01', '9999-01-01');
             assert differing(app, "dept-emp-latest-date") == []
 
 
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def companies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Policies that are numbered anew by each company, with covers from a day, and claims that have numbers of their own."""
+    urls = {"postgresql": "postgres_url", "mariadb": "mariadb_url"}
+    name = urls.get(request.param, "")
+    url = str(request.getfixturevalue(name)) if name else f"sqlite:///{tmp_path / 'companies.db'}"
+    execute(url, (HERE / "companies.sql").read_text())
+    monkeypatch.setenv("LEGACY_URL", url)
+    return url
+
+
+def test_a_key_of_several_columns_is_the_subject_of_its_aggregate_and_the_key_of_its_view(
+    companies: str, start: Started, tmp_path: Path
+) -> None:
+    viewed, alone = tmp_path / "viewed", tmp_path / "alone"
+    report = start(companies, viewed)
+    start(companies, alone, "--exclude", "policy_covers")
+    assert {one: roles(report)[one] for one in ("policy", "cover", "claim", "rate")} == {
+        "policy": ("policy", "root"),
+        "cover": ("policy", "child"),
+        "claim": ("policy", "child"),
+        "rate": ("rate", "root"),
+    }
+    assert '"CLAIM": ("FIRM", "POL"),' in (viewed / "translators.py").read_text()
+    assert 'key=("company_no", "policy_no", "valid_from")' in (viewed / "projections.py").read_text()
+    for folder, capabilities in ((viewed, {"policy-covers"}), (alone, {"policy", "broker", "rate"})):
+        assert run(["check", "--project", str(folder)]) == 0
+        with open_project(folder) as app:
+            assert app.project.settings.capability.keys() == capabilities
+            prepare(app)
+            if folder is viewed:
+                execute(companies, WRITTEN)
+            with following(app):
+                (source,) = app.sources
+                assert app.state.archive.parked(source) == []
+                for name in capabilities:
+                    assert differing(app, name) == []
+
+
+WRITTEN = """UPDATE policy SET premium = 150 WHERE company_no = 1;
+UPDATE cover SET valid_from = '2020-02-02' WHERE company_no = 1 AND valid_from = '2020-01-01';
+UPDATE cover SET amount = 40 WHERE company_no = 2;
+DELETE FROM cover WHERE company_no = 2 AND policy_no = 'A/1';
+INSERT INTO policy VALUES (3, 'A/1', 500, 2);
+INSERT INTO cover VALUES (3, 'A/1', '2023-01-01', 50);
+UPDATE rate SET factor = 2.5 WHERE region = 'S';
+"""
+
+
 @pytest.mark.parametrize("script", ["employees.sql", "inventory.sql"])
 def test_mariadb_s_databases_give_projects_that_load(
     mariadb_url: str, start: Started, tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch

@@ -32,21 +32,23 @@ def die(_after: float = 0.0) -> None:
 
 
 class Steps:
-    """Counts the calls of the relay's surroundings, and ends the process at the one it was made for."""
+    """Counts the calls of what a process is made of, and ends the process at the one it was made for."""
 
     def __init__(self, when: str, step: str, number: int) -> None:
         self._when, self._step, self._number = when, step, number
         self._guard = threading.Lock()
         self.seen: Counter[str] = Counter()
 
-    def watch(self, part: Any) -> None:
+    def watch(self, part: Any, called: str = "") -> None:
         """Every public method of what `part` is. The class is changed, not the object: it stays what others take it for."""
-        cls = type(part)
+        cls = part if isinstance(part, type) else type(part)
         for name, function in inspect.getmembers(cls, inspect.isfunction):
             if not name.startswith("_"):
-                setattr(cls, name, self._counted(f"{cls.__name__}.{name}", function))
+                setattr(cls, name, self.counted(f"{called or cls.__name__}.{name}", function))
 
-    def _counted(self, step: str, function: Any) -> Any:
+    def counted(self, step: str, function: Any) -> Any:
+        """The same function, as a step of this name."""
+
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             with self._guard:

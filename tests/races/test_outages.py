@@ -122,13 +122,16 @@ def test_the_state_database_is_killed_and_comes_back(
 
 
 def stolen(bank: Bank, leader: Child, other: Child, writing: Writers, wait: bool) -> None:
-    """The leader sleeps until its lease has run out, the other one takes it, the first wakes up in the midst of its work."""
+    """The leader sleeps until its lease has run out, the other one takes it, the first wakes up in the midst of its work.
+
+    It may sleep within a transaction: then the other one has to wait until the server has ended that.
+    """
     writing.go_on(BETWEEN)
     epoch, heard = bank.epoch(), leader.output.count("taken over")
     leader.pause()
     if not wait:
         bank.let_the_lease_run_out()
-    wait_until(lambda: bank.epoch() > epoch, 60, what="the other relay to lead")
+    wait_until(lambda: bank.epoch() > epoch, 120, what="the other relay to lead")
     writing.go_on(BETWEEN)
     leader.resume()
     wait_until(

@@ -257,6 +257,27 @@ def test_a_key_that_the_database_refuses_is_the_callers_fault_and_named(estate: 
         at.read("P1")
 
 
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (
+            BadValue('invalid input syntax for type integer: "P1"'),
+            'policy_no of this key does not fit: .*"P1"',
+        ),
+        (BadValue('invalid input syntax for type integer: "A"'), 'portal is retired, and .*"A"'),
+        (UsageError("the read SQL cannot be run"), "portal is retired, and .* cannot be run"),
+    ],
+)
+def test_what_a_retired_capability_cannot_be_asked_is_a_fault_of_the_question_not_of_a_server(
+    estate: Make, problem: Exception, says: str
+) -> None:
+    at = estate()
+    at.route(Stage.RETIRED)
+    at.views.broken = problem
+    with pytest.raises(UsageError, match=says):
+        at.read("P1")
+
+
 # --- authority ----------------------------------------------------------------------------------
 
 

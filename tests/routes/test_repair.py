@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from tests.routes import estate
 from tests.routes.estate import TOPIC
 from tests.routes.world import World
+from toolkit import commands
 from toolkit.core.evidence import Discrepancy, Finding, ShadowRun
 from toolkit.ports import Batch
 from toolkit.questions.repair import Kind, plan
@@ -51,6 +53,21 @@ def differs(path: str, kind: str, **detail: object) -> Discrepancy:
     )
 
 
+def run_with(world: World, finding: Finding) -> ShadowRun:
+    now = world.clock()
+    return ShadowRun(
+        id="r",
+        capability="portal",
+        config_hash=world.project.config_hash("portal"),
+        versions={"policy": 1, "cover": 1},
+        started_at=now,
+        ended_at=now,
+        verdict="findings",
+        judged=400,
+        findings=(finding,),
+    )
+
+
 @pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
 def test_a_record_that_is_missing_is_folded_again_in_the_projection_that_tells_records_apart(
     world: World,
@@ -58,6 +75,24 @@ def test_a_record_that_is_missing_is_folded_again_in_the_projection_that_tells_r
     [action] = plan(world.around, "portal", [differs("(record)", "mechanical", row=[7])])
     assert (action.kind, action.target, action.keys) == (Kind.REPROJECT, "cover", ("P1/7",))
     assert action.command == "strangler repair key cover P1/7"
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kind", ["mechanical", "semantic"])
+def test_all_the_keys_of_a_difference_are_told_in_one_command(world: World, kind: str) -> None:
+    finding = Finding(fingerprint="f00", kind=kind, path="status", keys=2)
+    world.evidence.save_run(run_with(world, finding), [])
+    both = [differs("status", kind), msgspec.structs.replace(differs("status", kind), key="P2")]
+    [action] = plan(world.around, "portal", both)
+    assert "strangler repair key policy P1 P2" in action.command
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [((), "KEY"), (["P 1", "P2"], "'P 1' P2"), (["-5", "6"], "-- -5 6")],
+)
+def test_a_key_is_told_as_a_shell_takes_it(keys: list[str], told: str) -> None:
+    assert commands.reproject("policy", keys) == f"strangler repair key policy {told}"
 
 
 @pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
@@ -84,22 +119,8 @@ def test_a_key_that_could_not_be_folded_is_not_proposed(world: World, row: list[
 def test_a_value_that_differs_is_of_the_projections_that_have_its_column(
     world: World, path: str, told: list[tuple[str, str]]
 ) -> None:
-    now = world.clock()
     finding = Finding(fingerprint="f00", kind="semantic", path=path, keys=1)
-    world.evidence.save_run(
-        ShadowRun(
-            id="r",
-            capability="portal",
-            config_hash=world.project.config_hash("portal"),
-            versions={"policy": 1, "cover": 1},
-            started_at=now,
-            ended_at=now,
-            verdict="findings",
-            judged=400,
-            findings=(finding,),
-        ),
-        [],
-    )
+    world.evidence.save_run(run_with(world, finding), [])
     actions = plan(world.around, "portal", [differs(path, "semantic", row=[7])])
     assert [one.target for one in actions] == [target for target, _ in told]
     for action, (_, command) in zip(actions, told, strict=True):

@@ -3,12 +3,15 @@
 import contextlib
 import datetime as dt
 import threading
+from typing import Any
 
 import pytest
 
+from adapters.engines import writing
+from adapters.state import leases
 from adapters.state.store import State
 from tests.support.state import SECOND, START
-from toolkit.core.errors import Fenced, LeaseHeld
+from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld
 
 NAME = "relay:policy_admin"
 TTL = 10 * SECOND
@@ -75,3 +78,25 @@ def test_instants_of_any_zone_mean_the_same(state: State) -> None:
     state.leases.acquire(NAME, "first", TTL, START.astimezone(berlin))
     with pytest.raises(LeaseHeld):
         state.leases.acquire(NAME, "second", TTL, START + 9 * SECOND)
+
+
+@pytest.mark.parametrize("state_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+def test_one_that_stands_still_in_the_midst_of_a_copy_is_ended_once_its_lease_has_run_out(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LOCK_PATIENCE_S", 1)
+    first = state.leases.acquire(NAME, "first", TTL, START)
+
+    def stands_still() -> int:
+        with writing(state.engine) as frozen:
+            leases.fence(frozen, NAME, first)
+            driver: Any = frozen.connection.driver_connection
+            with driver.cursor().copy("COPY strangler_pause FROM STDIN"):
+                with pytest.raises(Infrastructure, match="lock timeout"):
+                    state.leases.acquire(NAME, "too early", TTL, START + TTL / 2)
+                return state.leases.acquire(NAME, "second", TTL, START + TTL)
+
+    with pytest.raises(Infrastructure, match="cannot be used"):
+        stands_still()
+    with pytest.raises(Fenced):
+        state.leases.renew(NAME, first, TTL, START + TTL)

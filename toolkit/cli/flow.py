@@ -23,7 +23,7 @@ from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
-from toolkit.cli.telling import Telling, log_to_stderr
+from toolkit.cli.telling import Standby, Telling, log_to_stderr
 from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.records import Record
@@ -35,8 +35,9 @@ from toolkit.loops.sharing import Sharing
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
 from toolkit.ports import Pause
+from toolkit.questions.leading import relay_leases
 
-log = logging.getLogger("strangler.relay")
+logger = logging.getLogger("strangler.run")
 
 _REPORT_EVERY = 5.0
 SWITCH_INTERVAL = 0.0005
@@ -44,7 +45,6 @@ SWITCH_INTERVAL = 0.0005
 COLLECT_AFTER = 20_000
 """Objects that are made before the garbage collector looks."""
 _PREPARE_EVERY = 3600
-_logger = logging.getLogger("strangler.archive")
 
 ShardOption = Annotated[
     int | None,
@@ -175,11 +175,12 @@ def relay(
     """
     if context.invoked_subcommand is not None:
         return
+    standby = Standby()
     _loops(
         project,
         as_json,
         once,
-        lambda opened: relays(opened, source, shard),
+        lambda opened: relays(opened, source, shard, standby),
         lambda opened: _relay_once(opened, source, shard),
     )
 
@@ -238,9 +239,10 @@ def project(
 
 def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     """Relay and project everything in one process: until stopped, or once."""
+    standby = Standby()
 
     def both(opened: App) -> Mapping[str, Loop]:
-        return {**relays(opened, ""), **projectors(opened, "")}
+        return {**relays(opened, "", standby=standby), **projectors(opened, "")}
 
     def all_once(opened: App) -> dict[str, Any]:
         return {**_relay_once(opened, ""), **_project_once(opened, "")}
@@ -271,8 +273,13 @@ def _show_failures(done: dict[str, dict[str, str]]) -> None:
         table("stopped by an error", ("loop", "error"), done["failed"].items())
 
 
-def relays(opened: App, source: str, shard: int | None = None) -> Mapping[str, Loop]:
-    """A loop for each source, or for each shard that this process should lead now: relay it, what is parked first."""
+def relays(
+    opened: App, source: str, shard: int | None = None, standby: Standby | None = None
+) -> Mapping[str, Loop]:
+    """A loop for each source, or for each shard that this process should lead now: relay it, what is parked first.
+
+    Where there is no shard for it, `standby` says so.
+    """
     loops: dict[str, Loop] = {}
     for name in _sources(opened, source):
         chosen = _chosen(opened, name, shard)
@@ -281,8 +288,15 @@ def relays(opened: App, source: str, shard: int | None = None) -> Mapping[str, L
             continue
         sharing = opened.sharing(name)
         wanted = sharing.look()
+        if standby is not None:
+            standby.look(name, [] if wanted else _leaders(opened, name))
         loops |= {_title(name, one): partial(_lead_a_while, opened, name, one, sharing) for one in wanted}
     return {**loops, "time partitions of the archive": partial(_prepare, opened)}
+
+
+def _leaders(opened: App, source: str) -> list[str]:
+    now = opened.clock()
+    return [one.owner for one in relay_leases(source, opened.leases.leases()) if one.expires_at > now]
 
 
 def _chosen(opened: App, source: str, shard: int | None) -> list[Shard]:
@@ -299,7 +313,7 @@ def _prepare(opened: App, stop: threading.Event) -> None:
         try:
             opened.prepare_archive()
         except Infrastructure as error:
-            _logger.warning("time partitions of the archive: %s; again in %d s", error, _PREPARE_EVERY)
+            logger.warning("time partitions of the archive: %s; again in %d s", error, _PREPARE_EVERY)
         stop.wait(_PREPARE_EVERY)
 
 
@@ -333,7 +347,7 @@ def _first(source: str, shard: Shard, translation: Translation) -> Callable[[int
     """What a leader does first: say so, and try what is parked again with the rules of now."""
 
     def first(epoch: int) -> object:
-        log.info("%s: leads", _title(source, shard))
+        logger.info("%s: leads", _title(source, shard))
         return translation.replay(epoch)
 
     return first

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from toolkit.core.errors import ExitCode, ProjectError, Refused, StranglerError, UsageError
+from toolkit.core.errors import ExitCode, LeaseHeld, ProjectError, Refused, StranglerError, UsageError
 
 T = TypeVar("T")
 
@@ -123,8 +123,11 @@ def progress() -> Progress:
 
 def fail(error: StranglerError, as_json: bool) -> ExitCode:
     """Say what went wrong, on stderr (and as JSON on stdout when asked for), and return the exit code."""
+    advice = error.advice if isinstance(error, LeaseHeld) else ""
     if as_json:
         document: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
+        if advice:
+            document["next"] = advice
         if isinstance(error, ProjectError):
             document["faults"] = [
                 {"where": one.where, "what": one.what, "next": one.next} for one in error.faults
@@ -133,5 +136,6 @@ def fail(error: StranglerError, as_json: bool) -> ExitCode:
             document["reasons"] = list(error.reasons)
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     else:
-        errors.print(escape(str(error)), style="red", soft_wrap=True)
+        said = str(error) + (f": {advice}" if advice else "")
+        errors.print(escape(said), style="red", soft_wrap=True)
     return error.exit_code

@@ -10,7 +10,7 @@ import typer
 from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import OptionalCapability, ProjectionArgument
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, table, text_of
+from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, table, text_of
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
 from toolkit.core.unclassified import Unclassified
 from toolkit.cutover.facts import open_shapes, serving_versions
@@ -276,20 +276,23 @@ def _show_skipped(found: dict[str, list[SkippedEvent]]) -> None:
 @repair.command()
 def key(
     projection: ProjectionArgument,
-    value: Annotated[str, typer.Argument(help="The key of the row.")],
+    values: Annotated[list[str], typer.Argument(help="The keys of the rows, as `repair show` prints them.")],
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Fold one row of the serving version again, from the archive."""
+    """Fold rows of the serving version again, from the archive."""
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
-        key_of(definition, value)  # nobody has to stand back for a key that is none
+        for value in values:
+            key_of(definition, value)  # nobody has to stand back for a key that is none
+        catalogue, archive = opened.project.catalogue, opened.state.archive
         with opened.borrowed(definition, _tell):
-            done = reproject(
-                definition, opened.project.catalogue, opened.store, opened.state.archive, value, opened.clock
-            )
-    emit(done, as_json, _show_reprojected)
-    raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+            done = [
+                reproject(definition, catalogue, opened.store, archive, value, opened.clock)
+                for value in values
+            ]
+    emit_each(done, as_json, _show_reprojected)
+    raise typer.Exit(ExitCode.FINDINGS if any(one.waiting for one in done) else ExitCode.CLEAN)
 
 
 def _show_reprojected(done: Reprojected) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from rich.logging import RichHandler
@@ -26,6 +27,20 @@ def log_to_stderr() -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+class Standby:
+    """Says once that others lead all shards of a source, and again when those are others; who leads one says so itself."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    def look(self, source: str, leaders: Iterable[str]) -> None:
+        """Who leads the source while this process leads none of it; nobody, when it does or could."""
+        by = ", ".join(sorted(set(leaders)))
+        if by and by != self._told.get(source):
+            logger.info("relay of %s stands by: its shards are led by %s", source, by)
+        self._told[source] = by
 
 
 class Telling:

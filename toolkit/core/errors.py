@@ -102,7 +102,16 @@ class Fenced(StranglerError):
 
 
 class LeaseHeld(StranglerError):
-    """Another process leads this work and its lease has not run out."""
+    """Another process leads this work and its lease has not run out.
+
+    The advice is for who cannot go on without it, and no part of the message: who stands by takes over by itself.
+    """
+
+    def __init__(self, held: str, advice: str = "") -> None:
+        self.advice = advice
+        super().__init__(held)
+        if advice:
+            self.add_note(advice)
 
 
 class Infrastructure(StranglerError):

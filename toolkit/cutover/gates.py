@@ -216,7 +216,9 @@ def _backfill(facts: Facts, _target: Target) -> Gate:
     if open_groups := [tables for tables, done in facts.backfill.items() if not done]:
         said = f"not complete for {some(open_groups)}"
         return _gate("backfill", Outcome.FAILED, said, commands.BACKFILL)
-    return _gate("backfill", Outcome.PASSED, f"{len(facts.backfill)} groups of tables are complete")
+    count = len(facts.backfill)
+    said = "1 group of tables is" if count == 1 else f"{count} groups of tables are"
+    return _gate("backfill", Outcome.PASSED, f"{said} complete")
 
 
 def _parked(facts: Facts, _target: Target) -> Gate:

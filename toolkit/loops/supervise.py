@@ -27,7 +27,8 @@ class Supervisor:
     """Keeps the wanted loops running, each in a thread of its own.
 
     A loop that was fenced is begun again after a pause: somebody took its work over for a while (a repair, a rebuild)
-    and is gone by then, or fences it again. A loop that broke stays down and is told in `failures`; the others go on.
+    and is gone by then, or fences it again; or a server that came back knows another state than this loop did, and it
+    has to look anew. What fenced it says so itself. A loop that broke stays down and is told in `failures`; the others go on.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Supervisor:
             del self._running[name]
             error = one.broken[0] if one.broken else None
             if isinstance(error, Fenced):
-                logger.warning("%s: taken over by another process; again in %.0f s", name, self._after_fenced)
+                logger.warning("%s: was fenced: %s; looks again in %.0f s", name, error, self._after_fenced)
                 self._not_before[name] = self._monotonic() + self._after_fenced
             elif error is not None:
                 logger.error("%s: stopped: %s", name, error)

@@ -6,12 +6,11 @@ there are partitions instead of one, subjects of a batch shuffled. A projection 
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import shlex
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from toolkit.loops import folding
 from toolkit.loops.code import code_behind, code_of, data_of, source_of
 from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.history import whole
+from toolkit.loops.packed import PackedRows
 from toolkit.loops.purity import impure_steps, impurities
 from toolkit.loops.siblings import Siblings
 from toolkit.loops.watching import Watch
@@ -39,7 +39,7 @@ COLUMNS, WIDTH = 5, 60
 """Of a row that differs, how many columns are shown, and how much of each value."""
 _ALL = 2**62
 
-Rows = dict[object, dict[str, object]]
+Rows = Mapping[object, dict[str, object]]
 Due = tuple[str, Record]
 
 
@@ -103,8 +103,8 @@ def verify(
         elsewhere.ask(Asked(positions=there, left_out=sorted(left_out)))
     known = _looked_into(definition)
     first = _replay(definition, catalogue, history.in_order(batches[0]), clock)
-    with Watch(definition) as watch:
-        second = _replay(definition, catalogue, history.interleaved(batches[1]), clock)
+    watch = Watch(definition)
+    second = _replay(definition, catalogue, history.interleaved(batches[1]), clock, watch)
     findings = [
         *map(str, impurities(definition)),
         *(str(one) for kind in _kinds(definition, catalogue) for one in impure_steps(kind)),
@@ -143,7 +143,8 @@ class _History:
 
     def in_order(self, size: int) -> Iterator[list[Due]]:
         """As one worker gets it that has all partitions: a batch holds some of each."""
-        turns = [self._batches(place, max(1, size // len(self._positions))) for place in self._positions]
+        share = max(1, size // len(self._positions))
+        turns = [self._batches(place, share) for place in self._positions]
         while turns:
             mixed: list[Due] = []
             for turn in list(turns):
@@ -168,16 +169,21 @@ class _History:
                     yield batch
 
     def _shuffled(self, place: Place, size: int) -> Iterator[list[Due]]:
-        for window in self._batches(place, WINDOW):
+        for window in self._windows(place):
             window.sort(key=lambda due: zlib.crc32(due[1].envelope.subject[::-1].encode()))
             yield from (window[at : at + size] for at in range(0, len(window), size))
 
     def _batches(self, place: Place, size: int) -> Iterator[list[Due]]:
+        for window in self._windows(place):
+            yield from (window[at : at + size] for at in range(0, len(window), size))
+
+    def _windows(self, place: Place) -> Iterator[list[Due]]:
+        """The events of a partition, read many at a time whatever a batch holds: each page is three queries."""
         (topic, partition), end = place, self._positions[place]
         others = {number: _ALL for name, number in self._positions if name == topic}
         at = 0
         while at < end:
-            page = self._archive.scan(topic, {**others, partition: at}, min(size, end - at))
+            page = self._archive.scan(topic, {**others, partition: at}, min(WINDOW, end - at))
             records = [one.content for one in page if isinstance(one.content, Record)]
             if not records:
                 return
@@ -199,7 +205,7 @@ def replay_of(
 
 @dataclass(slots=True, kw_only=True)
 class _Replay:
-    rows: Rows
+    rows: PackedRows
     parked: list[ParkedEvent]
     events: int = 0
 
@@ -212,22 +218,30 @@ class _Replay:
 
 
 def _replay(
-    definition: Definition, catalogue: Catalogue, batches: Iterator[list[Due]], clock: Clock
+    definition: Definition,
+    catalogue: Catalogue,
+    batches: Iterator[list[Due]],
+    clock: Clock,
+    watch: AbstractContextManager[object] | None = None,
 ) -> _Replay:
-    """Fold in memory as a projector folds into a store: rows are loaded, changed and kept, batch by batch."""
-    done, held, siblings = _Replay(rows={}, parked=[]), Held(), Siblings(definition)
+    """Fold in memory as a projector folds into a store: rows are loaded, changed and kept, batch by batch.
+
+    Only what decodes and folds is watched: no user's code runs in between, and being watched takes time with every call.
+    """
+    watch = watch or nullcontext()
+    rows = PackedRows([column.name for column in definition.columns])
+    done, held, siblings = _Replay(rows=rows, parked=[]), Held(), Siblings(definition)
     for batch in batches:
-        steps = folding.read(definition, catalogue, batch)
+        with watch:
+            steps = folding.read(definition, catalogue, batch)
         keys = _row_keys(steps, siblings) if definition.parent else folding.keys(steps)
-        loaded = {key: copy.deepcopy(done.rows[key]) for key in keys if key in done.rows}
-        folded = folding.fold(definition, steps, loaded, held, clock(), siblings.under)
+        loaded = {key: rows[key] for key in keys if key in rows}
+        now = clock()
+        with watch:
+            folded = folding.fold(definition, steps, loaded, held, now, siblings.under)
         if definition.parent:
             siblings.add(folded.changed)
-        for key, row in folded.changed.items():
-            if row is None:
-                done.rows.pop(key, None)
-            else:
-                done.rows[key] = row
+        rows.update(folded.changed)
         held |= Held.by(folded.parked)
         done.parked += folded.parked
         done.events += len(batch)
@@ -245,7 +259,7 @@ def _row_keys(steps: list[Step], siblings: Siblings) -> list[object]:
 
 def _unlike(how: str, definition: Definition, one: Rows, other: Rows, *, again: bool = False) -> list[str]:
     """The rows in which two outcomes differ, the first few of them with what differs; `again`: with how each is mended."""
-    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    keys = [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
     told = [
         f"{how}: {definition.key_label} {key!r}: {_values(one.get(key), other.get(key))}"
         + (f" ({_fold_again(definition, key)})" if again else "")
@@ -271,7 +285,7 @@ def _short(value: object) -> str:
 
 
 def _fold_again(definition: Definition, key: object) -> str:
-    return commands.reproject(definition.name, shlex.quote(definition.key_text(key)))
+    return commands.reproject(definition.name, [definition.key_text(key)])
 
 
 def _elsewhere(told: Told, replay: _Replay) -> list[str]:
@@ -310,10 +324,10 @@ def _against_live(definition: Definition, store: ReadStore, live: Digest, replay
     """
     if replay.digest() == live.digest:
         return []
-    rows: Rows = {}
+    rows = PackedRows([column.name for column in definition.columns])
     after: object | None = None
     while page := store.rows(definition, after, FIRST_BATCH):
-        rows.update((definition.key_in(row), row) for row in page)
+        rows.update({definition.key_in(row): row for row in page})
         after = definition.key_in(page[-1])
     then, now = (
         _sequences(live.checkpoints),

@@ -7,7 +7,7 @@ import that came before. What is seen is noted, not raised: a handler that catch
 from __future__ import annotations
 
 import sys
-from types import FrameType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, Self
 
 from toolkit.core.projections import Definition
@@ -21,12 +21,13 @@ _CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events", "toolki
 
 
 class Watch:
-    """A context manager; `seen` says where, what and why, each once."""
+    """A context manager, entered as often as handlers run; `seen` says where, what and why, each once."""
 
     def __init__(self, definition: Definition) -> None:
         self._package = definition.row_class.__module__.split(".")[0]
         self._told: dict[str, None] = {}
         self._former: Any = None
+        self._judged: dict[object, tuple[str, bool]] = {}
 
     @property
     def seen(self) -> list[str]:
@@ -45,17 +46,27 @@ class Watch:
 
     def _look(self, frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call":
-            reason, name = reason_against(called), getattr(called, "__qualname__", str(called))
-            direct = getattr(called, "__name__", "") in BUILTINS
-            caller: FrameType | None = frame
+            reason, direct = self._of_c(called)
+            if reason:
+                self._note(frame, getattr(called, "__qualname__", str(called)), reason, direct)
         elif event == "call":
-            module, name = _module(frame), frame.f_code.co_name
-            reason = MODULES.get(module.split(".")[0]) or METHODS.get((module, name), "")
-            name, direct, caller = f"{module}.{name}", False, frame.f_back
+            named = _module(frame), frame.f_code.co_name
+            if named not in self._judged:
+                self._judged[named] = MODULES.get(named[0].split(".")[0]) or METHODS.get(named, ""), False
+            reason, _ = self._judged[named]
+            if reason and frame.f_back is not None:
+                self._note(frame.f_back, ".".join(named), reason, direct=False)
+
+    def _of_c(self, called: Any) -> tuple[str, bool]:
+        """What is said of a function written in C, found out once: bound to an object, it is a new one at each call."""
+        owner = getattr(called, "__self__", None)
+        if owner is None:
+            known: object = called
         else:
-            return
-        if reason and caller is not None:
-            self._note(caller, name, reason, direct)
+            known = (owner if isinstance(owner, type | ModuleType) else type(owner), called.__name__)
+        if known not in self._judged:
+            self._judged[known] = reason_against(called), getattr(called, "__name__", "") in BUILTINS
+        return self._judged[known]
 
     def _note(self, frame: FrameType, name: str, reason: str, direct: bool) -> None:
         """Note it if a handler or an upcaster is behind it; `direct`: only if the user's code made the call itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -124,7 +124,12 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadStore(Protocol):
-    """Where projections live. SQL stores first; the port is what a search index or a cache would implement."""
+    """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
+
+    Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities,
+    `Shareable` to be written by several processes at once.
+    """
 
     def create(
         self, definition: Definition, topics: Mapping[str, int], now: dt.datetime, *, indexed: bool = True
@@ -143,6 +148,48 @@ class ReadStore(Protocol):
     def seize(self, projection: str, version: int) -> int:
         """Take over a version for writing: raises and returns its epoch. A zombie's next commit is refused."""
 
+    def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
+
+    def load_under(
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
+    ) -> dict[object, dict[str, object]]:
+        """The rows whose keys begin with these (`definition.parent` says how many columns that is).
+
+        All of them; or so many of each parent at `most`, whichever, where it has more.
+        """
+
+    def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
+        """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
+
+    def checkpoints(self, projection: str, version: int) -> list[Checkpoint]: ...
+
+    def parked(self, projection: str, version: int) -> list[ParkedEvent]:
+        """By (topic, partition, sequence)."""
+
+    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
+        """The ledger of a version, by (topic, partition, sequence). Dropping the version leaves it."""
+
+    def set_state(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how the version is doing. Leaving `building` sets when it was built. Raises Fenced."""
+
+    def switch(self, projection: str, version: int) -> None:
+        """Let reads go to this version from now on, at once for all. The former one keeps running until it is dropped."""
+
+    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
+        """Rows of a version in key order (text by code point), for comparisons."""
+
+    def digest(self, definition: Definition) -> Digest:
+        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Shareable(ReadStore, Protocol):
+    """A read store in which several processes write a version, each the partitions that it claimed. Optional."""
+
     def join(self, projection: str, version: int) -> int:
         """Write a version with others: the epoch that all of them have. Whoever had the whole is refused from then on."""
 
@@ -157,33 +204,12 @@ class ReadStore(Protocol):
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come, as those who write it together said."""
 
-    def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
-
-    def load_under(
-        self, definition: Definition, parents: Sequence[object]
-    ) -> dict[object, dict[str, object]]:
-        """All rows whose keys begin with these (`definition.parent` says how many columns that is)."""
-
-    def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
-        """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
-
-    def checkpoints(self, projection: str, version: int) -> list[Checkpoint]: ...
-
-    def parked(self, projection: str, version: int) -> list[ParkedEvent]:
-        """By (topic, partition, sequence)."""
-
     def parked_count(self, projection: str, version: int) -> int: ...
 
-    def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
-        """The ledger of a version, by (topic, partition, sequence). Dropping the version leaves it."""
 
-    def set_state(
-        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
-    ) -> None:
-        """Say how the version is doing. Leaving `building` sets when it was built. Raises Fenced."""
-
-    def switch(self, projection: str, version: int) -> None:
-        """Point the view at this version, in one transaction. The former one keeps running until it is dropped."""
+@runtime_checkable
+class SqlReads(Protocol):
+    """A read store that answers SQL over the rows that serve, as `read_sql` of a capability asks it. Optional."""
 
     def query(
         self,
@@ -195,11 +221,3 @@ class ReadStore(Protocol):
         timeout: dt.timedelta,
     ) -> ViewAnswer:
         """Read through the views; `versions` reads other versions than the serving ones (a new version before its switch)."""
-
-    def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
-        """Rows of a version in key order (text by code point), for comparisons."""
-
-    def digest(self, definition: Definition) -> Digest:
-        """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
-
-    def close(self) -> None: ...

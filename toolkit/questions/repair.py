@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -168,8 +167,8 @@ def _again(definition: Definition, keys: tuple[str, ...], count: int, others: st
         target=definition.name,
         version=definition.version,
         keys=keys,
-        why=f"{len(keys)} keys have rows that are missing or too many{others}",
-        command=commands.reproject(definition.name, shlex.quote(keys[0])),
+        why=f"{_counted(keys)} rows that are missing or too many{others}",
+        command=commands.reproject(definition.name, keys),
     )
 
 
@@ -221,9 +220,13 @@ def _code(facts: Facts, drifting: Drifting, discrepancies: Sequence[Discrepancy]
     return found
 
 
+def _counted(keys: Sequence[str]) -> str:
+    return "1 key has" if len(keys) == 1 else f"{len(keys)} keys have"
+
+
 def _mend(definition: Definition, why: str, keys: Sequence[str]) -> Action:
     name = definition.name
-    again = f", {commands.reproject(name, shlex.quote(keys[0]))} folds the first row again" if keys else ""
+    again = f", {commands.reproject(name, keys)} folds these again" if keys else ""
     return Action(
         kind=Kind.MEND,
         target=name,

@@ -12,6 +12,7 @@ from toolkit.core.evidence import Waiver
 from toolkit.core.freshness import Confidence, ReadClass, Verdict, react
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Route, Side, Stage, pick
 from toolkit.cutover.facts import Around, Attempts
+from toolkit.ports import SqlReads
 from toolkit.router.paths import furthest_behind, oldest, oldest_by_topic
 from toolkit.router.read import AUTHORITY_GATE
 from toolkit.settings import duration
@@ -70,8 +71,12 @@ def _from_view(around: Around, capability: str, route: Route, now_of: Now) -> Se
     project, section = around.project, around.project.capability(capability)
     timeout = duration(around.project.settings.read_store.read_timeout)
     retired = route.stage is Stage.RETIRED
+    store = around.read_store
+    if not isinstance(store, SqlReads):
+        how = "refused: the read store answers no SQL"
+        return Served(consumer=route.consumer, stage=route.stage, side=Side.PROJECTION, how=how)
     try:
-        answer = around.read_store.query(_ANYTHING, {}, projections=section.projections, timeout=timeout)
+        answer = store.query(_ANYTHING, {}, projections=section.projections, timeout=timeout)
     except Infrastructure as error:
         side = Side.PROJECTION if retired else Side.LEGACY
         how = f"the view cannot be asked ({error})" + ("" if retired else ": answered by legacy")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from toolkit.core.errors import Fault, ProjectError, UsageError
+from toolkit.core.errors import BadValue, Fault, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
 from toolkit.core.subjects import columns_of
 from toolkit.loader import Project
-from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, ViewAnswer
+from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, SqlReads, ViewAnswer
 from toolkit.router.holding import Look, looking, nobody
 from toolkit.settings import CapabilitySection, duration
 
@@ -51,10 +51,16 @@ class Asked:
     parameters: dict[str, object]
     subject: str
 
-    def blamed(self, refusal: str) -> list[str]:
-        """Which parts of the key a database speaks of that refuses a value: it quotes the value."""
+    def check(self, capability: str, error: Exception) -> None:
+        """Raise UsageError where a database refused a value of the key, not one of the statement's own: it quotes it."""
+        if not isinstance(error, BadValue):
+            return
         quoted = {name: (f'"{value}"', f"'{value}'") for name, value in self.key.items()}
-        return [name for name, forms in quoted.items() if any(form in refusal for form in forms)]
+        blamed = [name for name, forms in quoted.items() if any(form in str(error) for form in forms)]
+        if blamed:
+            raise UsageError(
+                f"{capability}: {', '.join(blamed)} of this key does not fit: {error}"
+            ) from error
 
 
 class ReadPaths:
@@ -114,7 +120,7 @@ class ReadPaths:
 
         `waiting` are the subjects with a legacy change that is not translated: no event of it is anywhere yet.
         """
-        answer = self._store.query(
+        answer = sql_reads(self._store, self.name).query(
             self._read_sql,
             asked.parameters,
             projections=self.section.projections,
@@ -144,7 +150,8 @@ class ReadPaths:
     def as_ofs(self) -> dict[str, dt.datetime | None]:
         """How far the view is, by topic, as a read of now would find it: one short transaction."""
         names = self.section.projections
-        answer = self._store.query(_ANYTHING, {}, projections=names, timeout=self._view_timeout)
+        store = sql_reads(self._store, self.name)
+        answer = store.query(_ANYTHING, {}, projections=names, timeout=self._view_timeout)
         return oldest_by_topic([one for some in answer.checkpoints.values() for one in some])
 
     def keys(self, today: dt.date, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
@@ -203,6 +210,16 @@ class ReadPaths:
 
     def _definition(self, projection: str, answer: ViewAnswer) -> Definition | None:
         return self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
+
+
+def sql_reads(store: ReadStore, capability: str) -> SqlReads:
+    """The read store, as what a capability's `read_sql` can be asked of. Raises UsageError when it speaks no SQL."""
+    if isinstance(store, SqlReads):
+        return store
+    raise UsageError(
+        f"{capability}: its read_sql cannot be asked of this read store ({type(store).__name__}), which answers no SQL: leave its "
+        "route at legacy, and read the projections with the store's own means, or name an SQL database in read_store.url"
+    )
 
 
 def _bare(value: object) -> object:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import BadValue, Infrastructure, NotYet, Refused, UsageError
+from toolkit.core.errors import Infrastructure, NotYet, Refused, UsageError
 from toolkit.core.freshness import Confidence, Freshness, ReadClass, Token, Verdict, WhenStale, react
 from toolkit.core.routes import ANY_CONSUMER, Route, Side, Stage, pick
 from toolkit.loader import Project
@@ -332,10 +332,7 @@ class Reader:
         except Infrastructure as error:
             raise Infrastructure("\n".join([f"{paths.name}: {error}", *warnings])) from error
         except Exception as error:
-            if isinstance(error, BadValue) and (blamed := asked.blamed(str(error))):
-                raise UsageError(
-                    f"{paths.name}: {', '.join(blamed)} of this key does not fit: {error}"
-                ) from error
+            asked.check(paths.name, error)
             problem = f"{paths.name}: the legacy read path failed: {type(error).__name__}: {error}"
             raise Infrastructure("\n".join([problem, *warnings])) from error
         return Reading(
@@ -378,7 +375,9 @@ class Reader:
         except Exception as error:
             problem = f"the projection read path failed: {type(error).__name__}: {error}"
             if retired:
-                raise Infrastructure(f"{paths.name} is retired, and {problem}") from error
+                asked.check(paths.name, error)
+                kind = UsageError if isinstance(error, UsageError) else Infrastructure
+                raise kind(f"{paths.name} is retired, and {problem}") from error
             return self._from_legacy(
                 paths, asked, route, consumer, [*warnings, f"{problem}; answered by legacy"]
             )

@@ -239,11 +239,18 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
 
 def _state_faults(settings: Settings) -> list[Fault]:
     url = settings.state.url or settings.read_store.url
-    if not url.startswith(("mysql", "mariadb")):
+    scheme = url.partition(":")[0].partition("+")[0].lower()
+    if scheme in ("sqlite", "postgresql"):
         return []
-    what = "MariaDB can be the read store, but cannot keep the toolkit's own state"
+    what = f"a database of {scheme}: cannot keep the toolkit's own state"
+    if scheme in ("mysql", "mariadb"):
+        what = "MariaDB can be the read store, but cannot keep the toolkit's own state"
     return [
-        Fault(where="state.url", what=what, next="name an SQLite file or a PostgreSQL database in [state]")
+        Fault(
+            where="state.url",
+            what=what,
+            next="name an SQLite file (sqlite:///...) or a PostgreSQL database (postgresql+psycopg://...) in [state]",
+        )
     ]
 
 

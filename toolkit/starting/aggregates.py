@@ -8,12 +8,15 @@ from enum import StrEnum
 import msgspec
 
 from toolkit.starting import names
-from toolkit.starting.facts import ForeignKey, Table
+from toolkit.starting.facts import ForeignKey, Kind, Table
 from toolkit.starting.fields import is_watermark
 
 _FEW_ROWS = 250
 _LOOKUP_COLUMNS = 4
 _REFERRED_MORE = 3
+_NOTED = 128
+"""As much of the names of a subject's columns as capture notes."""
+_ONE_TEXT = (Kind.TEXT, Kind.INTEGER, Kind.OTHER)
 
 
 class Role(StrEnum):
@@ -26,11 +29,11 @@ class Role(StrEnum):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One table's place; `subject` is the column that holds the aggregate's id."""
+    """One table's place; `subject` are the columns that hold the aggregate's id."""
 
     table: Table
     role: Role
-    subject: str
+    subject: tuple[str, ...]
     reason: str
 
 
@@ -161,25 +164,30 @@ def _named_after(table: Table, parent: Table) -> bool:
     return len(child) > len(owner) and start == owner
 
 
-def _root(table: Table, subject: str, lookups: set[str], tables: Sequence[Table]) -> Member:
+def _root(table: Table, subject: tuple[str, ...], lookups: set[str], tables: Sequence[Table]) -> Member:
     if table.name in lookups:
         count = sum(any(key.table == table.name for key in other.foreign_keys) for other in tables)
         told = "1 table refers to it" if count == 1 else f"{count} tables refer to it"
         reason = f"about {table.rows:,} rows, no reference to others, and {told}"
         return Member(table=table, role=Role.REFERENCE, subject=subject, reason=reason)
-    if len(table.key) == 1:
-        reason = f"has a key of its own ({subject}), and nothing says that it is part of another table's rows"
+    own = ", ".join(table.key)
+    if len(subject) == len(table.key):
+        reason = f"has a key of its own ({own}), and nothing says that it is part of another table's rows"
     else:
-        whole = ", ".join(f'"{name.upper()}"' for name in table.key)
-        reason = (
-            f"its key is {', '.join(table.key)}; order is kept for each {subject} "
-            f"(to keep it for the whole key, name ({whole}) here and in the tables below, and as the events' subject)"
-        )
+        told = ", ".join(subject)
+        reason = f"its key is {own}, which is too much for a subject or not all text and whole numbers; order is kept for each {told}"
     return Member(table=table, role=Role.ROOT, subject=subject, reason=reason)
 
 
-def own_id(table: Table) -> str:
-    """The column of a key that is most likely the row's own number."""
+def own_id(table: Table) -> tuple[str, ...]:
+    """The key, if its values have one text each on every engine; else its column that is most likely the row's own number."""
+    short = sum(len(name) + 3 for name in table.key) < _NOTED
+    if short and all(table.column(name).kind in _ONE_TEXT for name in table.key):
+        return table.key
+    return (_own_number(table),)
+
+
+def _own_number(table: Table) -> str:
     own = names.words(names.noun(table.name))
     likely = {"_".join([*own, ending]) for ending in ("id", "no", "nr", "number", "key", "code", "cd")} | {
         "id"
@@ -196,19 +204,23 @@ class _Places:
 
     def __init__(self, claims: Mapping[str, _Claim | None]) -> None:
         self._claims = claims
-        self._known: dict[str, tuple[str, str]] = {}
+        self._known: dict[str, tuple[str, tuple[str, ...]]] = {}
 
-    def of(self, table: Table, below: frozenset[str] = frozenset()) -> tuple[str, str]:
-        """The root's name, and the column of this table that holds the root's id."""
+    def of(self, table: Table, below: frozenset[str] = frozenset()) -> tuple[str, tuple[str, ...]]:
+        """The root's name, and the columns of this table that hold the root's id."""
         if table.name not in self._known:
             self._known[table.name] = self._under(table, below | {table.name}) or (table.name, own_id(table))
         return self._known[table.name]
 
-    def _under(self, table: Table, below: frozenset[str]) -> tuple[str, str] | None:
+    def _under(self, table: Table, below: frozenset[str]) -> tuple[str, tuple[str, ...]] | None:
         claim = self._claims[table.name]
         if claim is None or claim.parent.name in below:
             return None
         root, subject = self.of(claim.parent, below)
-        pairs = zip(claim.key.referred, claim.key.columns, strict=True)
-        here = next((column for referred, column in pairs if referred.upper() == subject.upper()), None)
-        return None if here is None else (root, here)
+        here = {
+            referred.upper(): column
+            for referred, column in zip(claim.key.referred, claim.key.columns, strict=True)
+        }
+        if any(column.upper() not in here for column in subject):
+            return None
+        return root, tuple(here[column.upper()] for column in subject)

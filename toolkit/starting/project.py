@@ -83,7 +83,7 @@ def _capability(read: Read) -> Iterator[str]:
     yield f"projection = [{', '.join(map(toml, read.projections))}]"
     for kind in ("legacy", "read", "keys"):
         yield f"{kind}_sql = {toml(_path(read, kind))}"
-    yield f"key = [{toml(read.key)}]"
+    yield f"key = [{', '.join(map(toml, read.key))}]"
     if read.rows:
         yield f"rows = [{', '.join(map(toml, read.rows))}]"
     if read.subject:

@@ -11,7 +11,7 @@ from toolkit.starting import names
 from toolkit.starting.aggregates import Group, Member, Role, group
 from toolkit.starting.codes import Codes
 from toolkit.starting.facts import Database, Kind, Table
-from toolkit.starting.fields import Field, LeftOut, shape_of
+from toolkit.starting.fields import Field, LeftOut, Shape, shape_of
 
 _OUTBOX = frozenset(("ID", "AGGREGATETYPE", "AGGREGATEID", "TYPE", "PAYLOAD"))
 _VERBS = {Role.ROOT: "Registered", Role.CHILD: "Recorded", Role.REFERENCE: "Listed"}
@@ -28,7 +28,10 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """The subject or the key of a row: what it is called, its type, and how it is read from a change."""
+    """A part of the subject or of the key of a row: what it is called, its type, and how it is read from a change.
+
+    It is one column, but where a key has columns that no read model has in its key: then all of them, as one text.
+    """
 
     name: str
     type: str
@@ -51,8 +54,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     noun: str
     projection: str
     function: str
-    subject: Part
-    key: Part
+    subject: tuple[Part, ...]
+    key: tuple[Part, ...]
     fields: tuple[Field, ...]
     left_out: tuple[LeftOut, ...]
     watermarks: tuple[str, ...]
@@ -70,13 +73,23 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def details(self) -> tuple[Field, ...]:
         """What the event of changed details carries: what has no event of its own and is no part of the row's key."""
         own = {one.field.name for one in self.statuses}
-        part = {column.upper() for column in self.key.columns}
+        part = {column.upper() for one in self.key for column in one.columns}
         return tuple(one for one in self.fields if one.name not in own and one.upper not in part)
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Subject and key; one of them where they are the same."""
-        return (self.subject,) if self.key.name == self.subject.name else (self.subject, self.key)
+        """Subject and key, each part once."""
+        return (*self.subject, *self.own)
+
+    @property
+    def own(self) -> tuple[Part, ...]:
+        """What tells the rows of one subject apart: the parts of the key that are none of the subject."""
+        return tuple(one for one in self.key if one not in self.subject)
+
+    @property
+    def besides(self) -> tuple[Part, ...]:
+        """The parts of the subject that are none of the key."""
+        return tuple(one for one in self.subject if one not in self.key)
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,12 +227,12 @@ def _entry(of: Group, member: Member, taken: _Taken, called: Mapping[str, str]) 
     references = {name for key in table.foreign_keys for name in key.columns} | undeclared(
         table, called
     ).keys()
-    keep = frozenset(name.upper() for name in {*table.key, *references, member.subject})
+    keep = frozenset(name.upper() for name in {*table.key, *references, *member.subject})
     shape = shape_of(table, keep)
     projection = names.snake(noun)
-    subject = _subject(table, member.subject, shape.of(member.subject))
-    key = subject if (member.subject,) == table.key else _key(table, projection, shape.fields)
-    single = {one.columns[0].upper() for one in (subject, key) if len(one.columns) == 1}
+    subject = tuple(_subject(table, member.subject, at, shape) for at in range(len(member.subject)))
+    key = _key(table, projection, subject, shape)
+    single = {one.columns[0].upper() for one in (*subject, *key) if len(one.columns) == 1}
     fields = tuple(one for one in shape.fields if one.upper not in single)
     coded = [one for one in fields if one.codes is not None]
     return Entry(
@@ -243,24 +256,47 @@ def _entry(of: Group, member: Member, taken: _Taken, called: Mapping[str, str]) 
     )
 
 
-def _subject(table: Table, column: str, field: Field | None) -> Part:
+def _subject(table: Table, columns: Sequence[str], at: int, shape: Shape) -> Part:
+    column, field = columns[at], shape.of(columns[at])
     name = field.name if field is not None else names.field_name(column)
+    read = "change.subject" if len(columns) == 1 else f"v.part(change, {at})"
     if table.column(column).kind is Kind.INTEGER:
-        return Part(name=name, type="int", reader="int(change.subject)", columns=(column,))
-    return Part(name=name, type="str", reader="change.subject", columns=(column,))
+        return Part(name=name, type="int", reader=f"int({read})", columns=(column,))
+    return Part(name=name, type="str", reader=read, columns=(column,))
 
 
-def _key(table: Table, projection: str, fields: Sequence[Field]) -> Part:
-    """What tells one row of the read model from the others: the key's only column, or all of them as one text."""
-    if len(table.key) == 1:
-        column = table.column(table.key[0])
-        name = next(one.name for one in fields if one.upper == column.name.upper())
-        whole = column.kind is Kind.INTEGER
-        reader = f"v.{'integer' if whole else 'text'}(change, {literal(column.name.upper())})"
-        return Part(name=name, type="int" if whole else "str", reader=reader, columns=table.key)
-    name = names.unique(f"{projection}_key", [one.name for one in fields])
-    listed = ", ".join(literal(column.upper()) for column in table.key)
-    return Part(name=name, type="str", reader=f"v.joined(change, {listed})", columns=table.key)
+def _key(table: Table, projection: str, subject: Sequence[Part], shape: Shape) -> tuple[Part, ...]:
+    """What tells one row of the read model from the others: the key's columns, or all of them as one text."""
+    known = {part.columns[0].upper(): part for part in subject}
+    own = [shape.of(name) for name in table.key if name.upper() not in known]
+    if len(table.key) > 1 and not all(one is not None and _in_key(one) for one in own):
+        name = names.unique(f"{projection}_key", [one.name for one in shape.fields])
+        listed = ", ".join(literal(column.upper()) for column in table.key)
+        return (Part(name=name, type="str", reader=f"v.joined(change, {listed})", columns=table.key),)
+    known |= {one.upper: _column(one) for one in own if one is not None}
+    return tuple(known[name.upper()] for name in table.key)
+
+
+def _in_key(field: Field) -> bool:
+    """Has the column a type that a read model's key may have, and always a value?"""
+    sample = field.column.sample
+    never_empty = sample is None or "0000-00-00" not in sample.sentinels
+    return field.type in ("str", "int", "dt.date") and never_empty
+
+
+def _column(field: Field) -> Part:
+    """A column of the key. It has a value in every row: one without is parked."""
+    whole = field.column.kind is Kind.INTEGER
+    type_ = "dt.date" if field.type == "dt.date" and _in_key(field) else "int" if whole else "str"
+    read = {"int": "integer", "dt.date": "date", "str": "text"}[type_]
+    reader = f"v.{read}(change, {literal(field.upper)})"
+    return Part(name=field.name, type=type_, reader=reader, columns=(field.column.name,))
+
+
+def spelled(names_: Sequence[str]) -> str:
+    """One name, or a tuple of several, as Python's source spells it."""
+    listed = ", ".join(literal(name) for name in names_)
+    return listed if len(names_) == 1 else f"({listed})"
 
 
 def literal(text: str) -> str:

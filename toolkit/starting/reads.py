@@ -9,9 +9,9 @@ import msgspec
 
 from toolkit.starting import names
 from toolkit.starting.aggregates import Role
-from toolkit.starting.facts import Column, Kind, View
+from toolkit.starting.facts import Column, Kind, Table, View
 from toolkit.starting.fields import Field, personal
-from toolkit.starting.proposal import Entry, Proposal
+from toolkit.starting.proposal import Entry, Part, Proposal
 from toolkit.starting.rewriting import body, mentions, origins, rewritten, unquoted
 
 Try = Callable[[Sequence[str], str], str]
@@ -26,7 +26,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     means: str
     projections: tuple[str, ...]
-    key: str
+    key: tuple[str, ...]
     subject: str
     rows: tuple[str, ...]
     legacy_sql: str
@@ -38,16 +38,21 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Key(msgspec.Struct, frozen=True, kw_only=True):
-    """The column that a view is asked by, and the aggregate whose id it is (none: a person has to say)."""
+    """The columns that a view is asked by, and the aggregate whose id they are (none: a person has to say)."""
 
-    column: Column
+    columns: tuple[Column, ...]
     entry: Entry | None
-    kind: Kind
+    kinds: tuple[Kind, ...]
     doubt: str = ""
 
     @property
-    def name(self) -> str:
-        return names.field_name(self.column.name)
+    def names(self) -> tuple[str, ...]:
+        return tuple(names.field_name(one.name) for one in self.columns)
+
+    @property
+    def asked(self) -> list[tuple[str, Column, Kind]]:
+        """Each column with its parameter's name and kind."""
+        return list(zip(self.names, self.columns, self.kinds, strict=True))
 
 
 def reads(proposal: Proposal, trial: Try) -> list[Read]:
@@ -96,32 +101,46 @@ def parameter(name: str, kind: Kind, dialect: str = "") -> str:
 
 def _root(proposal: Proposal, entry: Entry) -> Read:
     table, dialect = entry.table, proposal.database.dialect
-    column = table.column(entry.subject.columns[0])
-    own = list(entry.fields)
+    subject = [(part, table.column(part.columns[0])) for part in entry.subject]
+    own = [one for one in entry.own if len(one.columns) == 1]
+    fields = [_shown_part(table, one) for one in own] + list(entry.fields)
     shown = [
-        f"{column.spelled} AS {entry.subject.name}",
-        *(f"{_legacy(one, dialect)} AS {one.name}" for one in own),
+        *(f"{column.spelled} AS {part.name}" for part, column in subject),
+        *(f"{_legacy(one, dialect)} AS {one.name}" for one in fields),
     ]
-    compared = [entry.subject.name, *(one.name for one in own)]
-    where = f"{column.spelled} = {_own_parameter(entry.subject.name, column, dialect)}"
+    compared = [*(part.name for part in entry.subject), *(one.name for one in fields)]
+    where = [f"{one.spelled} = {_own_parameter(part.name, one, dialect)}" for part, one in subject]
     reading = ",\n".join(f"  {quoted(name)}" for name in compared)
-    asked = parameter(entry.subject.name, Kind.INTEGER if entry.subject.type == "int" else Kind.TEXT)
-    part = {one.upper() for one in entry.key.columns}
-    rows = [one.name for one in own if one.upper in part] if entry.key.name != entry.subject.name else []
+    asked = [
+        f"{quoted(one.name)} = {parameter(one.name, Kind.INTEGER if one.type == 'int' else Kind.TEXT)}"
+        for one in entry.subject
+    ]
+    rest = {column.upper() for one in entry.own for column in one.columns}
+    keys = [f"{_as_asked(column, dialect)} AS {part.name}" for part, column in subject]
     return Read(
         name=names.kebab(entry.projection),
         means=f"What is on record of a {' '.join(names.words(entry.noun))}.",
         projections=(entry.projection,),
-        key=entry.subject.name,
-        subject=entry.subject.name,
-        rows=tuple(rows),
-        legacy_sql=f"SELECT\n  {_lines(shown)}\nFROM {table.relation}\nWHERE {where}\n",
-        read_sql=f"SELECT\n{reading}\nFROM {quoted(entry.projection)}\nWHERE {quoted(entry.subject.name)} = {asked}\n",
-        keys_sql=f"SELECT DISTINCT {_as_asked(column, dialect)} AS {entry.subject.name} FROM {table.relation} ORDER BY 1\n",
-        rules=dict(_rules((one.name, one) for one in own)),
-        redact=tuple(one.name for one in own if one.name in personal(own)),
+        key=tuple(part.name for part in entry.subject),
+        subject=entry.subject[0].name if len(entry.subject) == 1 else "",
+        rows=tuple(one.name for one in fields if one.upper in rest),
+        legacy_sql=f"SELECT\n  {_lines(shown)}\nFROM {table.relation}\nWHERE {' AND '.join(where)}\n",
+        read_sql=f"SELECT\n{reading}\nFROM {quoted(entry.projection)}\nWHERE {' AND '.join(asked)}\n",
+        keys_sql=f"SELECT DISTINCT {', '.join(keys)} FROM {table.relation} ORDER BY {_places(keys)}\n",
+        rules=dict(_rules((one.name, one) for one in fields)),
+        redact=tuple(one.name for one in fields if one.name in personal(fields)),
         open=("no view says how it is read today: put the statement that the application sends here",),
     )
+
+
+def _shown_part(table: Table, part: Part) -> Field:
+    """A column of the key, as a read shows it."""
+    column = table.column(part.columns[0])
+    return Field(name=part.name, column=column, type=part.type, reader=part.reader, optional=False)
+
+
+def _places(columns: Sequence[str]) -> str:
+    return ", ".join(str(at) for at in range(1, len(columns) + 1))
 
 
 def _as_asked(column: Column, dialect: str) -> str:
@@ -189,7 +208,7 @@ def _view(proposal: Proposal, view: View, trial: Try) -> Read:
     key = _key_of(proposal, view)
     over, uses = _over_projections(proposal, view, key, trial)
     open_ = [key.doubt] if key.doubt else []
-    rows, more = _rows(view, key.column.name)
+    rows, more = _rows(view, [one.name for one in key.columns])
     open_ += more
     if over:
         open_ += _coded(uses)
@@ -203,19 +222,21 @@ def _view(proposal: Proposal, view: View, trial: Try) -> Read:
     shown = _shown(view)
     same = [(name, entries[name]) for name in shown if name in entries]
     listed = [f"v.{one.spelled} AS {name}" for one, name in zip(view.columns, shown, strict=True)]
-    asked = _own_parameter(
-        key.name, msgspec.structs.replace(key.column, kind=key.kind), proposal.database.dialect
-    )
+    dialect = proposal.database.dialect
+    asked = [
+        f"v.{column.spelled} = {_own_parameter(name, msgspec.structs.replace(column, kind=kind), dialect)}"
+        for name, column, kind in key.asked
+    ]
     return Read(
         name=names.kebab(view.name),
         means=f"What the view {view.name} shows.",
         projections=tuple(entry.projection for entry in uses),
-        key=key.name,
-        subject=key.name if key.entry is not None else "",
+        key=key.names,
+        subject=key.names[0] if key.entry is not None and len(key.names) == 1 else "",
         rows=rows,
-        legacy_sql=f"SELECT\n  {_lines(listed)}\nFROM {view.relation} v\nWHERE v.{key.column.spelled} = {asked}\n",
+        legacy_sql=f"SELECT\n  {_lines(listed)}\nFROM {view.relation} v\nWHERE {' AND '.join(asked)}\n",
         read_sql=over,
-        keys_sql=_keys(view, key, proposal.database.dialect),
+        keys_sql=_keys(view, key, dialect),
         rules=dict(_rules(same)),
         redact=tuple(name for name in shown if name in hidden),
         open=tuple(open_),
@@ -237,21 +258,28 @@ def _key_of(proposal: Proposal, view: View) -> _Key:
     near = near or {one.table.name for one in proposal.entries}
     roots = {one.group: one for one in proposal.entries if one.member.role is not Role.CHILD}
     ids = {
-        one.subject.columns[0].lower(): roots[one.group]
+        tuple(part.columns[0].lower() for part in one.subject): roots[one.group]
         for one in sorted(proposal.entries, key=_standing, reverse=True)
         if one.table.name in near
     }
     shows = origins(view.definition)
-    for column in view.columns:
-        entry = ids.get(shows.get(column.name.lower(), column.name.lower()))
-        if entry is not None and _filled(view, column.name):
-            return _Key(column=column, entry=entry, kind=_kind(entry))
+    shown = {
+        shows.get(one.name.lower(), one.name.lower()): one
+        for one in reversed(view.columns)
+        if _filled(view, one.name)
+    }
+    order = {name: at for at, name in enumerate(shown)}
+    whole = [some for some in ids if all(name in shown for name in some)]
+    if whole:  # the one that the view shows first
+        chosen = max(whole, key=lambda some: min(order[name] for name in some))
+        columns = tuple(shown[name] for name in chosen)
+        return _Key(columns=columns, entry=ids[chosen], kinds=_kinds(ids[chosen]))
     unique = [
         one for one in view.columns if view.records and _filled(view, one.name) and _tells(view, [one.name])
     ]
-    chosen = (unique or list(view.columns))[0]
-    doubt = f"no column of {view.name} is an aggregate's id: {chosen.name} is a guess at what it is asked by"
-    return _Key(column=chosen, entry=None, kind=chosen.kind, doubt=doubt)
+    guess = (unique or list(view.columns))[0]
+    doubt = f"no column of {view.name} is an aggregate's id: {guess.name} is a guess at what it is asked by"
+    return _Key(columns=(guess,), entry=None, kinds=(guess.kind,), doubt=doubt)
 
 
 def _standing(entry: Entry) -> tuple[bool, bool, int]:
@@ -259,8 +287,8 @@ def _standing(entry: Entry) -> tuple[bool, bool, int]:
     return entry.member.role is Role.REFERENCE, entry.member.role is Role.CHILD, -entry.table.rows
 
 
-def _kind(entry: Entry) -> Kind:
-    return entry.table.column(entry.subject.columns[0]).kind
+def _kinds(entry: Entry) -> tuple[Kind, ...]:
+    return tuple(entry.table.column(part.columns[0]).kind for part in entry.subject)
 
 
 def _filled(view: View, column: str) -> bool:
@@ -272,18 +300,18 @@ def _tells(view: View, columns: Sequence[str]) -> bool:
     return len(seen) == len(view.records)
 
 
-def _rows(view: View, key: str) -> tuple[tuple[str, ...], list[str]]:
+def _rows(view: View, key: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """The columns that tell the records of one answer apart, as far as the sampled records need any."""
     if not view.records:
         return (), [
             f"{view.trouble or 'no row was seen'}: if an answer has several records, say in `rows` what tells them apart"
         ]
-    if _tells(view, [key]):
+    if _tells(view, key):
         return (), []
-    others = [one.name for one in view.columns if one.name != key and _filled(view, one.name)]
+    others = [one.name for one in view.columns if one.name not in key and _filled(view, one.name)]
     for size in (1, 2, 3):
         for some in combinations(others[:12], size):
-            if _tells(view, [key, *some]):
+            if _tells(view, [*key, *some]):
                 return tuple(names.field_name(one) for one in some), [
                     f"an answer has several records; {', '.join(some)} told {len(view.records)} sampled ones apart"
                 ]
@@ -301,10 +329,8 @@ def _over_projections(proposal: Proposal, view: View, key: _Key, trial: Try) -> 
         f"v.{quoted(column)} AS {name}" if column != name else f"v.{column}" for column, name in columns
     ]
     indented = "\n".join(f"  {line}" for line in select.splitlines())
-    sql = (
-        f"SELECT\n  {_lines(listed)}\nFROM (\n{indented}\n) v\n"
-        f"WHERE v.{quoted(key.column.name)} = {parameter(key.name, key.kind)}\n"
-    )
+    where = [f"v.{quoted(column.name)} = {parameter(name, kind)}" for name, column, kind in key.asked]
+    sql = f"SELECT\n  {_lines(listed)}\nFROM (\n{indented}\n) v\nWHERE {' AND '.join(where)}\n"
     return ("", []) if trial([ddl(one) for one in uses], sql) else (sql, uses)
 
 
@@ -339,8 +365,8 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
 
     near = mentions(unquoted(body(view.definition)), [one.table.name for one in proposal.entries])
     likely = [one for one in proposal.entries if one.table.name in near] or list(proposal.entries)
-    best = max(likely, key=lambda one: (key.name in columns(one), len(columns(one))))
-    if key.entry is not None and key.name not in columns(best):
+    best = max(likely, key=lambda one: (columns(one).keys() >= {*key.names}, len(columns(one))))
+    if key.entry is not None and not columns(best).keys() >= {*key.names}:
         best = key.entry
     found = columns(best)
     listed = [
@@ -354,18 +380,23 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
         for line in listed[:-1]
     ]
     lines.append(listed[-1])
-    by = quoted(found[key.name]) if key.name in found else "NULL"
-    where = f"WHERE {by} = {parameter(key.name, key.kind)}"
+    where = " AND ".join(
+        f"{quoted(found[name]) if name in found else 'NULL'} = {parameter(name, kind)}"
+        for name, _, kind in key.asked
+    )
     missing = [name for name in wanted if name not in found]
     text = "\n  ".join(lines)
-    return f"SELECT\n  {text}\nFROM {quoted(best.projection)}\n{where}\n", [best], missing
+    return f"SELECT\n  {text}\nFROM {quoted(best.projection)}\nWHERE {where}\n", [best], missing
 
 
 def _keys(view: View, key: _Key, dialect: str) -> str:
     if view.records or key.entry is None:
-        column = f"v.{key.column.spelled}"
-        shown = f"CAST({column} AS TEXT)" if _is_uuid(key.column, dialect) else column
-        return f"SELECT DISTINCT {shown} AS {key.name} FROM {view.relation} v WHERE {column} IS NOT NULL ORDER BY 1\n"
-    table = key.entry.table
-    shown = _as_asked(table.column(key.entry.subject.columns[0]), dialect)
-    return f"SELECT DISTINCT {shown} AS {key.name} FROM {table.relation} ORDER BY 1\n"
+        own = [(f"v.{one.spelled}", _is_uuid(one, dialect)) for one in key.columns]
+        shown = [f"CAST({column} AS TEXT)" if uuid else column for column, uuid in own]
+        source = f"{view.relation} v WHERE {' AND '.join(f'{column} IS NOT NULL' for column, _ in own)}"
+    else:
+        table = key.entry.table
+        shown = [_as_asked(table.column(part.columns[0]), dialect) for part in key.entry.subject]
+        source = table.relation
+    listed = ", ".join(f"{column} AS {name}" for column, name in zip(shown, key.names, strict=True))
+    return f"SELECT DISTINCT {listed} FROM {source} ORDER BY {_places(shown)}\n"

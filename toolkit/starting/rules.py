@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from toolkit.starting.aggregates import Group, Role
+from toolkit.starting.aggregates import Group, Member, Role
 from toolkit.starting.fields import Field
 from toolkit.starting.files import Open, Written
-from toolkit.starting.proposal import Entry, Part, Proposal, literal
+from toolkit.starting.proposal import Entry, Proposal, literal, spelled
 from toolkit.starting.python import call, comment, docstring, source
 from toolkit.starting.vocabulary import imports, plain
 
@@ -51,9 +51,14 @@ def _aggregate(one: Group) -> Iterator[str]:
     yield f"    {literal(one.name)},"
     yield "    {"
     for member in one.members:
-        yield f"        {literal(member.table.name.upper())}: {literal(member.subject.upper())},"
+        yield f"        {_placed(member)},"
     yield "    },"
     yield ")"
+
+
+def _placed(member: Member) -> str:
+    subject = spelled([name.upper() for name in member.subject])
+    return f"{literal(member.table.name.upper())}: {subject}"
 
 
 def _rule(entry: Entry) -> list[str]:
@@ -65,7 +70,7 @@ def _rule(entry: Entry) -> list[str]:
     for part in entry.parts:
         lines.append(f"    {part.name} = {part.reader}")
     lines += ["    if change.op is Op.DELETE:", *_yield(entry, entry.withdrawn, [], 8), "        return"]
-    if entry.key is not entry.subject:
+    if entry.own:
         lines += _moved(entry)
     else:
         lines.append("    if change.before is None:")
@@ -83,10 +88,12 @@ def _rule(entry: Entry) -> list[str]:
 
 def _moved(entry: Entry) -> list[str]:
     """A row whose own key changes within its subject is another row from then on."""
-    columns = [literal(column.upper()) for column in entry.key.columns]
+    columns = [literal(column.upper()) for part in entry.own for column in part.columns]
     changed = call("moved = change.before is not None and change.changed(", columns, indent=4)
-    former = entry.key.reader.replace("(change", "(v.before(change)", 1)
-    arguments = [f"{entry.subject.name}={entry.subject.name}", f"{entry.key.name}={former}"]
+    arguments = [f"{part.name}={part.name}" for part in entry.subject]
+    arguments += [
+        f"{part.name}={part.reader.replace('(change', '(v.before(change)', 1)}" for part in entry.own
+    ]
     return [
         *changed,
         "    if moved:",
@@ -116,11 +123,11 @@ def _open(entry: Entry) -> Iterator[Open]:
                 next="leave it, or give it a field and a way to be read",
             )
     member = entry.member
-    if member.role is Role.CHILD or len(entry.table.key) > 1:
+    if member.role is Role.CHILD or len(entry.table.key) > len(member.subject):
         told = "an aggregate's root" if member.role is Role.ROOT else f"part of the aggregate {entry.group}"
         yield Open(
             file=TRANSLATORS,
-            anchor=f"{literal(entry.table.name.upper())}: {literal(member.subject.upper())},",
+            anchor=f"{_placed(member)},",
             what=f"{entry.table.name} is taken for {told}: {member.reason}",
             next="move its line to another acl.aggregate if the business sees it otherwise",
         )
@@ -145,10 +152,10 @@ def projections(proposal: Proposal) -> Written:
 
 
 def _projection(proposal: Proposal, entry: Entry) -> list[str]:
-    key, context = literal(entry.key.name), literal(proposal.choices.context)
+    key, context = spelled([part.name for part in entry.key]), literal(proposal.choices.context)
     arguments = ["Projection", "version=1", f"context={context}", f"key={key}"]
     lines = call(f"class {entry.noun}(", arguments, "):")
-    lines += [f"    {part.name}: {part.type}" for part in (entry.key, *_other(entry))]
+    lines += [f"    {part.name}: {part.type}" for part in (*entry.key, *entry.besides)]
     lines += [f"    {one.name}: {one.hint}" for one in entry.fields]
     lines += _handler(entry, "recorded", entry.recorded, entry.fields, creates=True)
     if entry.details:
@@ -161,17 +168,13 @@ def _projection(proposal: Proposal, entry: Entry) -> list[str]:
     return [*lines, "        return DELETE"]
 
 
-def _other(entry: Entry) -> tuple[Part, ...]:
-    return (entry.subject,) if entry.key.name != entry.subject.name else ()
-
-
 def _handler(
     entry: Entry, method: str, event: str, fields: Sequence[Field], creates: bool = False
 ) -> list[str]:
     made = ", creates=True" if creates else ""
     lines = ["", f"    @on(e.{event}{made})"]
     lines += call(f"def {_free(entry, method)}(", ["self", f"event: e.{event}"], ") -> None:", indent=4)
-    names = [part.name for part in _other(entry)] if creates else []
+    names = [part.name for part in entry.besides] if creates else []
     names += [one.name for one in fields]
     body = [f"        self.{name} = event.{name}" for name in names]
     return [*lines, *(body or docstring("The key is all there is.", indent=8))]

@@ -8,7 +8,7 @@ from toolkit.starting import names
 from toolkit.starting.codes import Codes, member
 from toolkit.starting.fields import MAY_BE_CENTS, Field
 from toolkit.starting.files import Open, Written
-from toolkit.starting.proposal import Entry, Proposal, literal
+from toolkit.starting.proposal import Entry, Proposal, literal, spelled
 from toolkit.starting.python import call, comment, docstring, source
 
 EVENTS, CODES = "events.py", "codes.py"
@@ -46,6 +46,7 @@ _NAMES = Open(
 def imports(proposal: Proposal, ours: str, own: tuple[str, ...] = ()) -> list[str]:
     """The import lines of a module that annotates fields."""
     types = {field.type for entry in proposal.entries for field in entry.fields}
+    types |= {part.type for entry in proposal.entries for part in entry.parts}
     standard = ["import datetime as dt"] if any(one.startswith("dt.") for one in types) else []
     standard += ["from decimal import Decimal"] if "Decimal" in types else []
     local = ["from . import codes"] if any(one.startswith("codes.") for one in types) else []
@@ -70,9 +71,8 @@ def _events_of(entry: Entry) -> Iterator[list[str]]:
 
 
 def _event(entry: Entry, name: str, means: str, fields: Sequence[Field]) -> list[str]:
-    decorated = call(
-        "@business.event(", [f"subject={literal(entry.subject.name)}", f"means={literal(means)}"]
-    )
+    subject = spelled([part.name for part in entry.subject])
+    decorated = call("@business.event(", [f"subject={subject}", f"means={literal(means)}"])
     lines = [*decorated, f"class {name}(Event):"]
     lines += [f"    {part.name}: {part.type}" for part in entry.parts]
     for field in fields:

@@ -7,9 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-import msgspec
-
-from adapters.legacy.images import Captured, Chosen, columns_noted
+from adapters.legacy.images import Captured, Chosen, columns_noted, noted
 from adapters.legacy.mariadb.cascades import Cascades
 from adapters.legacy.mariadb.following import CASCADE, followed, looking
 from adapters.legacy.mariadb.tables import Table, parts, statement
@@ -138,9 +136,8 @@ def register(table: Captured, incarnation: str | None) -> str:
         literal(table.relation),
         literal(columns_noted(table.subject)),
         str(int(table.outbox)),
+        *map(literal, noted(table)),
     ]
-    noted = (table.keys, table.columns, table.chosen, table.shape)
-    values += [literal(msgspec.json.encode(value).decode()) for value in noted]
     at = table.installed_at
     values.append(NOW if at is None else literal(f"{at:%Y-%m-%d %H:%M:%S.%f}"))
     values.append("NULL" if incarnation is None else literal(incarnation))

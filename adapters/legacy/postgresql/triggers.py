@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from adapters.legacy.images import Captured, columns_noted
+from adapters.legacy.images import Captured, columns_noted, noted
 from adapters.legacy.postgresql.tables import literal, statement
 from migrations.upgrade import offline_sql
 
@@ -116,8 +114,7 @@ def register(table: Captured) -> str:
     """The statement that notes what was installed; a table that stays captured keeps the instant since when it is."""
     values = [literal(one) for one in (table.table, table.relation, columns_noted(table.subject))]
     values += [str(table.outbox).lower(), str(table.statement).lower()]
-    noted = (table.keys, table.columns, table.chosen, table.shape)
-    values += [literal(msgspec.json.encode(value).decode()) for value in noted]
+    values += map(literal, noted(table))
     at = table.installed_at
     values.append("clock_timestamp()" if at is None else f"timestamptz {literal(at.isoformat())}")
     return (

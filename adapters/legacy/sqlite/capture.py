@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, func, inspect, select, text
@@ -13,13 +14,13 @@ from sqlalchemy.exc import DBAPIError
 from adapters.engines import reading
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
-from adapters.legacy.images import Captured
-from adapters.legacy.shapes import AGAIN, altered
+from adapters.legacy.images import Captured, Shape
+from adapters.legacy.shapes import ACCEPT, AGAIN, altered
 from adapters.legacy.sqlite import triggers
 from adapters.legacy.sqlite.subjects import sqlite_order
 from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
-from adapters.legacy.wanted import distinct
+from adapters.legacy.wanted import distinct, every
 from migrations.upgrade import offline_sql
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
@@ -54,7 +55,7 @@ class SqliteCapture(TriggerCapture):
             fresh = not inspect(connection).has_table(self._change.name)
             statements = [*offline_sql("sqlite", "capture"), triggers.FIRST_NUMBER] if fresh else []
             removal: list[str] = []
-            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            found = every(tables, partial(find_table, connection, self._name))
             distinct(self._name, found)
             for table in found:
                 before = registry.get(table.table)
@@ -78,14 +79,18 @@ class SqliteCapture(TriggerCapture):
         return found
 
     def _holes_of(self, connection: Connection, table: Captured, there: dict[str, str]) -> Iterator[Hole]:
+        now = shape_of(connection, bare(table.relation))
+        renamed = _renamed(table, now, there)
         for name, sql in zip(triggers.names(table), triggers.create(table), strict=True):
             if name not in there:
                 yield Hole(where=table.table, what=f"the trigger {name} is gone", next=AGAIN)
-            elif there[name] != sql:
+            elif there[name] != triggers.renamed(sql, renamed):
                 yield Hole(where=table.table, what=f"the trigger {name} is not the one we made", next=AGAIN)
-        now = shape_of(connection, bare(table.relation))
+        for old, new in renamed.items():
+            what = f"the column {old} is called {new} now; the changes have it under its old name"
+            yield Hole(where=table.table, what=what, next=ACCEPT)
         if now.columns:
-            yield from altered(table, now, listed=True)
+            yield from altered(table, _as_it_was(now, renamed), listed=True)
         else:
             yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=AGAIN)
 
@@ -139,3 +144,18 @@ def _kept(before: Captured | None, table: Captured) -> Captured:
 
 def _locked(error: DBAPIError) -> bool:
     return str(error.orig) == "database is locked"
+
+
+def _renamed(table: Captured, now: Shape, there: Mapping[str, str]) -> dict[str, str]:
+    """Columns by their old name to their new one, where SQLite changed our triggers with them: a column keeps its place."""
+    moved = {old: new for old, new in zip(table.shape.columns, now.columns, strict=False) if old != new}
+    made = zip(triggers.names(table), triggers.create(table), strict=True)
+    return moved if any(there.get(name) == triggers.renamed(sql, moved) for name, sql in made) else {}
+
+
+def _as_it_was(now: Shape, renamed: Mapping[str, str]) -> Shape:
+    """The shape by the old names."""
+    old = {new: name for name, new in renamed.items()}
+    columns = {old.get(name, name): type_ for name, type_ in now.columns.items()}
+    key = tuple(old.get(name, name) for name in now.key)
+    return msgspec.structs.replace(now, columns=columns, key=key)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from adapters.legacy.images import Captured, Chosen, columns_noted
+from adapters.legacy.images import Captured, Chosen, columns_noted, noted
 from adapters.legacy.sqlite.tables import SPELLING, literal, quoted
 
 NOW = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00'"
 """The clock as `migrations.schema.types.Instant` keeps it; SQLite counts milliseconds."""
 
+_COLUMN = re.compile(r'\b(OLD|NEW)\."((?:[^"]|"")*)"')
 FIRST_NUMBER = (
     # Numbers begin at the microseconds of the installation: installed anew, capture never gives a number twice,
     # so that no later event gets the id of an earlier one.
@@ -72,6 +74,16 @@ def create(table: Captured) -> tuple[str, ...]:
     )
 
 
+def renamed(sql: str, columns: Mapping[str, str]) -> str:
+    """The statement as SQLite has it after columns were renamed: it follows them in triggers, but knows no texts."""
+
+    def follow(found: re.Match[str]) -> str:
+        row, name = found[1], found[2].replace('""', '"')
+        return f"{row}.{quoted(columns[name])}" if name in columns else found[0]
+
+    return _COLUMN.sub(follow, sql) if columns else sql
+
+
 def drop(table: Captured) -> tuple[str, ...]:
     """The statements that take the triggers away."""
     return tuple(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in reversed(names(table)))
@@ -84,9 +96,8 @@ def register(table: Captured) -> str:
         literal(table.relation),
         literal(columns_noted(table.subject)),
         str(int(table.outbox)),
+        *map(literal, noted(table)),
     ]
-    noted = (table.keys, table.columns, table.chosen, table.shape)
-    values += [literal(msgspec.json.encode(value).decode()) for value in noted]
     at = table.installed_at
     since = NOW if at is None else literal(at.isoformat(timespec="microseconds"))
     return (

@@ -238,7 +238,10 @@ class _Reading:
         """The slot was looked at before it was read: nobody may have touched it in between."""
         now = self._slot.state()
         if (now.confirmed, now.system) != (self.state.confirmed, self.state.system):
-            raise Fenced(f"legacy source {self._source}: another process moved the slot {self._slot.name}")
+            raise Fenced(
+                f"legacy source {self._source}: the slot {self._slot.name} stands elsewhere than a moment ago: "
+                "another process moved it, or its server was restarted"
+            )
 
     def store(self) -> None:
         """Put what is whole into the inbox; of what is not, only a large part, which is not offered yet."""

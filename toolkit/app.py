@@ -242,23 +242,13 @@ class App:
 
     def worker(self, definition: Definition, report: Report = lambda _: None) -> Worker:
         """What follows the log for a version together with other processes, each some partitions."""
-        leases, known = self.state.leases, SqlLeaseList(self.state.engine)
-        catalogue, topics = self.project.catalogue, self.project.topics
+        catalogue, topics, me = self.project.catalogue, self.project.topics, (self.owner, self.clock)
+        leases = self.state.leases, SqlLeaseList(self.state.engine)
         apart = Apart(definition, catalogue, contexts(self.project.settings))
-        return Worker(
-            definition,
-            catalogue,
-            self.store,
-            topics,
-            strayed(apart, self.project.topic(apart.source)),
-            members(self.log, definition, topics, leases, known, self.owner, self.clock),
-            leases,
-            known,
-            self.owner,
-            self.clock,
-            self._pace,
-            report=report,
-        )
+        stray = strayed(apart, self.project.topic(apart.source))
+        member = members(self.log, definition, topics, *leases, *me)
+        read = (definition, catalogue, self.store, topics)
+        return Worker(*read, stray, member, *leases, *me, self._pace, report=report)
 
     @contextmanager
     def borrowed(

@@ -35,6 +35,9 @@ _PASSING = (
 """What a broker says while a partition gets another leader, or its own back after an outage: the admin client does not
 ask again by itself, as consumers and producers do."""
 
+SLICE = 0.1
+"""Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
+
 Partition = tuple[str, int]
 BY_POSITION: dict[str, Any] = {
     "enable.auto.commit": False,

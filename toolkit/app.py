@@ -25,6 +25,7 @@ from adapters.state.store import State, open_state
 from migrations.schema.read_store import metadata as store_tables
 from migrations.schema.state import metadata as state_tables
 from toolkit import registry
+from toolkit.core.apart import Apart
 from toolkit.core.errors import StranglerError, UsageError
 from toolkit.core.freshness import Token
 from toolkit.core.projections import Definition
@@ -33,18 +34,21 @@ from toolkit.core.shards import WHOLE, Shard, shards_of
 from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
-from toolkit.loader import Project, load
+from toolkit.loader import Project, contexts, load
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
 from toolkit.loops.following import Following, Report, borrowed, lease_name
 from toolkit.loops.history import Origin
+from toolkit.loops.leased import members
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
+from toolkit.loops.relay import lease_name as leader_lease
 from toolkit.loops.sharing import ALONE, Part, Sharing
 from toolkit.loops.together import Seat, Together
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
+from toolkit.loops.worker import Worker, strayed
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
 from toolkit.router.read import PATIENCE, Observe, Reader, Reading
@@ -66,7 +70,7 @@ class App:
         self.project = project
         self.clock = utc_now
         self._sources: dict[str, LegacySource] = {}
-        self._sharings: dict[str, Sharing] = {}
+        self._sharings: dict[str, Sharing[Shard]] = {}
 
     def legacy(self, name: str) -> LegacySource:
         """One legacy source, opened on first use."""
@@ -174,12 +178,12 @@ class App:
         """Who leads what."""
         return SqlLeaseList(self.state.engine)
 
-    def sharing(self, source: str) -> Sharing:
+    def sharing(self, source: str) -> Sharing[Shard]:
         """This process's part in leading the shards of a source."""
         if source not in self._sharings:
             self._sharings[source] = Sharing(
                 source,
-                self.shards(source),
+                {shard: leader_lease(source, shard) for shard in self.shards(source)},
                 self.state.leases,
                 self.leases,
                 owner=self.owner,
@@ -235,6 +239,26 @@ class App:
             return self.together.seat(alone) if together else alone
 
         return Following(definition, make, self.state.leases, self.owner, self.clock, report=report)
+
+    def worker(self, definition: Definition, report: Report = lambda _: None) -> Worker:
+        """What follows the log for a version together with other processes, each some partitions."""
+        leases, known = self.state.leases, SqlLeaseList(self.state.engine)
+        catalogue, topics = self.project.catalogue, self.project.topics
+        apart = Apart(definition, catalogue, contexts(self.project.settings))
+        return Worker(
+            definition,
+            catalogue,
+            self.store,
+            topics,
+            strayed(apart, self.project.topic(apart.source)),
+            members(self.log, definition, topics, leases, known, self.owner, self.clock),
+            leases,
+            known,
+            self.owner,
+            self.clock,
+            self._pace,
+            report=report,
+        )
 
     @contextmanager
     def borrowed(

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
+from toolkit.core.apart import Apart
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.core.events import Catalogue, Context, storage_names
 from toolkit.core.evolving import meaning_faults
@@ -291,4 +292,29 @@ def _faults(
                     Fault(where=f"projection {definition.identity}", what=f"{event} is in no context")
                 )
             faults.extend(meaning_faults(catalogue, definition))
+    faults.extend(_shared_faults(settings, catalogue, projections))
     return [*faults, *storage_names(catalogue, tables)]
+
+
+def _shared_faults(
+    settings: Settings, catalogue: Catalogue, projections: Mapping[str, Mapping[int, Definition]]
+) -> list[Fault]:
+    """Projections that several processes shall follow together, and cannot."""
+    faults: list[Fault] = []
+    for name in settings.read_store.shared:
+        if name not in projections:
+            there = ", ".join(projections) or "none"
+            faults.append(
+                Fault(where="read_store.shared", what=f"there is no projection {name}; there are: {there}")
+            )
+        for definition in projections.get(name, {}).values():
+            try:
+                Apart(definition, catalogue, contexts(settings))
+            except ProjectError as error:
+                faults.extend(error.faults)
+    return faults
+
+
+def contexts(settings: Settings) -> dict[str, str]:
+    """Every source with the context that its events belong to."""
+    return {source: section.context for source, section in settings.legacy.items()}

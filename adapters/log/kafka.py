@@ -1,6 +1,6 @@
 """Apache Kafka as the log: explicit partitions, acknowledged by all replicas, read by assigned offsets.
 
-No consumer group: where a projection stands is written beside its rows, and nowhere else.
+Where a projection stands is written beside its rows, and nowhere else: a consumer group, where there is one, only divides.
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ import datetime as dt
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import NewTopic
 
-from adapters.kafka import BY_POSITION, Cluster, Partition, driver_errors, quiet, result
+from adapters.kafka import SLICE, Cluster, Partition, driver_errors, quiet, result
+from adapters.log.kafka_consumer import KafkaConsumer
 from adapters.log.kafka_doctor import KafkaDoctor
+from adapters.log.kafka_member import GroupProtocol, KafkaMember
 from adapters.log.topics import no_topic, other_partitions
 from toolkit.core import cloudevents
-from toolkit.core.errors import Infrastructure, OffsetLost
-from toolkit.core.records import Coordinates, Delivery, Record, Run, Watermark, runs
+from toolkit.core.errors import Infrastructure
+from toolkit.core.records import Record, Run, Watermark, runs
 from toolkit.diagnosis import Check, Patient
+from toolkit.ports import Holder
 from toolkit.settings import LogSection
 
 _log = logging.getLogger("strangler.log")
@@ -33,11 +36,6 @@ _AROUND = 512
 """Bytes that Kafka writes around a record that stands alone in its batch; far less in truth."""
 _USUAL = 1_000_000
 """What the driver sends at most unless it is told otherwise; a little less than Kafka's own limit."""
-SLICE = 0.1
-"""Longest single wait in the driver, in seconds: a signal is noticed between two of them."""
-
-AT_ONCE = 500
-"""Messages that are taken from the driver at once."""
 
 _Message = tuple[int, bytes | None, Any, bytes]
 """partition, key, headers, value"""
@@ -51,6 +49,7 @@ def open(section: LogSection, _state_url: str) -> KafkaLog:  # noqa: A001 - what
         section.settings,
         replication=section.replication,
         structured=section.content == "structured",
+        protocol=section.group_protocol,
     )
 
 
@@ -64,8 +63,10 @@ class KafkaLog:
         *,
         replication: int = 1,
         structured: bool = True,
+        protocol: GroupProtocol = "classic",
         answer: dt.timedelta = ANSWER,
     ) -> None:
+        self._protocol = protocol
         self._settings = {**(settings or {}), "bootstrap.servers": bootstrap}
         self._replication, self._structured = replication, structured
         self._answer = answer.total_seconds()
@@ -99,7 +100,11 @@ class KafkaLog:
 
     def consumer(self) -> KafkaConsumer:
         """A reader of any topics."""
-        return KafkaConsumer(self._settings, self)
+        return KafkaConsumer(self._settings, self.bounds_of)
+
+    def member(self, group: str, topics: Collection[str], holder: Holder) -> KafkaMember:
+        """A reader of what falls to it among the members of a consumer group."""
+        return KafkaMember(self._settings, self.bounds_of, group, topics, holder, protocol=self._protocol)
 
     def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """Partition to (first retained offset, next offset)."""
@@ -299,111 +304,6 @@ class KafkaPublisher:
         return self._producer
 
 
-class KafkaConsumer:
-    """Implements `toolkit.ports.Consumer`."""
-
-    def __init__(self, settings: Mapping[str, str], log: KafkaLog) -> None:
-        self._log = log
-        self._down = ""
-        self._failed: Infrastructure | OffsetLost | None = None
-        self._positions: dict[Partition, int] = {}
-        with driver_errors("the settings in [log.settings] are refused"):
-            self._consumer = Consumer(
-                quiet(settings, self._note)
-                | BY_POSITION
-                | {"group.id": "strangler-positions-are-in-the-read-store"}  # asked for, never used
-            )
-
-    def assign(self, offsets: Mapping[Partition, int]) -> None:
-        """Read from these offsets. Raises OffsetLost when the log does not hold one of them."""
-        for at, (first, end) in self._log.bounds_of(list(offsets)).items():
-            if not first <= offsets[at] <= end:
-                raise OffsetLost(*at, offsets[at], (first, end))
-        self._positions = dict(offsets)
-        self._failed = None
-        with driver_errors("the assignment is refused"):
-            self._consumer.assign([TopicPartition(*at, offset) for at, offset in offsets.items()])
-
-    def poll(self, limit: int, timeout: dt.timedelta) -> list[Delivery]:
-        """Up to `limit` deliveries, each partition's in order; returns early with what there is."""
-        self._raise_failure()
-        deadline = time.monotonic() + timeout.total_seconds()
-        while True:
-            found = self._take(self._wait(deadline))
-            if found:
-                return self._rest(found, limit)
-            self._raise_failure()
-            if time.monotonic() >= deadline:
-                break
-        self._raise_outage()
-        return []
-
-    def close(self) -> None:
-        """Leave the connections."""
-        self._consumer.close()
-
-    def _wait(self, deadline: float) -> list[Message]:
-        """One message as soon as there is one: `consume` with a time-out would wait for as many as it is asked for."""
-        with driver_errors("Kafka cannot be read"):
-            left = max(0.0, deadline - time.monotonic())
-            first = self._consumer.poll(min(left, SLICE))
-            return [] if first is None else [first]
-
-    def _rest(self, found: list[Delivery], limit: int) -> list[Delivery]:
-        """And with it what is there without waiting, up to the first error.
-
-        A few at once: the garbage collector would look through all that wait to be read.
-        """
-        with driver_errors("Kafka cannot be read"):
-            while len(found) < limit and self._failed is None:
-                messages = self._consumer.consume(min(AT_ONCE, limit - len(found)), 0)
-                if not messages:
-                    break
-                found += self._take(messages)
-        return found
-
-    def _take(self, messages: Sequence[Message]) -> list[Delivery]:
-        """What the messages say, up to the first error, which the next poll raises."""
-        found: list[Delivery] = []
-        positions = self._positions
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._failed = self._failed or self._explain(message, error)
-                continue
-            delivery = _delivery(message)
-            stands = delivery.at
-            at = (stands.topic, stands.partition)
-            if at not in positions:
-                continue  # fetched before the assignment changed
-            positions[at] = stands.offset + 1
-            found.append(delivery)
-        if found:
-            self._down = ""
-        return found
-
-    def _explain(self, message: Message, error: KafkaError) -> Infrastructure | OffsetLost:
-        at = (message.topic() or "", message.partition() or 0)
-        if error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
-            return OffsetLost(*at, self._positions.get(at, -1), self._log.bounds_of([at])[at])
-        return Infrastructure(f"{at[0]}[{at[1]}] cannot be read: {error.str()}")
-
-    def _raise_failure(self) -> None:
-        failed, self._failed = self._failed, None
-        if failed is not None:
-            raise failed
-
-    def _raise_outage(self) -> None:
-        """Once per outage that the driver reports: it does not tell when an idle topic is reached again."""
-        down, self._down = self._down, ""
-        if down:
-            raise Infrastructure(f"Kafka cannot be reached: {down}")
-
-    def _note(self, error: KafkaError) -> None:
-        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION) or error.fatal():
-            self._down = error.str()
-
-
 def _refusal(topic: str, partition: int, records: Sequence[Record], taken: int, reason: str) -> str:
     here = [record for record in records if record.partition == partition]
     return f"{topic}[{partition}] did not take event {here[taken].envelope.id}: {reason}"
@@ -417,16 +317,3 @@ def _structured(record: Record) -> _Message:
 def _binary(record: Record) -> _Message:
     headers, value = cloudevents.to_message(cloudevents.of_record(record))
     return record.partition, record.envelope.subject.encode(), headers, value
-
-
-def _delivery(message: Message) -> Delivery:
-    topic, partition, offset, headers = (
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.headers(),
-    )
-    if topic is None or partition is None or offset is None:
-        raise Infrastructure("the Kafka driver gave a message without its place")
-    found = cloudevents.read_message(headers if isinstance(headers, list) else [], message.value(), partition)
-    return Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=found)

@@ -6,7 +6,19 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, case, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from adapters.read_store import ledger
 from adapters.read_store.engine import EngineOfRows
@@ -22,10 +34,27 @@ def of(table: Table, name: str, version: int) -> ColumnElement[bool]:
 
 def versions(connection: Connection, name: str | None = None) -> list[VersionState]:
     """All versions, or those of one projection, in order."""
-    found = select(projection).order_by(projection.c.projection, projection.c.version)
+    found = select(projection, _LAST.label("last")).order_by(projection.c.projection, projection.c.version)
     if name is not None:
         found = found.where(projection.c.projection == name)
-    return [VersionState(**row._mapping) for row in connection.execute(found)]
+    return [_state(row) for row in connection.execute(found)]
+
+
+# When one of several processes wrote last stands beside what it wrote, or each would wait for the others there.
+_LAST = (
+    select(func.max(checkpoint.c.projected_at))
+    .where(checkpoint.c.projection == projection.c.projection, checkpoint.c.version == projection.c.version)
+    .scalar_subquery()
+)
+
+
+def _state(row: Row[Any]) -> VersionState:
+    values = dict(row._mapping)
+    last = values.pop("last")
+    if last is not None:
+        for name in ("projected_at", "updated_at"):
+            values[name] = last if values[name] is None else max(values[name], last)
+    return VersionState(**values)
 
 
 def version(connection: Connection, name: str, number: int) -> VersionState:
@@ -58,6 +87,7 @@ def enter(
                 serving=not any(one.serving for one in known),
                 # Not 0: whoever owned a version of this name that was dropped must not be taken for the owner of this one.
                 epoch=int(now.timestamp() * 1_000_000),
+                shared=0,
                 state="building",
                 detail="",
                 updated_at=now,
@@ -72,6 +102,8 @@ def enter(
             "partition": at,
             "next_offset": 0,
             "sequence": 0,
+            "epoch": 0,
+            "awaited": 0,
         }
         for topic, partitions in topics.items()
         for at in range(partitions)
@@ -106,10 +138,11 @@ def checkpoints(connection: Connection, name: str, number: int) -> list[Checkpoi
         .where(of(checkpoint, name, number))
         .order_by(checkpoint.c.topic, checkpoint.c.partition)
     )
-    return [_checkpoint(row) for row in found]
+    return [checkpoint_of(row) for row in found]
 
 
-def _checkpoint(row: Row[Any]) -> Checkpoint:
+def checkpoint_of(row: Row[Any]) -> Checkpoint:
+    """How far a version has come in the partition of this row."""
     return Checkpoint(
         topic=row.topic,
         partition=row.partition,
@@ -185,6 +218,12 @@ def parked(connection: Connection, name: str, number: int) -> list[ParkedEvent]:
     return [ledger.event_of(row, row.reason) for row in found]
 
 
+def parked_count(connection: Connection, name: str, number: int) -> int:
+    """How many events are parked in a version."""
+    count = select(func.count()).select_from(parked_event).where(of(parked_event, name, number))
+    return int(connection.scalar(count) or 0)
+
+
 _HELD = (
     select(
         parked_event.c.key,
@@ -231,7 +270,7 @@ def standing(
     for row in connection.execute(_STANDING, {"names": list(names)}):
         wanted = row.serving if row.projection not in chosen else row.version == chosen[row.projection]
         if wanted:
-            found.setdefault(row.projection, (row.version, []))[1].append(_checkpoint(row))
+            found.setdefault(row.projection, (row.version, []))[1].append(checkpoint_of(row))
     return found
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, StatementError
 
 from adapters.engines import ours_is_missing, reading, writing
-from adapters.read_store import bookkeeping, ledger
+from adapters.read_store import bookkeeping, claims, ledger
 from adapters.read_store.engine import EngineOfRows, shown_value
 from adapters.read_store.layout import Layout, Named, Under, quoted
 from adapters.read_store.mariadb import MariadbRows
@@ -23,7 +23,16 @@ from adapters.read_store.sqlite import SqliteRows
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState, ViewAnswer
+from toolkit.ports import (
+    Batch,
+    Checkpoint,
+    Claim,
+    Digest,
+    ParkedEvent,
+    SkippedEvent,
+    VersionState,
+    ViewAnswer,
+)
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
@@ -154,6 +163,23 @@ class SqlReadStore:
         with self._writing() as connection:
             return bookkeeping.seize(connection, projection, version)
 
+    def join(self, projection: str, version: int) -> int:
+        """Write a version with others: the epoch that all of them have."""
+        with self._writing() as connection:
+            return claims.join(connection, projection, version)
+
+    def claim(
+        self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
+    ) -> list[Claim]:
+        """Take over partitions of a version that several write. Raises Fenced, UsageError."""
+        with self._writing() as connection:
+            return claims.claim(connection, projection, version, places, epoch)
+
+    def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
+        """Partition to the sequence that it waits for although later ones have come."""
+        with self._reading() as connection:
+            return claims.awaited(connection, projection, version)
+
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]:
         """The rows that there are for these keys."""
         if not keys:
@@ -162,13 +188,13 @@ class SqlReadStore:
         return self._load(layout, layout, keys)
 
     def load_under(
-        self, definition: Definition, parents: Sequence[object]
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
     ) -> dict[object, dict[str, object]]:
-        """The rows that there are of these parents."""
+        """The rows that there are of these parents, so many of each at most."""
         if not parents:
             return {}
         layout = self._layout(definition)
-        return self._load(layout, Under(layout), parents)
+        return self._load(layout, Under(layout, most), parents)
 
     def _load(self, layout: Layout, named: Named, keys: Sequence[object]) -> dict[object, dict[str, object]]:
         with self._reading() as connection:
@@ -191,7 +217,11 @@ class SqlReadStore:
     def _commit(self, definition: Definition, batch: Batch, epoch: int, now: dt.datetime) -> None:
         layout, name, version = self._layout(definition), definition.name, definition.version
         with self._writing() as connection:
-            bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
+            if batch.claims:
+                claims.hold(connection, name, version, epoch, batch.claims)
+                claims.note(connection, name, version, batch.checkpoints, batch.awaited, now)
+            else:
+                bookkeeping.fence(connection, name, version, epoch, updated_at=now, projected_at=now)
             if batch.deletes:
                 self._rows.delete(connection, layout, batch.deletes)
             if batch.upserts:
@@ -210,6 +240,11 @@ class SqlReadStore:
         """A version's parked events by (topic, partition, sequence)."""
         with self._reading() as connection:
             return bookkeeping.parked(connection, projection, version)
+
+    def parked_count(self, projection: str, version: int) -> int:
+        """How many events are parked in a version."""
+        with self._reading() as connection:
+            return bookkeeping.parked_count(connection, projection, version)
 
     def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
         """The ledger of a version by (topic, partition, sequence)."""

@@ -15,6 +15,7 @@ projection = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("serving", Boolean, nullable=False),
     Column("epoch", BigNumber, nullable=False),
+    Column("shared", BigNumber, nullable=False),
     Column("state", String(20), nullable=False),
     Column("detail", LongText, nullable=False),
     Column("built_at", Instant),
@@ -33,6 +34,9 @@ checkpoint = Table(
     Column("next_offset", BigNumber, nullable=False),
     Column("sequence", BigNumber, nullable=False),
     Column("as_of", Instant),
+    Column("epoch", BigNumber, nullable=False),
+    Column("awaited", BigNumber, nullable=False),
+    Column("projected_at", Instant),
     **MYSQL,
 )
 

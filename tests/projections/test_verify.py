@@ -97,7 +97,7 @@ def test_drift_of_the_live_table_is_shown_with_both_values(read_store: SqlReadSt
     assert not done.record.deterministic
 
 
-@pytest.mark.parametrize("read_store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("any_store_url", ["sqlite"], indirect=True)
 def test_drift_is_named_also_while_the_projector_goes_on(
     read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from adapters.read_store import bookkeeping
+from adapters.read_store import bookkeeping, claims
 from tests.races.dying import Steps
 from toolkit.app import App, open_project
 from toolkit.cli.flow import projectors
@@ -24,6 +24,7 @@ from toolkit.cli.stopping import stop_on_signals
 from toolkit.cli.telling import Telling, log_to_stderr
 from toolkit.loops.keeping import Keeper, Pace
 from toolkit.loops.supervise import Supervisor
+from toolkit.loops.worker import Worker
 
 LOOK_EVERY = 0.2
 AGAIN = 400
@@ -41,10 +42,13 @@ def watch(app: App, steps: Steps) -> None:
         (store._rows, "rows"),
         (app.state.leases, "leases"),
         (Keeper, "keeper"),
+        (Worker, "worker"),
     ):
         steps.watch(part, called)
     for name in ("fence", "move", "park"):
         setattr(bookkeeping, name, steps.counted(f"bookkeeping.{name}", getattr(bookkeeping, name)))
+    for name in ("join", "claim", "hold", "note"):
+        setattr(claims, name, steps.counted(f"claims.{name}", getattr(claims, name)))
     dialect = store.engine.dialect
     for name in ("do_execute", "do_execute_no_params", "do_executemany", "do_commit"):
         setattr(dialect, name, steps.counted(f"transaction.{name}", getattr(dialect, name)))
@@ -70,11 +74,13 @@ def disturb(app: App, random_: random.Random) -> None:
     consumer = type(consumer)
     assign = consumer.assign
 
-    def again(self: Any, offsets: Mapping[tuple[str, int], int]) -> None:
-        back = {at: max(0, offset - random_.choice((0, 1, AGAIN))) for at, offset in offsets.items()}
-        assign(self, back)
+    def back(offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        return {at: max(0, offset - random_.choice((0, 1, AGAIN))) for at, offset in offsets.items()}
 
-    consumer.assign = again
+    consumer.assign = lambda self, offsets: assign(self, back(offsets))
+    worker: Any = Worker
+    take = worker.take
+    worker.take = lambda self, places: back(take(self, places))
 
 
 def main(folder: str, name: str, seed: str, when: str, step: str, number: str) -> None:

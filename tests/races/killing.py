@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from _pytest.mark.structures import ParameterSet
 
 from adapters.read_store.sql import open_read_store
 from migrations.schema.read_store import metadata
+from tests.races.conftest import SERVER_MARKS
 from tests.support.agency import VERSIONS, Agency, Expected, Rows
 from tests.support.narrator import Narrator
 from tests.support.processes import Child
@@ -28,6 +35,8 @@ Place = tuple[str, str, int]
 """When, step, and at which of its calls."""
 LEAVING = (".release", ".close")
 """steps of a process that is told to stop"""
+ZOMBIE, ANYWHERE = "zombie", "anywhere"
+IN_THE_MIDST = ("store.commit", "rows.upsert", "rows.add", "rows.delete", "keeper.fold", "consumer.poll")
 
 
 @dataclass(kw_only=True)
@@ -40,6 +49,9 @@ class Killing:
     fresh: Callable[[], str]
     """URL of a new database for a rebuild"""
     random: random.Random
+    others: int = 0
+    """processes that project beside the one that is killed, and share versions with it"""
+    stopped: int = 0
     killed: Counter[str] = field(default_factory=Counter)
     checked: int = 0
 
@@ -52,6 +64,16 @@ class Killing:
         return self.agency.child("-m", PROJECT, str(self.agency.folder), name, seed, when, step, str(number))
 
     # --- dying
+
+    def kill(self, chosen: Sequence[Place | str]) -> None:
+        """Kill at each of these places."""
+        for place in chosen:
+            if place == ZOMBIE:
+                self.kill_zombie()
+            elif isinstance(place, str):
+                self.kill_at_random()
+            else:
+                self.kill_at(place)
 
     def steps(self, events: int = 1_500) -> dict[str, int]:
         """What a process that projects does, and how often in a while."""
@@ -69,9 +91,12 @@ class Killing:
         with self.projecting(place=place) as child:
             child.wait_for("runs", 60)
             try:
-                code = child.wait(3 if step.endswith(LEAVING) else 60)
+                code = child.wait(3 if step.endswith(LEAVING) else 20 if self.others else 60)
             except subprocess.TimeoutExpired:
                 code = child.terminate(60)  # what it does when it leaves
+            if self.others and code == 0:
+                self.stopped += 1  # what it was to die at, the others did
+                return
             assert code == -9, f"{when} {step} {number} was not reached:\n{child.output[-10_000:]}"
         self._died(when)
 
@@ -102,7 +127,38 @@ class Killing:
 
     def _died(self, how: str) -> None:
         self.killed[how] += 1
-        self.agency.let_the_leases_run_out()
+        if not self.others or self.random.random() < 0.5:
+            self.agency.let_the_leases_run_out()
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Others project, too; each of them dies now and then, and another one comes."""
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def live(random_: random.Random) -> None:
+            try:
+                while not stop.is_set():
+                    seed = str(random_.randrange(10**6))
+                    arguments = ("-m", PROJECT, str(self.agency.folder), "", seed, "never", "-", "0")
+                    with self.agency.child(*arguments) as child:
+                        stop.wait(random_.uniform(3, 15))
+                        assert child.running, f"it ended:\n{child.output[-10_000:]}"
+                        child.kill()
+                    self.killed["beside"] += 1
+            except BaseException as error:  # noqa: BLE001 - told by whoever waits for it
+                failures.append(error)
+
+        threads = [threading.Thread(target=live, args=(random.Random(seed),)) for seed in range(self.others)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not failures, failures
 
     # --- judging
 
@@ -123,6 +179,7 @@ class Killing:
         """Let one live until it has everything; then each table is the fold of the distinct events, and a fresh rebuild's."""
         self.narrator.end()
         records = self.narrator.records
+        self.agency.let_the_leases_run_out()
         with self.projecting(quietly=True) as last:
             self.wait_until_reached(len(records), last)
             assert last.terminate() == 0, last.output[-20_000:]
@@ -183,3 +240,79 @@ def stored(store: ReadStore, definition: Definition) -> Rows:
         after = definition.key_in(page[-1])
         rows.update({definition.key_in(row): row for row in page})
     return rows
+
+
+def places(steps: dict[str, int], random_: random.Random) -> list[Place]:
+    """Before and after each step, at its first call or a later one; and in the midst of what takes its time."""
+    found = [
+        (when, step, random_.randint(1, min(count, 12)))
+        for step, count in steps.items()
+        for when in ("before", "after")
+    ]
+    return found + [
+        ("during", step, random_.randint(1, 6)) for step in IN_THE_MIDST if step in steps for _ in range(4)
+    ]
+
+
+def told(text: str) -> None:
+    print(f"\n{text}")  # noqa: T201
+
+
+# --- on which engines
+
+
+def on(read_store: str, log: str, protocol: str = "", others: int = 0) -> ParameterSet:
+    """The read store's engine, and what the log is: Kafka, or tables of the state database (of this engine).
+
+    With `others`, several processes share versions, and the log divides its partitions by this protocol.
+    """
+    marks = [SERVER_MARKS[one] for one in {read_store, log} & SERVER_MARKS.keys()]
+    if log == "kafka":
+        marks += [pytest.mark.kafka, pytest.mark.postgres]
+    named = "-".join(filter(None, (read_store, log, protocol, str(others or ""))))
+    return pytest.param((read_store, log, protocol, others), marks=marks, id=named)
+
+
+@contextmanager
+def killing_on(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    name: str,
+    *,
+    shared: Sequence[str] = (),
+    protocol: str = "classic",
+    others: int = 0,
+) -> Iterator[Killing]:
+    """An agency on the engines that the fixture asks for."""
+    read_store, log = request.param[:2]
+    numbers = itertools.count(1)
+    with ExitStack() as stack:
+
+        def database(kind: str) -> str:
+            if kind == "sqlite":
+                return f"sqlite:///{folder}/database{next(numbers)}.db"
+            return str(stack.enter_context(request.getfixturevalue(f"{kind}_server").database()))
+
+        state = database("postgres" if log == "kafka" else log)
+        agency = Agency(
+            folder / "agency",
+            name=name,
+            log=f"kafka://{request.getfixturevalue('kafka_bootstrap')}" if log == "kafka" else "sql:",
+            state=state,
+            # In one file, as it is when nothing is said.
+            read_store=state if (read_store, log) == ("sqlite", "sqlite") else database(read_store),
+            shared=shared,
+            protocol=protocol,
+        )
+        agency.prepare()
+        app = stack.enter_context(agency.opened())
+        narrator = Narrator(app, seed=11)
+        stack.callback(narrator.close)
+        yield Killing(
+            agency=agency,
+            app=app,
+            narrator=narrator,
+            fresh=lambda: database(read_store),
+            random=random.Random(f"{read_store} {log} {protocol} {others}"),
+            others=others,
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -200,6 +200,13 @@ class Covers(Projection, version=1, context="claims", key=("policy_no", "no")):
         return DELETE
 """
 
+# The broker notices sooner that a process is dead than it would elsewhere.
+_IN_A_HURRY = """
+[log.settings]
+"session.timeout.ms" = "2000"
+"heartbeat.interval.ms" = "200"
+"""
+
 Rows = dict[object, dict[str, Any]]
 
 
@@ -300,7 +307,17 @@ class Expected:
 class Agency:
     """The project in its folder, and the processes that keep its views up to date."""
 
-    def __init__(self, folder: Path, *, name: str, log: str, state: str, read_store: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        log: str,
+        state: str,
+        read_store: str,
+        shared: Sequence[str] = (),
+        protocol: str = "classic",
+    ) -> None:
         self.folder, self.name, self.read_store = folder, name, read_store
         folder.mkdir()
         sqlite3.connect(folder / "legacy.db").close()
@@ -316,8 +333,9 @@ class Agency:
         )
         (folder / "strangler.toml").write_text(
             f'[project]\nname = "{name}"\nmodules = ["events", "translators", "projections"]\n{sections}'
-            f'[log]\nurl = "{log}"\npartitions = {PARTITIONS}\n[state]\nurl = "{state}"\n'
-            f'[read_store]\nurl = "{read_store}"\n'
+            f'[log]\nurl = "{log}"\npartitions = {PARTITIONS}\ngroup_protocol = "{protocol}"\n'
+            f"{_IN_A_HURRY if protocol == 'classic' and log.startswith('kafka') else ''}"
+            f'[state]\nurl = "{state}"\n[read_store]\nurl = "{read_store}"\nshared = {list(shared)}\n'
         )
 
     @contextmanager

@@ -25,6 +25,7 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line,
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.cli.telling import Standby, Telling, log_to_stderr
 from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
+from toolkit.core.projections import Definition
 from toolkit.core.records import Record
 from toolkit.core.shards import WHOLE, Shard
 from toolkit.loops.backfill import Progress as Step
@@ -327,7 +328,9 @@ def _lead(opened: App, source: str, shard: Shard, stop: threading.Event) -> None
     leader.run(stop, standby=True, first=_first(source, shard, translation), report=_relayed(source, shard))
 
 
-def _lead_a_while(opened: App, source: str, shard: Shard, sharing: Sharing, stop: threading.Event) -> None:
+def _lead_a_while(
+    opened: App, source: str, shard: Shard, sharing: Sharing[Shard], stop: threading.Event
+) -> None:
     """Lead until another process should; the supervisor begins again when it is this one's turn."""
     translation = opened.translation(source, shard)
     leader = opened.relay(source, translation, shard)
@@ -355,15 +358,22 @@ def _relayed(source: str, shard: Shard) -> Telling:
 
 
 def projectors(opened: App, name: str) -> Mapping[str, Loop]:
-    """A loop for each version that is kept up to date; those of all projections read the log together."""
+    """A loop for each version that is kept up to date; those of all projections read the log together, but for those
+    that are shared with other processes.
+    """
+    shared = opened.project.settings.read_store.shared
     return {
-        definition.identity: opened.following(
-            definition,
-            Telling(definition.identity, "applied", "parked", "duplicates"),
-            together=not name,
+        definition.identity: (
+            opened.worker(definition, _applied(definition))
+            if definition.name in shared
+            else opened.following(definition, _applied(definition), together=not name)
         ).run
         for definition in opened.running_versions(name or None)
     }
+
+
+def _applied(definition: Definition) -> Telling:
+    return Telling(definition.identity, "applied", "parked", "duplicates")
 
 
 def _relay_once(opened: App, source: str, shard: int | None = None) -> dict[str, Any]:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, OffsetLost, Refused, StranglerError
+from toolkit.core.errors import Fenced, OffsetLost, Refused, StranglerError, UsageError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.known import KnownRows, Row, known_rows
-from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, VersionState
+from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, Shareable, VersionState
 
 logger = logging.getLogger("strangler.project")
+
+
+SPEAK_EVERY = dt.timedelta(seconds=1)
+"""How often one of several says how all of them are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,7 @@ class Work:
     before: dict[Place, Checkpoint]
     after: Standing
     epoch: int
+    claims: Mapping[Place, int] = field(default_factory=dict)
     changed: dict[object, Row | None] = field(default_factory=dict)
     absent: set[object] = field(default_factory=set)
     """of the changed keys, those whose rows the table does not have"""
@@ -117,12 +122,16 @@ class Work:
     def batch(self) -> Batch:
         """For the store."""
         changed, absent = self.changed, self.absent
+        moved = [one for place, one in self.after.checkpoints.items() if one != self.before[place]]
+        claims = self.claims
         return Batch(
             upserts=[row for key, row in changed.items() if row is not None and key not in absent],
             inserts=[row for key, row in changed.items() if row is not None and key in absent],
             deletes=[key for key, row in changed.items() if row is None and key not in absent],
-            checkpoints=[one for place, one in self.after.checkpoints.items() if one != self.before[place]],
+            checkpoints=moved,
             parked=self.parked,
+            claims={at: claims[at] for one in moved if (at := (one.topic, one.partition)) in claims},
+            awaited=self.after.seen if claims else {},
         )
 
     @property
@@ -172,6 +181,8 @@ class Keeper:
         self._bytes = 0.0
         self._told = ("", "")
         self._built = False
+        self._claims: dict[Place, int] = {}
+        self._spoke: dt.datetime | None = None
         self.epoch: int | None = None
         self.ready = False
         """Does it know where the version stands?"""
@@ -193,13 +204,66 @@ class Keeper:
         self.epoch = self._store.seize(name, version)
         state = self._state()
         self._told, self._built = (state.state, state.detail), state.built_at is not None
-        checkpoints = folding.places(self._store.checkpoints(name, version))
+        self._claims = {}
+        self._stand(folding.places(self._store.checkpoints(name, version)), {})
+        self.ready = True
+
+    def _stand(self, checkpoints: dict[Place, Checkpoint], seen: dict[Place, int]) -> None:
+        """Be where the store says. What was known of rows is forgotten: others may have written them since."""
+        name, version = self.definition.name, self.definition.version
         parked = self._store.parked(name, version)
         held = Held.by(parked, self._store.skipped(name, version))
         self._known = known_rows(self.definition, whole=not self._store.rows(self.definition, None, 1))
-        self.at = Standing(checkpoints=checkpoints, held=held, parked=len(parked))
+        self.at = Standing(checkpoints=checkpoints, seen=seen, held=held, parked=len(parked))
         self.ahead = self.at
+
+    # --- with others, each the partitions that it claimed
+
+    def join(self) -> None:
+        """Become one of those who write it together, of no partition yet; a version that is not there is created."""
+        name, version = self.definition.name, self.definition.version
+        if self._topics is not None:
+            self._store.create(self.definition, self._topics, self._clock())
+        self.epoch = self._shareable.join(name, version)
+        self._claims, self.at, self.ahead = {}, Standing(), Standing()
         self.ready = True
+
+    @property
+    def _shareable(self) -> Shareable:
+        if isinstance(self._store, Shareable):
+            return self._store
+        raise UsageError(
+            f"{self.definition.name} is in read_store.shared, but this read store ({type(self._store).__name__}) cannot be "
+            "written by several processes at once: take it out there"
+        )
+
+    @property
+    def shared(self) -> bool:
+        """Does it write with others?"""
+        return bool(self._claims)
+
+    def claim(self, places: Collection[Place]) -> None:
+        """Become the writer of these partitions, too, while nothing is under way. Raises Fenced, UsageError."""
+        if not places:
+            return
+        name, version = self.definition.name, self.definition.version
+        claimed = self._shareable.claim(name, version, sorted(places), epoch=self.epoch or 0)
+        new = folding.places(one.checkpoint for one in claimed)
+        self._claims |= {place: one.epoch for place, one in zip(new, claimed, strict=True)}
+        state = self._state()
+        self._told, self._built = (state.state, state.detail), state.built_at is not None
+        self._stand({**self.at.checkpoints, **new}, self.at.seen)
+
+    def give_up(self, places: Collection[Place]) -> None:
+        """Write these partitions no more, while nothing is under way."""
+        at = self.at
+        self._claims = {place: epoch for place, epoch in self._claims.items() if place not in places}
+        self.at = self.ahead = Standing(
+            checkpoints={place: one for place, one in at.checkpoints.items() if place in self._claims},
+            seen={place: one for place, one in at.seen.items() if place in self._claims},
+            held=at.held,
+            parked=at.parked,
+        )
 
     def _state(self) -> VersionState:
         versions = self._store.versions(self.definition.name)
@@ -210,14 +274,14 @@ class Keeper:
     def fold(self, deliveries: Sequence[Delivery], work: Work | None = None) -> Work:
         """What they change, added to work that is not written yet, or new. Raises Refused when too much is parked."""
         ahead = self.ahead
-        work = work or Work(ahead.checkpoints, ahead, self.epoch or 0)
+        work = work or Work(ahead.checkpoints, ahead, self.epoch or 0, dict(self._claims))
         arranged = folding.arrange(ahead.checkpoints, ahead.seen, deliveries)
         steps = folding.read(self.definition, self._catalogue, arranged.due)
         self._look(steps)
         known = self._known
         known.look_up(self.definition, steps, self._store)
         folded = folding.fold(self.definition, steps, known.rows, ahead.held, self._clock(), known.under)
-        parked = ahead.parked + len(folded.parked)
+        parked = self._parked_with(folded.parked)
         if folded.parked and parked > self._pace.park_limit:
             raise Refused(self._too_much(parked), [folded.parked[-1].reason])
         work.add(arranged, folded, known.rows)
@@ -227,6 +291,13 @@ class Keeper:
         known.learn(folded.changed)
         self._weigh(arranged.due)
         return work
+
+    def _parked_with(self, parked: Sequence[ParkedEvent]) -> int:
+        """How many events are parked with these: of the version, whoever parked them."""
+        known = self.ahead.parked
+        if parked and self._claims:
+            known = max(known, self._shareable.parked_count(self.definition.name, self.definition.version))
+        return known + len(parked)
 
     def write(self, work: Work) -> None:
         """Commit it. Raises Fenced, Infrastructure."""
@@ -298,13 +369,32 @@ class Keeper:
 
     def tell_standing(self) -> None:
         """Say that it runs, is being built, or waits for events that are missing."""
-        missing = self.at.missing
-        self._built = self._built or all(one.as_of is not None for one in self.at.checkpoints.values())
-        if missing:
-            lacks = ", ".join(f"event {sequence} of {place}" for place, sequence in missing.items())
-            self.tell("waiting", f"{lacks} has not come, although later ones have: does the relay run?")
-        else:
-            self.tell("running" if self._built else "building", "")
+        if self._claims:
+            self._tell_for_all()
+            return
+        checkpoints = self.at.checkpoints.values()
+        self._built = self._built or all(one.as_of is not None for one in checkpoints)
+        self.tell(*_told(self.at.missing, built=self._built))
+
+    def _tell_for_all(self) -> None:
+        """The same of all who write it together: each has told of its own partitions beside where they stand.
+
+        Who failed after this one began has the word, until one takes over what it left.
+        """
+        now = self._clock()
+        if self._spoke is not None and now - self._spoke < SPEAK_EVERY:
+            return
+        self._spoke = now
+        name, version = self.definition.name, self.definition.version
+        state = self._state()
+        if state.state == "failed" and self._told[0] != "failed":
+            return
+        missing = {f"{at[0]}[{at[1]}]": first for at, first in self._shareable.awaited(name, version).items()}
+        built = state.built_at is not None or all(
+            one.as_of is not None for one in self._store.checkpoints(name, version)
+        )
+        self._told = state.state, state.detail
+        self.tell(*_told(missing, built=built))
 
     def tell(self, state: str, detail: str) -> None:
         """Write the state down when it changes."""
@@ -322,6 +412,14 @@ class Keeper:
                 self.tell("failed", said)
         except StranglerError as other:
             logger.warning("%s: could not note its failure: %s", self.definition.identity, other)
+
+
+def _told(missing: Mapping[str, int], *, built: bool) -> tuple[str, str]:
+    """State and detail of a version that goes on."""
+    if not missing:
+        return ("running" if built else "building"), ""
+    lacks = ", ".join(f"event {sequence} of {place}" for place, sequence in missing.items())
+    return "waiting", f"{lacks} has not come, although later ones have: does the relay run?"
 
 
 Report = Callable[[Advanced], None]
@@ -355,6 +453,8 @@ class Stream:
 
     def idle(self) -> None:
         """Say that there was nothing."""
+        if self.keeper.shared:
+            self.keeper.tell_standing()
         self._report(Advanced(missing=self.keeper.at.missing))
 
     def next_size(self, size: int, got: int) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from toolkit.core.records import Delivery, Record, Run, Watermark
 
@@ -32,6 +32,37 @@ class Consumer(Protocol):
         """Up to `limit` deliveries, each partition's in order; returns early with what there is."""
 
     def close(self) -> None: ...
+
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class Holder(Protocol):
+    """Who reads the partitions that fall to a member, and keeps where each stands. Both calls come from within `poll`."""
+
+    def take(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """These are ours from now on. Returns where to read on, of all that is ours."""
+
+    def give(self, places: Collection[Place]) -> Mapping[Place, int]:
+        """These will be another's: end what is under way. Returns the same of what is left."""
+
+
+class Member(Protocol):
+    """Reads, among the members of a group, the partitions that fall to it; keeps no position of its own."""
+
+    def poll(self, limit: int, timeout: dt.timedelta) -> list[Delivery]:
+        """As a consumer's. Raises Fenced when others read its partitions already."""
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A log that divides partitions among the members of a group by itself."""
+
+    def member(self, group: str, topics: Collection[str], holder: Holder) -> Member: ...
 
 
 class Log(Protocol):

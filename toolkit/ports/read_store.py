@@ -22,6 +22,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     as_of: dt.datetime | None = None
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition that a process reads for a version that several write: where it stands, and what fences who read it."""
+
+    checkpoint: Checkpoint
+    epoch: int
+
+
 class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that waits in one version of a projection: the one that failed, or one held back behind it.
 
@@ -62,6 +69,8 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     serving: bool
     epoch: int
+    shared: int = 0
+    """the epoch in which several processes write it; another than the present one: it is somebody's alone"""
     state: str
     """building | running | waiting (for events that the log has not given yet) | failed | retired"""
     built_at: dt.datetime | None = None
@@ -84,6 +93,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """ids of parked events that were applied after all"""
     skipped: list[SkippedEvent] = []
     """parked events that are never to be applied: they leave the parked ones for the ledger"""
+    claims: dict[tuple[str, int], int] = {}
+    """where several write the version, the epochs of the partitions that all of this was read from"""
+    awaited: dict[tuple[str, int], int] = {}
+    """with claims, partition to the last sequence that is known to exist, where events before it have not come"""
 
 
 class ViewAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +127,8 @@ class ReadStore(Protocol):
     """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
 
     Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
-    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities.
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities,
+    `Shareable` to be written by several processes at once.
     """
 
     def create(
@@ -137,9 +151,12 @@ class ReadStore(Protocol):
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
 
     def load_under(
-        self, definition: Definition, parents: Sequence[object]
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
     ) -> dict[object, dict[str, object]]:
-        """All rows whose keys begin with these (`definition.parent` says how many columns that is)."""
+        """The rows whose keys begin with these (`definition.parent` says how many columns that is).
+
+        All of them; or so many of each parent at `most`, whichever, where it has more.
+        """
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
@@ -167,6 +184,27 @@ class ReadStore(Protocol):
         """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Shareable(ReadStore, Protocol):
+    """A read store in which several processes write a version, each the partitions that it claimed. Optional."""
+
+    def join(self, projection: str, version: int) -> int:
+        """Write a version with others: the epoch that all of them have. Whoever had the whole is refused from then on."""
+
+    def claim(
+        self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
+    ) -> list[Claim]:
+        """Take over partitions (topic, number) of a version that several write; whoever had one is refused.
+
+        Raises Fenced when somebody took over the whole since `epoch`, UsageError for a partition that it does not have.
+        """
+
+    def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
+        """Partition to the sequence that it waits for although later ones have come, as those who write it together said."""
+
+    def parked_count(self, projection: str, version: int) -> int: ...
 
 
 @runtime_checkable

@@ -45,12 +45,14 @@ class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """`[log]`: `sql:` is the embedded log in the state database; `kafka://host:port[,host:port]` is Apache Kafka.
 
     `content` is how Kafka's messages hold a CloudEvent: as one JSON document, or its attributes as headers.
+    `group_protocol` is how its brokers divide a projection's partitions among several processes: `consumer` is KIP-848.
     """
 
     url: str = "sql:"
     partitions: int = 4
     replication: int = 1
     content: Literal["structured", "binary"] = "structured"
+    group_protocol: Literal["classic", "consumer"] = "classic"
     keep: str = "forever"
     settings: dict[str, str] = {}
 
@@ -58,12 +60,14 @@ class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class ReadStoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[read_store]`: where projections and their checkpoints live.
 
-    `park_limit`: a version with more parked events than that has failed.
+    `park_limit`: a version with more parked events than that has failed. `shared` are the projections whose versions
+    several processes follow together, each some partitions of the log; any other is followed by one of them.
     """
 
     url: str
     read_timeout: str = "5s"
     park_limit: int = 10_000
+    shared: list[str] = []
 
 
 class StateSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -299,6 +303,9 @@ def _check(settings: Settings, folder: Path) -> list[Fault]:
             what = f"{legacy.shards} shards for {settings.log.partitions} partitions: a shard owns whole partitions"
             then = "set log.partitions when the topic is new, or as many shards as there are partitions, or fewer"
             faults.append(Fault(where=f"legacy.{name}.shards", what=what, next=then))
+    if settings.log.group_protocol != "classic" and settings.log.url.startswith("sql:"):
+        what = "only Kafka has consumer groups: processes divide the embedded log by leases"
+        faults.append(Fault(where="log.group_protocol", what=what, next="take it away"))
     if settings.read_store.park_limit < 1:
         faults.append(Fault(where="read_store.park_limit", what="must be 1 or more"))
     faults.extend(_check_retention(settings))

@@ -37,6 +37,7 @@ def _projection() -> None:
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("serving", sa.Boolean(), nullable=False),
         sa.Column("epoch", BigNumber, nullable=False),
+        sa.Column("shared", BigNumber, nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("detail", LongText, nullable=False),
         sa.Column("built_at", Instant, nullable=True),
@@ -57,6 +58,9 @@ def _checkpoint() -> None:
         sa.Column("next_offset", BigNumber, nullable=False),
         sa.Column("sequence", BigNumber, nullable=False),
         sa.Column("as_of", Instant, nullable=True),
+        sa.Column("epoch", BigNumber, nullable=False),
+        sa.Column("awaited", BigNumber, nullable=False),
+        sa.Column("projected_at", Instant, nullable=True),
         sa.PrimaryKeyConstraint("projection", "version", "topic", "partition"),
         **MYSQL,
     )

@@ -1,0 +1,166 @@
+"""A version that several processes write, each the partitions that it claimed: the epochs that keep them apart.
+
+A partition's epoch fences one of them, the version's all of them. Whoever writes holds both until his transaction ends.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal, or_, select, update
+
+from adapters.read_store import bookkeeping
+from adapters.read_store.bookkeeping import of
+from migrations.schema.read_store import checkpoint, projection
+from toolkit.core.errors import Fenced, UsageError
+from toolkit.ports import Checkpoint, Claim
+
+Place = tuple[str, int]
+SILENT = dt.timedelta(seconds=10)
+"""Between two statements of a transaction; each is given by us at once."""
+
+
+def join(connection: Connection, name: str, number: int) -> int:
+    """The epoch of all who write the version together; a new one, when it was somebody's alone."""
+    found = select(projection.c.epoch, projection.c.shared).where(of(projection, name, number))
+    row = connection.execute(found.with_for_update()).one_or_none()
+    if row is None:
+        return bookkeeping.version(connection, name, number).epoch  # raises: there is none
+    if row.shared == row.epoch:
+        return int(row.epoch)
+    epoch = row.epoch + 1
+    raised = update(projection).where(of(projection, name, number))
+    connection.execute(raised.values(epoch=epoch, shared=epoch))
+    return int(epoch)
+
+
+def claim(connection: Connection, name: str, number: int, places: Sequence[Place], epoch: int) -> list[Claim]:
+    """Raise the epochs of these partitions, and see where they stand. Raises Fenced, UsageError."""
+    _hold_version(connection, name, number, epoch)
+    here = (of(checkpoint, name, number), _at(places))
+    before = _locked(connection, name, number, places)
+    missing = [f"{topic}[{partition}]" for topic, partition in places if (topic, partition) not in before]
+    if missing:
+        raise UsageError(
+            f"{name} v{number} has no checkpoint for {', '.join(missing)}: it was created for fewer partitions"
+        )
+    connection.execute(update(checkpoint).where(*here).values(epoch=checkpoint.c.epoch + 1))
+    rows = connection.execute(
+        select(checkpoint).where(*here).order_by(checkpoint.c.topic, checkpoint.c.partition)
+    )
+    return [Claim(checkpoint=bookkeeping.checkpoint_of(row), epoch=row.epoch) for row in rows]
+
+
+def hold(connection: Connection, name: str, number: int, epoch: int, claims: Mapping[Place, int]) -> None:
+    """Hold the partitions until the transaction ends, if they are still ours. Raises Fenced."""
+    _hold_version(connection, name, number, epoch)
+    current = _locked(connection, name, number, list(claims))
+    taken = [f"{at[0]}[{at[1]}]" for at, ours in claims.items() if current.get(at) != ours]
+    if taken:
+        raise Fenced(
+            f"{name} v{number}: another process reads {', '.join(sorted(taken))} by now; nothing was written"
+        )
+
+
+def _hold_version(connection: Connection, name: str, number: int, epoch: int) -> None:
+    """So that nobody takes the whole version meanwhile; others who write other partitions of it are not kept waiting."""
+    found = select(projection.c.epoch, *_bounded(connection)).where(of(projection, name, number))
+    row = connection.execute(found.with_for_update(read=True)).one_or_none()
+    if row is None or row.epoch != epoch:
+        raise Fenced(
+            f"{name} v{number}: another process has taken over this projection since epoch {epoch}; nothing was written"
+        )
+
+
+def _bounded(connection: Connection) -> list[ColumnElement[str]]:
+    """Who freezes with locks in his hand is thrown out by the server, where it can: others wait for them.
+
+    It is asked along with something else, where that is possible: a commit has few enough journeys.
+    """
+    dialect: Any = connection.dialect
+    if dialect.name == "postgresql":
+        milliseconds = str(int(SILENT.total_seconds() * 1000))
+        return [func.set_config("idle_in_transaction_session_timeout", milliseconds, literal(True))]
+    if dialect.name in ("mysql", "mariadb") and dialect.is_mariadb:
+        connection.exec_driver_sql(
+            f"SET SESSION idle_write_transaction_timeout = {int(SILENT.total_seconds())}"
+        )
+    return []
+
+
+def _at(places: Iterable[Place]) -> ColumnElement[bool]:
+    """The condition that finds these partitions by the whole key: another one's row must not be waited for."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for topic, number in places:
+        numbers[topic].append(number)
+    table = checkpoint
+    return or_(
+        *(and_(table.c.topic == topic, table.c.partition.in_(there)) for topic, there in numbers.items())
+    )
+
+
+def _locked(connection: Connection, name: str, number: int, places: Iterable[Place]) -> dict[Place, int]:
+    table = checkpoint
+    found = connection.execute(
+        select(table.c.topic, table.c.partition, table.c.epoch)
+        .where(of(table, name, number), _at(places))
+        .order_by(table.c.topic, table.c.partition)  # always the same, or two would wait for each other
+        .with_for_update()
+    )
+    return {(row.topic, row.partition): row.epoch for row in found}
+
+
+_NOTE = (
+    update(checkpoint)
+    .where(
+        checkpoint.c.projection == bindparam("of_projection"),
+        checkpoint.c.version == bindparam("of_version"),
+        checkpoint.c.topic == bindparam("of_topic"),
+        checkpoint.c.partition == bindparam("of_partition"),
+    )
+    .values(
+        awaited=bindparam("new_awaited"),
+        projected_at=bindparam("now", type_=checkpoint.c.projected_at.type),
+    )
+)
+
+
+def note(
+    connection: Connection,
+    name: str,
+    number: int,
+    moved: Sequence[Checkpoint],
+    awaited: Mapping[Place, int],
+    now: dt.datetime,
+) -> None:
+    """Beside what was moved, when that was, and up to which sequence there are events that have not come yet."""
+    if not moved:
+        return
+    connection.execute(
+        _NOTE,
+        [
+            {
+                "of_projection": name,
+                "of_version": number,
+                "of_topic": one.topic,
+                "of_partition": one.partition,
+                "new_awaited": awaited.get((one.topic, one.partition), 0),
+                "now": now,
+            }
+            for one in moved
+        ],
+    )
+
+
+def awaited(connection: Connection, name: str, number: int) -> dict[Place, int]:
+    """Partition to the next sequence that it waits for although later ones have come, whoever reads it."""
+    table = checkpoint
+    found = connection.execute(
+        select(table.c.topic, table.c.partition, table.c.sequence)
+        .where(of(table, name, number), table.c.awaited > table.c.sequence)
+        .order_by(table.c.topic, table.c.partition)
+    )
+    return {(row.topic, row.partition): row.sequence + 1 for row in found}

@@ -335,6 +335,7 @@ class App:
             leases=self.leases,
             pauses=self.state.pauses,
             retention=self.state.retention,
+            kinds=self.state.kinds,
         )
 
     @property

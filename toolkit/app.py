@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from adapters.doctor.libraries import libraries
-from adapters.doctor.opening import diagnoses_of
+from adapters.doctor.opening import diagnoses
 from adapters.doctor.race_engines import open_track
 from adapters.state.archive import SqlArchive
 from adapters.state.evidence import EvidenceStore
@@ -242,7 +242,7 @@ class App:
 
     def worker(self, definition: Definition, report: Report = lambda _: None) -> Worker:
         """What follows the log for a version together with other processes, each some partitions."""
-        leases, known = self.state.leases, SqlLeaseList(self.state.engine)
+        leases, known = self.state.leases, self.leases
         catalogue, topics = self.project.catalogue, self.project.topics
         apart = Apart(definition, catalogue, contexts(self.project.settings))
         return Worker(
@@ -392,11 +392,11 @@ class App:
         tables = tuple(
             f"{name}__v{number}" for name, all_ in self.project.projections.items() for number in all_
         )
-        ours = (
+        databases = (
             (names["state"], self.state.engine, tuple(state_tables.tables)),
-            (names["read_store"], self._read_engine, (*tuple(store_tables.tables), *tables)),
+            (names["read_store"], self._read_engine, (*store_tables.tables, *tables)),
         )
-        return diagnoses_of(ours, timeout)
+        return diagnoses(databases, timeout)
 
     def prepare_archive(self) -> list[str]:
         """Make the archive's time partitions of the days to come: of a month each, unless events are kept for days."""

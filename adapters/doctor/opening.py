@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -32,17 +32,17 @@ def diagnosis_of(engine: Engine, timeout: dt.timedelta) -> DatabaseDiagnosis | N
     return None
 
 
-def diagnoses_of(
-    databases: Iterable[tuple[str, Engine | None, tuple[str, ...]]], timeout: dt.timedelta
+def diagnoses(
+    databases: Sequence[tuple[str, Engine | None, tuple[str, ...]]], timeout: dt.timedelta
 ) -> dict[str, tuple[DatabaseDiagnosis, tuple[str, ...]]]:
-    """By name who knows the ailments of a database, and our tables in it; one of two names is one with the tables of both."""
-    engines: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
-    for where, engine, own in databases:
-        before = engines.get(where, (None, ()))
-        engines[where] = (engine or before[0], (*before[1], *own))
-    known = {
-        where: (diagnosis_of(engine, timeout), own)
-        for where, (engine, own) in engines.items()
+    """By a database's name, who knows its ailments, and which of its tables are ours. Two of one name are one."""
+    known: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
+    for name, engine, own in databases:
+        before = known.get(name, (None, ()))
+        known[name] = (engine or before[0], (*before[1], *own))
+    opened = {
+        name: (diagnosis_of(engine, timeout), own)
+        for name, (engine, own) in known.items()
         if engine is not None
     }
-    return {where: (one, own) for where, (one, own) in known.items() if one is not None}
+    return {name: (one, own) for name, (one, own) in opened.items() if one is not None}

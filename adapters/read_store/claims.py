@@ -64,9 +64,8 @@ def hold(connection: Connection, name: str, number: int, epoch: int, claims: Map
 
 def _hold_version(connection: Connection, name: str, number: int, epoch: int) -> None:
     """So that nobody takes the whole version meanwhile; others who write other partitions of it are not kept waiting."""
-    found = select(projection.c.epoch).where(of(projection, name, number))
-    row = connection.execute(found.with_for_update(read=True)).one_or_none()
-    if row is None or row.epoch != epoch:
+    found = select(projection.c.epoch).where(of(projection, name, number)).with_for_update(read=True)
+    if connection.scalar(found) != epoch:
         raise Fenced(
             f"{name} v{number}: another process has taken over this projection since epoch {epoch}; nothing was written"
         )

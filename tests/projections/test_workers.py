@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from adapters.engines import open_engine
 from adapters.read_store.sql import SqlReadStore, open_read_store
@@ -39,6 +40,7 @@ PLACES = [
     pytest.param("postgres", marks=pytest.mark.postgres),
     pytest.param("classic", marks=[pytest.mark.kafka, pytest.mark.postgres]),
     pytest.param("consumer", marks=[pytest.mark.kafka]),
+    pytest.param("mariadb", marks=[pytest.mark.mariadb]),
 ]
 
 
@@ -116,8 +118,9 @@ class World:
             time.sleep(0.1)
 
     def _locked(self) -> bool:
-        if self.store.engine.dialect.name == "sqlite":
-            file = sqlite3.connect(str(self.store.engine.url.database), timeout=1.0, isolation_level=None)
+        state = make_url(self.arguments[2])
+        if state.get_backend_name() == "sqlite":
+            file = sqlite3.connect(str(state.database), timeout=1.0, isolation_level=None)
             with closing(file):
                 try:
                     file.execute("BEGIN IMMEDIATE")
@@ -142,11 +145,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, topic_name: str) -> It
         url = request.getfixturevalue("postgres_url")
     broker = place in ("classic", "consumer")
     where = f"{place}@{request.getfixturevalue('kafka_bootstrap')}" if broker else url
+    views = request.getfixturevalue("mariadb_url") if place == "mariadb" else url
     engine = open_engine(url)
     state_tables.create_all(engine)
-    store_tables.create_all(engine)
-    store, log = open_read_store(url), opened(where)
-    yield World(log, topic_name, store, (where, topic_name, url, url))
+    store, log = open_read_store(views), opened(where)
+    store_tables.create_all(store.engine)
+    yield World(log, topic_name, store, (where, topic_name, url, views))
     log.close()
     store.close()
     engine.dispose()

@@ -3,6 +3,7 @@
 - upsert: events of so many keys are consumed, folded, and written with the checkpoint
 - rebuild: a history of as many rows as events, from the archive into an empty table
 - memory: what the projector holds after each fifth of the events (`--memory N`)
+- workers: two processes that share the partitions, beside one (`--workers`)
 
 The first peer consumes the same topic, decodes with `json`, keeps a row for each key, and writes with `executemany` and a
 checkpoint in the same transaction. It knows no versions, parks nothing, and trusts whatever it is given. The second is
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from adapters.read_store.sql import SqlReadStore, open_read_store
 from adapters.state.store import State, open_state
-from benchmarks import event_sourced, hand_written, options
+from benchmarks import event_sourced, hand_written, options, workers
 from benchmarks.figures import Figure
 from benchmarks.filling import PARTITIONS, Filled, fill, resident
 from benchmarks.places import Places, database, places
@@ -53,10 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     made.add_argument(
         "--memory", type=int, default=0, metavar="N", help="project N events and tell the memory"
     )
+    made.add_argument("--workers", action="store_true", help="two processes beside one, and nothing else")
     chosen = options.checked(made, arguments)
     sys.setswitchinterval(SWITCH_INTERVAL)
     with places(chosen) as where, _world(where) as (log, state):
         filled = fill(log, _topic(), chosen.events, chosen.keys)
+        if chosen.workers:
+            _workers(where, filled, state.engine.url.render_as_string(hide_password=False))
+            return
         history = fill(log, _topic(), chosen.events, 0, state)
         for engine in ("sqlite", "postgresql") if chosen.engine == "postgresql" else ("sqlite",):
             _upsert(where, engine, filled)
@@ -178,6 +183,20 @@ def _rebuild(where: Places, engine: str, history: Filled) -> None:
             raise RuntimeError(f"the rebuild came to {done}")
     rate = history.events / done.took.total_seconds()
     _told(where.options, f"projector.rebuild into an empty table [{engine}]", rate, "rows/s")
+
+
+# --- workers
+
+
+def _workers(where: Places, filled: Filled, state_url: str) -> None:
+    chosen = where.options
+    log_url = "sql:" if where.kafka is None else f"kafka://{where.kafka}"
+    rates = []
+    for count in (1, 2):
+        with _store(where, chosen.engine) as url:
+            rates.append(workers.rate(count, filled, log_url, state_url, url))
+    figure = f"projector.two workers [{chosen.engine}+{chosen.log}]"
+    _told(chosen, figure, rates[1], "events/s", "one worker", rates[0])
 
 
 # --- memory

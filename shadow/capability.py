@@ -21,7 +21,7 @@ from toolkit.core.projections import Definition
 from toolkit.loader import Project
 from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore
 from toolkit.router import paths as router
-from toolkit.router.paths import ReadPaths, oldest, oldest_by_topic
+from toolkit.router.paths import ReadPaths, oldest, oldest_by_topic, sql_reads
 from toolkit.settings import duration
 
 SECRET_VARIABLE = "STRANGLER_REDACTION_KEY"
@@ -61,6 +61,7 @@ class Shadowing:
     ) -> RunResult:
         """Compare both sides. Stops early, with what it has, once `stopping` says so."""
         section = self.project.capability(self.capability)
+        sql_reads(self.store, self.capability)  # what cannot be read is refused now, not waited for
         definitions = self._definitions()
         columns = [column for definition in definitions for column in definition.columns]
         asked = Asked(

@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from adapters.doctor.libraries import libraries
-from adapters.doctor.opening import diagnosis_of
+from adapters.doctor.opening import diagnoses
 from adapters.doctor.race_engines import open_track
 from adapters.state.archive import SqlArchive
 from adapters.state.evidence import EvidenceStore
@@ -242,7 +242,7 @@ class App:
 
     def worker(self, definition: Definition, report: Report = lambda _: None) -> Worker:
         """What follows the log for a version together with other processes, each some partitions."""
-        leases, known = self.state.leases, SqlLeaseList(self.state.engine)
+        leases, known = self.state.leases, self.leases
         catalogue, topics = self.project.catalogue, self.project.topics
         apart = Apart(definition, catalogue, contexts(self.project.settings))
         return Worker(
@@ -335,6 +335,7 @@ class App:
             leases=self.leases,
             pauses=self.state.pauses,
             retention=self.state.retention,
+            kinds=self.state.kinds,
         )
 
     @property
@@ -391,19 +392,11 @@ class App:
         tables = tuple(
             f"{name}__v{number}" for name, all_ in self.project.projections.items() for number in all_
         )
-        engines: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
-        for which, engine, own in (
-            ("state", self.state.engine, tuple(state_tables.tables)),
-            ("read_store", self._read_engine, (*tuple(store_tables.tables), *tables)),
-        ):
-            before = engines.get(names[which], (None, ()))
-            engines[names[which]] = (engine or before[0], (*before[1], *own))
-        known = {
-            where: (diagnosis_of(engine, timeout), own)
-            for where, (engine, own) in engines.items()
-            if engine is not None
-        }
-        return {where: (one, own) for where, (one, own) in known.items() if one is not None}
+        databases = (
+            (names["state"], self.state.engine, tuple(state_tables.tables)),
+            (names["read_store"], self._read_engine, (*store_tables.tables, *tables)),
+        )
+        return diagnoses(databases, timeout)
 
     def prepare_archive(self) -> list[str]:
         """Make the archive's time partitions of the days to come: of a month each, unless events are kept for days."""

@@ -17,6 +17,8 @@ CAPTURE_PLAN = "strangler capture plan"
 CAPTURE_STATUS = "strangler capture status"
 ARCHIVE_STATUS = "strangler archive status"
 PRUNE = "strangler archive prune"
+COVERAGE = "strangler catalogue coverage"
+EXAMPLES = "strangler catalogue examples"
 
 
 def shadow_run(capability: str) -> str:

@@ -155,7 +155,10 @@ def _broken_maps(kind: EventType, mine: list[Example]) -> Iterator[Fault]:
                 break
 
 
-def _events(kind: EventType, meaning: int, mine: list[Example]) -> Iterator[Event]:
+def _events(
+    kind: EventType, meaning: int, mine: list[Example], before: frozenset[int] = frozenset()
+) -> Iterator[Event]:
+    """Events of a meaning: golden ones, ones made of the class, and what mappings to it make of those of other meanings."""
     for example in mine:
         if example.meaning == meaning:
             try:
@@ -164,6 +167,22 @@ def _events(kind: EventType, meaning: int, mine: list[Example]) -> Iterator[Even
                 continue
     for data in data_of_shape(kind.cls):
         yield msgspec.convert(data, kind.cls, strict=False)
+    yield from _mapped_events(kind, meaning, mine, before | {meaning})
+
+
+def _mapped_events(
+    kind: EventType, meaning: int, mine: list[Example], passed: frozenset[int]
+) -> Iterator[Event]:
+    for (other, to), one in sorted(kind.maps.items()):
+        if to != meaning or other in passed:
+            continue
+        for event in _events(kind, other, mine, passed):
+            try:
+                mapped = one.function(event)
+            except Exception:  # noqa: BLE001 - told of that mapping itself
+                continue
+            if isinstance(mapped, kind.cls):
+                yield mapped
 
 
 def _broken_map(kind: EventType, function: object, event: Event) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,3 +30,19 @@ def diagnosis_of(engine: Engine, timeout: dt.timedelta) -> DatabaseDiagnosis | N
 
         return MariaDbDoctor(ask)
     return None
+
+
+def diagnoses(
+    databases: Sequence[tuple[str, Engine | None, tuple[str, ...]]], timeout: dt.timedelta
+) -> dict[str, tuple[DatabaseDiagnosis, tuple[str, ...]]]:
+    """By a database's name, who knows its ailments, and which of its tables are ours. Two of one name are one."""
+    known: dict[str, tuple[Engine | None, tuple[str, ...]]] = {}
+    for name, engine, own in databases:
+        before = known.get(name, (None, ()))
+        known[name] = (engine or before[0], (*before[1], *own))
+    opened = {
+        name: (diagnosis_of(engine, timeout), own)
+        for name, (engine, own) in known.items()
+        if engine is not None
+    }
+    return {name: (one, own) for name, (one, own) in opened.items() if one is not None}

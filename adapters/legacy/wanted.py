@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -14,11 +15,28 @@ from toolkit.ports import CapturedTable
 
 NO_KEY = (
     "no primary key and no unique index over columns that are NOT NULL, so that a row found by backfill has no name of "
-    "its own; give the table one, name the columns that identify a row (key), or leave it out"
+    "its own; give the table one, name the columns that identify a row ([legacy.NAME.table.T] key), or leave it out"
 )
+
+T = TypeVar("T")
+W = TypeVar("W")
 
 _LONGEST_SUBJECT = 128
 """As much as is noted where capture is installed."""
+
+
+def every(tables: Iterable[W], find: Callable[[W], T]) -> list[T]:
+    """Find each. Raises UsageError with all that is wrong with any of them, not with the first one alone."""
+    found: list[T] = []
+    faults: list[str] = []
+    for one in tables:
+        try:
+            found.append(find(one))
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError("\n".join(faults))
+    return found
 
 
 def spelt(wanted: CapturedTable, where: str, relation: str, shape: Shape) -> Captured:

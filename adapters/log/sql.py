@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, select, update
+from sqlalchemy import Connection, Engine, Row, delete, select, update
 
 from adapters.engines import bulk_insert, open_engine, reading, writing
 from adapters.log.topics import no_topic, other_partitions
@@ -265,9 +265,11 @@ def _lock(connection: Connection, topic: str) -> None:
 
 def _bounds(connection: Connection, at: Partition) -> tuple[int, int]:
     here = (log_record.c.topic == at[0]) & (log_record.c.partition == at[1])
-    # Two scalar subqueries: an index probe each, where both in one SELECT would read the partition.
-    first = select(func.min(log_record.c.offset)).where(here).scalar_subquery()
-    last = select(func.max(log_record.c.offset)).where(here).scalar_subquery()
+    # Two ordered subqueries: an index probe each. For min() and max() PostgreSQL reads the partition as long as it has no
+    # statistics of a table that has just been filled.
+    found = select(log_record.c.offset).where(here).limit(1)
+    first = found.order_by(log_record.c.offset).scalar_subquery()
+    last = found.order_by(log_record.c.offset.desc()).scalar_subquery()
     row = connection.execute(select(first, last)).one()
     return (0, 0) if row[0] is None else (row[0], row[1] + 1)
 

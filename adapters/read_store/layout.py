@@ -173,11 +173,16 @@ class Layout:
         """These keys as the parameters of `load` and `delete`."""
         return self._dialect.listed_keys([self.encode_key(key) for key in keys])
 
-    @property
-    def load_under(self) -> str:
+    def load_under(self, most: int | None) -> str:
         """SELECT the rows of the parents that are given: the key's index finds them by its first columns."""
-        where = self._dialect.keys(self._key_columns[: len(self.definition.parent)])
-        return f"SELECT {self.listed} FROM {quoted(self.table)} WHERE {where}"
+        of_parent = self._key_columns[: len(self.definition.parent)]
+        found = f"FROM {quoted(self.table)} WHERE {self._dialect.keys(of_parent)}"
+        if most is None:
+            return f"SELECT {self.listed} {found}"
+        parent = ", ".join(name for name, _ in of_parent)
+        place = f"ROW_NUMBER() OVER (PARTITION BY {parent} ORDER BY {self._key})"
+        numbered = f"SELECT {self.listed}, {place} AS strangler_place {found}"
+        return f"SELECT {self.listed} FROM ({numbered}) AS numbered WHERE strangler_place <= {most:d}"
 
     @property
     def upsert(self) -> str:
@@ -239,6 +244,6 @@ class Layout:
 class Under:
     """Finds rows by their parents."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.load = layout.load_under
+    def __init__(self, layout: Layout, most: int | None) -> None:
+        self.load = layout.load_under(most)
         self.keys = layout.keys

@@ -188,13 +188,13 @@ class SqlReadStore:
         return self._load(layout, layout, keys)
 
     def load_under(
-        self, definition: Definition, parents: Sequence[object]
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
     ) -> dict[object, dict[str, object]]:
-        """The rows that there are of these parents."""
+        """The rows that there are of these parents, so many of each at most."""
         if not parents:
             return {}
         layout = self._layout(definition)
-        return self._load(layout, Under(layout), parents)
+        return self._load(layout, Under(layout, most), parents)
 
     def _load(self, layout: Layout, named: Named, keys: Sequence[object]) -> dict[object, dict[str, object]]:
         with self._reading() as connection:

@@ -229,7 +229,7 @@ class SqlArchive:
     def touched(self, topic: str, since: dt.datetime) -> set[str]:
         """Subjects with an event whose time is `since` or later."""
         table = state.event
-        found = select(table.c.subject).distinct().where(table.c.topic == topic, table.c.time >= since)
+        found = select(table.c.subject).distinct().where(events.of_topic(topic), table.c.time >= since)
         with reading(self._engine) as connection:
             return set(connection.scalars(found))
 

@@ -171,6 +171,8 @@ def mend(story: Story) -> None:
     for file in sorted((HERE / "mended").glob("*.py")):
         shutil.copy(file, story.project)
         console.print(f"  {'changed' if (HERE / 'project' / file.name).exists() else 'new    '} {file.name}")
+    shutil.copytree(HERE / "mended" / "golden", story.project / "golden", dirs_exist_ok=True)
+    console.print("  new     golden/EndorsementApplied/v2.m1.json, an example of the new version")
     settings = story.project / "strangler.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text(

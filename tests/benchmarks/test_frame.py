@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import pipeline
+from benchmarks import estate, pipeline
 from benchmarks.figures import Figure, percentile
 
 KEYS = {"figure", "value", "unit", "peer", "peer_value", "ratio"}
@@ -47,6 +47,21 @@ def test_the_pipeline_prints_every_figure_and_sets_a_peer_beside_those_it_can(
         "pipeline.latency p99",
     }
     assert {str(line["unit"]) for line in lines} == {"events/s", "changes/s", "s", "ms"}
+
+
+@pytest.mark.slow
+def test_the_estate_goes_through_every_step_and_tells_time_and_memory(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    estate.main(["--json", "--policies", "60"])
+    lines = shown(capsys)
+    assert all(line.keys() == KEYS for line in lines)
+    told = {str(line["figure"]).removeprefix("estate.") for line in lines}
+    steps = ("backfill", "publish", "project all views", "rebuild customer_policy", "verify customer_policy")
+    of = ("count", "time", "speed", "processor time of the command", "peak memory")
+    size = "60 policies [sqlite+sql]"
+    assert told == {f"generate {size}", *(f"{step} {size}: {what}" for step in steps for what in of)}
+    assert all(float(str(line["value"])) > 0 for line in lines)
 
 
 def test_a_server_that_is_asked_for_must_be_reachable(

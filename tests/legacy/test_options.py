@@ -56,6 +56,12 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(legacy: Legacy) -> None:
     assert "no primary key" in said
 
 
+def test_what_is_wrong_with_each_of_several_tables_is_told_at_once(legacy: Legacy) -> None:
+    legacy.run("CREATE TABLE T (S VARCHAR(9), V INTEGER)")
+    said = refusal(legacy, wanted(), POLICY, wanted("NOWHERE"), wanted("POLMAST", "NOPE")).splitlines()
+    assert [line.split(": ")[0].rsplit(" ", 1)[1] for line in said] == ["T", "NOWHERE", "POLMAST"]
+
+
 def test_a_key_that_the_settings_name_has_to_be_one(legacy: Legacy) -> None:
     legacy.run("CREATE TABLE T (A INTEGER, B INTEGER, S VARCHAR(9))", "INSERT INTO T VALUES (1, 1, 'x')")
     table = wanted(key=("A", "B"))

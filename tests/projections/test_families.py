@@ -1,8 +1,10 @@
 """One event and many rows: all of them or none, no matter how events are batched, repeated, or cut by a restart."""
 
 import datetime as dt
+import re
 import tempfile
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -35,7 +37,7 @@ from toolkit.core.compatibility_of_projections import changes_of_projections
 from toolkit.core.contracts import contracts
 from toolkit.core.errors import ProjectError, UsageError
 from toolkit.core.events import Event
-from toolkit.core.projections import Definition, Projection, on
+from toolkit.core.projections import DELETE, Definition, Projection, Verb, on
 from toolkit.core.records import Coordinates, Delivery
 from toolkit.loops.keeping import Advanced, Keeper, Pace
 from toolkit.loops.project import Projector
@@ -316,6 +318,81 @@ def test_what_is_not_written_yet_is_not_read_anew_with_its_parent(read_store: Sq
     assert rows == [(1, "pen", True, True), (2, "pen", False, True)]
 
 
+@pytest.mark.parametrize("event", [OrderHeld(order_no="A"), order("A", 1), OrderWithdrawn(order_no="A")])
+def test_an_event_about_more_rows_than_a_parent_may_have_is_parked_with_what_to_do(
+    read_store: SqlReadStore, event: Event
+) -> None:
+    few, story = replace(LINE, parent_limit=3), told()
+    story_so_far = (
+        LinesAdded(order_no="A", lines=[Line(n, "pen") for n in range(1, 6)]),
+        order("B", 1, 2, 3),
+    )
+    happened(read_store, story, *story_so_far, event, OrderHeld(order_no="B"), definition=few)
+    (parked,) = read_store.parked("order_line", 1)
+    said = r"order_no = 'A', and has more than 3 .*parent_limit.*join it in the read.*strangler repair events"
+    assert re.search(said, parked.reason), parked.reason
+    assert (parked.key, len(lines(read_store))) == ("A", 8)
+    assert replay_parked(LINE, ORDERS, read_store, clock).applied == 1, "once the limit is raised"
+
+
+def test_no_more_of_a_parents_rows_are_read_than_show_that_they_are_too_many(
+    read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, story = replace(LINE, parent_limit=3), told()
+    happened(read_store, story, LinesAdded(order_no="A", lines=[Line(n, "pen") for n in range(1, 60)]))
+    read: list[int] = []
+
+    def counted(*given: Any, **options: Any) -> dict[object, dict[str, object]]:
+        found = load_under(*given, **options)
+        read.append(len(found))
+        return found
+
+    load_under = read_store.load_under
+    monkeypatch.setattr(read_store, "load_under", counted)
+    happened(read_store, story, OrderHeld(order_no="A"), definition=few)
+    assert read == [4]
+    assert len(read_store.parked("order_line", 1)) == 1
+
+
+class Slip(Projection, version=1, context="shipping", key=("order_no", "line_no"), parent_limit=3):
+    order_no: str
+    line_no: int
+    held: bool = False
+
+    @on(LinesAdded, creates=True, each="lines", key=("order_no", "each.line_no"))
+    def added(self, event: LinesAdded, line: Line) -> None: ...
+
+    @on(LineShipped, key=("order_no", "line"))
+    def shipped(self, event: LineShipped) -> Verb:
+        return DELETE
+
+    @on(OrderHeld, every=True, key="order_no")
+    def put_on_hold(self, event: OrderHeld) -> None:
+        self.held = True
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "folded ahead of the writing"])
+@pytest.mark.parametrize(("shipped", "left"), [([1], 4), ([1, 2], 3), ([1, 5], 3)])
+def test_rows_that_went_just_before_do_not_count(
+    read_store: SqlReadStore, shipped: list[int], left: int, together: bool
+) -> None:
+    story, slip = told(), Slip.definition
+    added = LinesAdded(order_no="A", lines=[Line(n, "pen") for n in range(1, 6)])
+    happened(read_store, story, added, definition=slip)
+    keeper = Keeper(slip, ORDERS, read_store, clock, Pace())
+    keeper.take_over()
+    records = story.tell(*(LineShipped(order_no="A", line=n) for n in shipped), OrderHeld(order_no="A"))
+    deliveries = [
+        Delivery(at=Coordinates(topic=TOPIC, partition=one.partition, offset=one.sequence - 1), content=one)
+        for one in records
+    ]
+    for work in [keeper.fold(some) for some in ([deliveries] if together else [[one] for one in deliveries])]:
+        keeper.write(work)
+    rows = read_store.rows(slip, None, 9)
+    assert [row["held"] for row in rows] == [left <= 3] * left
+    assert len(read_store.parked("slip", 1)) == (left > 3)
+
+
 # --- any batching
 
 LINES = st.lists(
@@ -343,7 +420,7 @@ Lines = dict[int, list[Any]]
 """By number: article, price, shipped, held, changes."""
 
 
-def plainly(events: list[Any]) -> tuple[dict[str, Lines], list[int]]:
+def plainly(events: list[Any], limit: int) -> tuple[dict[str, Lines], list[int]]:
     """What ought to come of the events, one by one; and which of them wait."""
     rows: dict[str, Lines] = {}
     waiting: list[int] = []
@@ -351,7 +428,9 @@ def plainly(events: list[Any]) -> tuple[dict[str, Lines], list[int]]:
     for at, event in enumerate(events):
         before = rows.get(event.order_no, {})
         after = (
-            None if event.order_no in stuck else applied({no: [*row] for no, row in before.items()}, event)
+            None
+            if event.order_no in stuck or too_many(before, event, limit)
+            else applied({no: [*row] for no, row in before.items()}, event)
         )
         if after is None:
             stuck.add(event.order_no)
@@ -359,6 +438,14 @@ def plainly(events: list[Any]) -> tuple[dict[str, Lines], list[int]]:
         else:
             rows[event.order_no] = after
     return rows, waiting
+
+
+def too_many(rows: Lines, event: Any, limit: int) -> bool:
+    """Is it about all of the order's lines, and are they more than it may be about?"""
+    if isinstance(event, OrderHeld | OrderWithdrawn):
+        return len(rows) > limit
+    whole = isinstance(event, OrderPlaced) and event.lines is not None
+    return whole and len({*rows, *(line.line_no for line in event.lines)}) > limit
 
 
 def applied(rows: Lines, event: Any) -> Lines | None:
@@ -395,11 +482,13 @@ def applied(rows: Lines, event: Any) -> Lines | None:
     known=st.integers(0, 6),
     restart=st.booleans(),
     repeated=st.lists(st.integers(0, 24), max_size=6),
+    limit=st.sampled_from([1, 2, 3, 10_000]),
 )
 def test_any_batching_of_events_about_many_rows_is_the_fold_one_by_one(
-    events: list[Event], sizes: tuple[int, int], known: int, restart: bool, repeated: list[int]
+    events: list[Event], sizes: tuple[int, int], known: int, restart: bool, repeated: list[int], limit: int
 ) -> None:
-    expected, waiting = plainly(events)
+    expected, waiting = plainly(events, limit)
+    definition = replace(LINE, parent_limit=limit)
     story, log = Story(1, catalogue=ORDERS), ListLog({TOPIC: 1})
     records = story.tell(*events)
     log.put(TOPIC, *(one for at, record in enumerate(records) for one in [record] * (1 + repeated.count(at))))
@@ -409,10 +498,10 @@ def test_any_batching_of_events_about_many_rows_is_the_fold_one_by_one(
         store = open_read_store(f"sqlite:///{folder}/read.db")
         metadata.create_all(store.engine)
         if restart:
-            first = projector(store, log, **pace)
+            first = projector(store, log, definition, **pace)
             first.start()
             first.advance(5)
-        run(projector(store, log, **pace))
+        run(projector(store, log, definition, **pace))
         found: dict[str, Lines] = {}
         for row in store.rows(LINE, None, 999):
             values = [row[name] for name in ("article", "price", "shipped", "held", "changes")]

@@ -20,7 +20,8 @@ EVENTS = 400
 @pytest.fixture
 def log_url(read_store_url: str, tmp_path: Path) -> str:
     """The log's database: that of the read models, where it may hold a log."""
-    return f"sqlite:///{tmp_path}/log.db" if read_store_url.startswith("mysql") else read_store_url
+    holds_a_log = read_store_url.startswith(("sqlite:", "postgresql"))
+    return read_store_url if holds_a_log else f"sqlite:///{tmp_path}/log.db"
 
 
 @pytest.fixture

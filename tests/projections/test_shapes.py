@@ -138,8 +138,8 @@ def clock() -> dt.datetime:
 
 
 @pytest.fixture
-def shop(read_store: SqlReadStore) -> Iterator[Shop]:
-    made = Shop(read_store)
+def shop(sql_store: SqlReadStore) -> Iterator[Shop]:
+    made = Shop(sql_store)
     yield made
     for one in made.running.values():
         one.close()

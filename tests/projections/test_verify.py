@@ -1,6 +1,7 @@
 """A version is verified by replaying its history: what is not deterministic shows, and so does drift."""
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.support.read_store import (
     Story,
 )
 from toolkit.core.projections import Definition, Projection, on
+from toolkit.core.records import Delivery
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.verify import Verified, code_hash, upcaster_hash, verify
 from toolkit.ports import Batch, Digest
@@ -79,6 +81,24 @@ def test_a_deterministic_projection_is_found_to_be_one(
     assert "80 events replayed twice" in done.record.detail
 
 
+@pytest.mark.parametrize("read_store_url", ["sqlite"], indirect=True)
+def test_its_history_is_read_in_large_pages_however_small_the_batches_are(
+    read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, scans = World(read_store, POLICY), 0
+    world.happen(*history())
+    scan = ListArchive.scan
+
+    def counted(self: ListArchive, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
+        nonlocal scans
+        scans += 1
+        return scan(self, topic, after, limit)
+
+    monkeypatch.setattr(ListArchive, "scan", counted)
+    assert world.verify().events == 80
+    assert scans == 2 * PARTITIONS
+
+
 def test_events_that_came_after_the_live_tables_position_do_not_count(read_store: SqlReadStore) -> None:
     world = World(read_store, POLICY)
     world.happen(*history(5))
@@ -97,7 +117,7 @@ def test_drift_of_the_live_table_is_shown_with_both_values(read_store: SqlReadSt
     assert not done.record.deterministic
 
 
-@pytest.mark.parametrize("read_store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("any_store_url", ["sqlite"], indirect=True)
 def test_drift_is_named_also_while_the_projector_goes_on(
     read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,7 @@ import threading
 
 from adapters.engines import open_engine
 from adapters.log.sql import SqlLog
-from adapters.read_store.sql import open_read_store
-from tests.support.read_store import BOOK, CATALOGUE, TOPICS
+from tests.support.read_store import BOOK, CATALOGUE, TOPICS, open_any_store
 from toolkit.loops.project import Advanced, Pace, Projector
 
 
@@ -22,7 +21,7 @@ def main(state_url: str, read_store_url: str) -> None:
     projector = Projector(
         BOOK,
         CATALOGUE,
-        open_read_store(read_store_url),
+        open_any_store(read_store_url),
         log,
         TOPICS,
         lambda: dt.datetime.now(dt.UTC),

@@ -12,7 +12,7 @@ from toolkit.core.errors import ProjectError, Unprojectable
 from toolkit.core.events import Context, Event
 from toolkit.core.projections import Projection, on
 from toolkit.core.records import Envelope
-from toolkit.ports import Batch
+from toolkit.ports import Batch, ReadStore
 
 context = Context("service")
 ENVELOPE = Envelope(
@@ -63,7 +63,7 @@ def hold(policy: str, number: int, day: int = 1) -> dict[str, object]:
     }
 
 
-def write(store: SqlReadStore, *rows: dict[str, object], deletes: tuple[object, ...] = ()) -> None:
+def write(store: ReadStore, *rows: dict[str, object], deletes: tuple[object, ...] = ()) -> None:
     store.create(HOLD, TOPICS, START)
     epoch = store.seize(HOLD.name, HOLD.version)
     store.commit(HOLD, Batch(upserts=list(rows), deletes=list(deletes)), epoch=epoch, now=START)
@@ -87,29 +87,29 @@ def test_an_empty_part_of_a_key_is_refused_by_name() -> None:
         HOLD.key_of(HoldPlaced(policy_no="P-1", number=None, placed_on=dt.date(2024, 1, 1)))
 
 
-def test_rows_are_loaded_replaced_and_deleted_by_their_whole_key(read_store: SqlReadStore) -> None:
-    write(read_store, hold("P-1", 1), hold("P-1", 2), hold("P-2", 1))
-    write(read_store, hold("P-1", 2, day=9), deletes=(("P-2", 1),))
+def test_rows_are_loaded_replaced_and_deleted_by_their_whole_key(any_store: ReadStore) -> None:
+    write(any_store, hold("P-1", 1), hold("P-1", 2), hold("P-2", 1))
+    write(any_store, hold("P-1", 2, day=9), deletes=(("P-2", 1),))
 
-    found = read_store.load(HOLD, [("P-1", 1), ("P-1", 2), ("P-2", 1), ("P-2", 2)])
+    found = any_store.load(HOLD, [("P-1", 1), ("P-1", 2), ("P-2", 1), ("P-2", 2)])
 
     assert found == {("P-1", 1): hold("P-1", 1), ("P-1", 2): hold("P-1", 2, day=9)}
 
 
-def test_many_rows_at_once_are_replaced_by_their_whole_key(read_store: SqlReadStore) -> None:
-    write(read_store, *(hold(f"P-{one}", two) for one in range(20) for two in range(10)))
-    write(read_store, *(hold(f"P-{one}", two, day=5) for one in range(20) for two in range(10)))
+def test_many_rows_at_once_are_replaced_by_their_whole_key(any_store: ReadStore) -> None:
+    write(any_store, *(hold(f"P-{one}", two) for one in range(20) for two in range(10)))
+    write(any_store, *(hold(f"P-{one}", two, day=5) for one in range(20) for two in range(10)))
 
-    assert read_store.digest(HOLD).rows == 200
-    assert read_store.load(HOLD, [("P-3", 4)]) == {("P-3", 4): hold("P-3", 4, day=5)}
+    assert any_store.digest(HOLD).rows == 200
+    assert any_store.load(HOLD, [("P-3", 4)]) == {("P-3", 4): hold("P-3", 4, day=5)}
 
 
-def test_pages_follow_the_order_of_the_key(read_store: SqlReadStore) -> None:
+def test_pages_follow_the_order_of_the_key(any_store: ReadStore) -> None:
     rows = [hold(policy, number) for policy in ("P-1", "P-10", "p-1") for number in (2, 10, -1)]
-    write(read_store, *rows)
+    write(any_store, *rows)
 
     pages, after = [], None
-    while page := read_store.rows(HOLD, after, 2):
+    while page := any_store.rows(HOLD, after, 2):
         pages += page
         after = HOLD.key_in(page[-1])
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.sql import SqlReadStore, open_read_store
 from migrations.schema.read_store import metadata
-from tests.read_store.test_sql import Writer, ask, row, version_two
+from tests.read_store.test_sql import ask
+from tests.read_store.test_store import Writer, row, version_two
 from tests.support.read_store import POLICY, START, TOPICS
 
 pytestmark = pytest.mark.mariadb

@@ -60,6 +60,7 @@ BROKEN: list[tuple[str, Outcome, dict[str, Any]]] = [
     ("determinism", Outcome.INSUFFICIENT, {"verifications": {"policy": verification(at=NOW - 8 * DAY)}}),
     ("determinism", Outcome.INSUFFICIENT, {"code_hashes": {"policy": "edited"}}),
     ("determinism", Outcome.INSUFFICIENT, {"upcaster_hashes": {"policy": "another step"}}),
+    ("coverage", Outcome.FAILED, {"uncovered": ("PolicyIssued v1 m1: no upcaster from version 1 to 2",)}),
     ("way_back", Outcome.INSUFFICIENT, {"rehearsal": None}),
     ("way_back", Outcome.FAILED, {"rehearsal": rehearsal(passed=False, detail="legacy did not answer")}),
     ("way_back", Outcome.INSUFFICIENT, {"rehearsal": rehearsal(at=NOW - 31 * DAY)}),

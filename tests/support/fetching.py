@@ -32,7 +32,7 @@ HOLD = CapturedTable(table="POLHOLD", subject="POL_NO")
 TABLES = [POLICY, HOLD]
 MARKS = {"POLMAST": "UPD_AT", "POLHOLD": "UPD_AT"}
 NOON = dt.datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as a column without a zone has it
-_INSTANT = {"sqlite": "TEXT", "postgresql": "TIMESTAMP", "mysql": "DATETIME(6)"}
+_INSTANT = {"sqlite": "TIMESTAMP", "postgresql": "TIMESTAMP", "mysql": "DATETIME(6)"}
 
 
 class Mirror:

@@ -44,6 +44,7 @@ def make_insurer(
     if mended:
         for file in (EXAMPLE / "mended").glob("*.py"):
             shutil.copy(file, folder)
+        shutil.copytree(EXAMPLE / "mended" / "golden", folder / "golden", dirs_exist_ok=True)
         settings = folder / "strangler.toml"
         text = settings.read_text(encoding="utf-8")
         settings.write_text(

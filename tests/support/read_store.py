@@ -1,6 +1,8 @@
 """A fresh read store on each engine, and a small world of events and projections to put into it."""
 
 import datetime as dt
+import os
+import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
@@ -11,10 +13,13 @@ import msgspec
 import pytest
 
 from adapters.read_store.sql import SqlReadStore, open_read_store
+from examples.read_store.documents import open_documents
 from migrations.schema.read_store import metadata
+from toolkit import registry
 from toolkit.core.events import Catalogue, Context, Event
 from toolkit.core.projections import DELETE, Projection, Verb, on
 from toolkit.core.records import Envelope, Record, event_id, partition_of
+from toolkit.ports import ReadStore
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
@@ -27,6 +32,10 @@ ENGINES = [
     pytest.param("postgres", marks=pytest.mark.postgres),
     pytest.param("mariadb", marks=pytest.mark.mariadb),
 ]
+THIRD = os.environ.get("STRANGLER_TEST_READ_STORE", "")
+"""URL of a read store that somebody else wrote, found by its entry point: `{folder}` and `{name}` in it are new for each test."""
+STORES = [*ENGINES, "documents", *([pytest.param(THIRD, id="third")] if THIRD else [])]
+"""What implements the port: the SQL stores, the example without SQL, and whatever is to be tried."""
 
 policies = Context("policy-administration")
 
@@ -133,7 +142,11 @@ BOOK = BrokerBook.definition
 
 @pytest.fixture(params=ENGINES)
 def read_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database, on SQLite and on PostgreSQL."""
+    """URL of an empty database, on each engine."""
+    return _empty(request, tmp_path)
+
+
+def _empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param != "sqlite":
         return str(request.getfixturevalue(f"{request.param}_url"))
     return f"sqlite:///{tmp_path}/read.db"
@@ -146,6 +159,43 @@ def read_store(read_store_url: str) -> Iterator[SqlReadStore]:
     metadata.create_all(opened.engine)
     yield opened
     opened.close()
+
+
+@pytest.fixture(params=ENGINES)
+def sql_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlReadStore]:
+    """The same, where `read_store` is one of any kind."""
+    opened = open_read_store(_empty(request, tmp_path))
+    metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=STORES)
+def any_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where there is nothing yet, for each read store that there is."""
+    if "://" in request.param:
+        return str(request.param).format(folder=tmp_path, name=f"t{uuid.uuid4().hex}")
+    if request.param == "documents":
+        return f"documents://{tmp_path}/read.documents"
+    return _empty(request, tmp_path)
+
+
+@pytest.fixture
+def any_store(any_store_url: str) -> Iterator[ReadStore]:
+    """Each read store, ready to be used."""
+    opened = open_any_store(any_store_url)
+    yield opened
+    opened.close()
+
+
+def open_any_store(url: str) -> ReadStore:
+    """Open a read store as the toolkit does; ours with their bookkeeping tables."""
+    if url.startswith("documents:"):
+        return open_documents(url)
+    opened: ReadStore = registry.adapter(registry.READ_STORE, url)(url)
+    if isinstance(opened, SqlReadStore):
+        metadata.create_all(opened.engine)
+    return opened
 
 
 class Story:

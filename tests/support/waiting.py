@@ -7,10 +7,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10, *, every: float = 0.02, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30, *, every: float = 0.02, what: str = "") -> T:
     """Ask again until the answer is true, and return it; never a bare sleep in a test.
 
-    `what` completes the sentence "waited 10 s for ..." when it does not come.
+    The time is for a machine that is busy with everything else: who waits in vain has found a fault.
+    `what` completes the sentence "waited 30 s for ..." when it does not come.
     """
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):

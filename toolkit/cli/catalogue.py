@@ -15,10 +15,10 @@ from toolkit.core.compatibility_of_projections import changes_of_projections
 from toolkit.core.contracts import encoded
 from toolkit.core.errors import ExitCode, Unprojectable, UsageError
 from toolkit.core.events import EventType
+from toolkit.cutover.coverage import Covered, coverage
 from toolkit.golden import example_of, examples, name_of
 from toolkit.loader import Project, load
 from toolkit.ports import SeenKind
-from toolkit.questions.coverage import Covered, coverage
 from toolkit.questions.revisions import contracts_at, contracts_of
 
 catalogue = typer.Typer(

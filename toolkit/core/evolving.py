@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from toolkit.core.errors import Fault
 from toolkit.core.events import Catalogue, EventType
-from toolkit.core.meanings import read_as
+from toolkit.core.meanings import reachable, read_as, two_ways, ways
 from toolkit.core.projections import Definition, Handler
 
 
@@ -88,13 +88,19 @@ def _of_handler(definition: Definition, handler: Handler, kind: EventType) -> It
     where = f"projection {definition.identity}.{handler.function.__name__}"
     gets = [number for number in kind.given if read_as(kind, handler, number) is not None]
     for number in kind.meanings:
-        if read_as(kind, handler, number) is None and number not in handler.passes_over:
-            then = "its events are parked" if number in kind.given else "a rebuild stops at the first of them"
+        found = [] if number in handler.passes_over else ways(kind, handler, number)
+        then = "its events are parked" if number in kind.given else "a rebuild stops at the first of them"
+        if len(found) > 1:
+            what, _, advice = two_ways(kind, found).partition(": ")
+            yield Fault(where=where, what=f"{what}: {then}", next=advice)
+        elif not found and number not in handler.passes_over:
+            far = ", ".join(map(str, reachable(kind, number)))
             yield Fault(
                 where=where,
                 what=f"does not read {kind.name} in meaning {number}: {then}",
-                next=f"read it in a new version (meaning={number}), map it, or pass over it; "
-                "remove the class when this version runs no more",
+                next=f"read it in a new version (meaning={number}), map it"
+                + (f" on (mappings lead to {far} and no further)" if far else "")
+                + ", or pass over it; remove the class when this version runs no more",
             )
     if not gets:
         reads = " and ".join(map(str, handler.meanings))

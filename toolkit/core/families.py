@@ -20,6 +20,8 @@ from toolkit.core.errors import Fault, Unprojectable
 EACH: typing.Final = "each"
 """In a handler's key: the element itself. `each.NAME` is its field, `each.#` its place in the list, from 1."""
 PLACE: typing.Final = "each.#"
+PARENT_LIMIT: typing.Final = 10_000
+"""Rows of one parent that an event may be about, unless the projection says otherwise: all of them are read at once."""
 
 
 class Takes(Enum):

@@ -16,7 +16,7 @@ from toolkit.core.columns import KEY_TYPES, NORMAL, Column, ColumnType, column_o
 from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
-from toolkit.core.families import Reach, Rule, Takes, as_tuple, parent_of, reacher
+from toolkit.core.families import PARENT_LIMIT, Reach, Rule, Takes, as_tuple, parent_of, reacher
 from toolkit.core.records import Envelope
 from toolkit.core.subjects import joined, parted
 
@@ -79,7 +79,8 @@ class Projection:
     A field without a default must be set by the handler that creates the row.
 
     `key` is one column or several: `key=("policy_no", "hold_no")` keeps a row for each hold of a policy. `indexes` are
-    further columns (or tuples of columns) that reads ask by. `@on(..., each="holds")` makes rows of a list in one event.
+    further columns (or tuples of columns) that reads ask by. `@on(..., each="holds")` makes rows of a list in one event;
+    an event about all rows of a parent that has more than `parent_limit` is parked.
     """
 
     definition: ClassVar[Definition]
@@ -92,11 +93,12 @@ class Projection:
         key: Names,
         name: str | None = None,
         indexes: Sequence[Names] = (),
+        parent_limit: int = PARENT_LIMIT,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)
         given = (name or _snake(cls.__name__), version, context)
-        cls.definition = _define(cls, *given, _names(key), tuple(map(_names, indexes)))
+        cls.definition = _define(cls, *given, _names(key), tuple(map(_names, indexes)), parent_limit)
 
     def as_row(self) -> dict[str, object]:
         """The row's values by column name. Raises Unprojectable naming the columns that were never set."""
@@ -123,6 +125,8 @@ class Definition:
     indexes: tuple[tuple[str, ...], ...] = ()
     parent: tuple[str, ...] = ()
     """The leading columns of the key that name a row's parent, where an event may be about many rows of one."""
+    parent_limit: int = PARENT_LIMIT
+    """How many rows a parent may have when an event is about all of them."""
     key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
     mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """columns whose values a handler could change in place; they are copied before it gets them"""
@@ -328,6 +332,7 @@ def _define(
     context: str,
     key: tuple[str, ...],
     indexes: tuple[tuple[str, ...], ...],
+    parent_limit: int,
 ) -> Definition:
     hints = {
         field: hint
@@ -342,6 +347,8 @@ def _define(
     rules = {f"{one.function.__name__} ({name})": one.rule for name, one in handlers.items()}
     parent = parent_of(f"projection {cls.__name__}", key, rules, faults)
     faults.extend(_index_faults(cls, indexes, hints))
+    if parent_limit < 1:
+        faults.append(Fault(where=f"projection {cls.__name__}", what="parent_limit must be 1 or more"))
     if not any(handler.creates for handler in handlers.values()):
         faults.append(
             Fault(
@@ -363,6 +370,7 @@ def _define(
         row_class=cls,
         indexes=indexes,
         parent=parent,
+        parent_limit=parent_limit,
     )
 
 

@@ -15,7 +15,9 @@ from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
 from toolkit.core.routes import ANY_CONSUMER, REHEARSAL_CONSUMER, Moved, Route
 from toolkit.core.unclassified import Unclassified, meaningless
+from toolkit.cutover.coverage import uncovered
 from toolkit.cutover.gates import Facts, Parked
+from toolkit.golden import examples
 from toolkit.loader import Project
 from toolkit.loops.reaching import concerns
 from toolkit.loops.relay import lease_name
@@ -25,6 +27,7 @@ from toolkit.ports import (
     Clock,
     Evidence,
     Hole,
+    Kinds,
     LeaseList,
     LegacySource,
     Log,
@@ -59,6 +62,7 @@ class Around:
     leases: LeaseList | None = None
     pauses: Pauses | None = None
     upcaster_hash: Callable[[Definition, Catalogue], str] | None = None
+    kinds: Kinds | None = None
     retention: Retention | None = None
 
 
@@ -111,6 +115,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
+        uncovered=attempts.get(("coverage",), lambda: not_covered(around, versions), ()),
         skipped=attempts.get(("skipped", "determinism"), lambda: skipped(around, versions), {}),
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
@@ -142,7 +147,7 @@ def _of_route(around: Around, route: Route, consumer: str) -> dict[str, Any]:
 _NONE_SERVES: dict[str, int] = {}
 _NOTHING_CAPTURED: tuple[tuple[str, ...], tuple[Hole, ...]] = ((), ())
 _RUN_GATES = ("shadow", "fingerprints", "accepted")
-_SERVING_GATES = ("freshness", "determinism", "shadow", "fingerprints", "parked")
+_SERVING_GATES = ("freshness", "determinism", "coverage", "shadow", "fingerprints", "parked")
 
 
 def _serving(around: Around, section: CapabilitySection) -> dict[str, int]:
@@ -211,6 +216,17 @@ def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str,
     """By projection, the ids of the events that its serving version never applies."""
     found = {name: around.read_store.skipped(name, version) for name, version in versions.items()}
     return {name: tuple(sorted(one.event_id for one in some)) for name, some in found.items() if some}
+
+
+def not_covered(around: Around, versions: Mapping[str, int]) -> tuple[str, ...]:
+    """The kinds of events in the archive, of the types that these versions read, that lack a path or a golden example."""
+    if around.kinds is None:
+        return ()
+    project = around.project
+    known = [project.projections.get(name, {}).get(version) for name, version in versions.items()]
+    seen = [one for topic in project.topics for one in around.kinds.seen(topic)]
+    kept, _ = examples(project.folder)
+    return uncovered(project.catalogue, [one for one in known if one is not None], kept, seen)
 
 
 def concerning(

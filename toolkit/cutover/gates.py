@@ -4,7 +4,7 @@
 |--------------|-------------------------------------------------------------------------------------------|
 | `shadow`     | order, authority, capture, backfill                                                       |
 | `canary`     | these, and parked, skipped, unclassified, freshness, shadow, fingerprints, determinism,   |
-|              | way_back                                                                                  |
+|              | coverage, way_back                                                                        |
 | `projection` | the same: each step of the ramp is judged on fresh evidence                               |
 | `retired`    | these, and accepted, tenure, consumers, fallback: nothing is left that only legacy knows  |
 
@@ -114,6 +114,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     unclassified: tuple[Unclassified, ...] = ()
     skipped: dict[str, tuple[str, ...]] = {}
     """by projection, the ids of the events that are never applied, because somebody said so"""
+    uncovered: tuple[str, ...] = ()
+    """kinds of events in the archive without a path to today or without a golden example"""
     freshness: Freshness | None = None
     versions: dict[str, int] = {}
     run: RunSummary | None = None
@@ -216,7 +218,9 @@ def _backfill(facts: Facts, _target: Target) -> Gate:
     if open_groups := [tables for tables, done in facts.backfill.items() if not done]:
         said = f"not complete for {some(open_groups)}"
         return _gate("backfill", Outcome.FAILED, said, commands.BACKFILL)
-    return _gate("backfill", Outcome.PASSED, f"{len(facts.backfill)} groups of tables are complete")
+    count = len(facts.backfill)
+    said = "1 group of tables is" if count == 1 else f"{count} groups of tables are"
+    return _gate("backfill", Outcome.PASSED, f"{said} complete")
 
 
 def _parked(facts: Facts, _target: Target) -> Gate:
@@ -360,6 +364,18 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
     return _gate("determinism", Outcome.PASSED, f"{_versions(facts.versions)} verified", age=oldest)
 
 
+def _coverage(facts: Facts, _target: Target) -> Gate:
+    """What was ever archived has to be readable at every rebuild to come, also when nobody remembers it."""
+    if not facts.uncovered:
+        said = "each archived kind has a path and a golden example"
+        return _gate("coverage", Outcome.PASSED, said, age=dt.timedelta())
+    said = some(facts.uncovered, commands.COVERAGE)
+    gate = _gate(
+        "coverage", Outcome.FAILED, said, f"{commands.EXAMPLES} for what lacks one; {commands.COVERAGE}"
+    )
+    return msgspec.structs.replace(gate, faults=facts.uncovered)
+
+
 def _way_back(facts: Facts, _target: Target) -> Gate:
     again, found = commands.rehearse(facts.capability), facts.rehearsal
     if found is None:
@@ -446,6 +462,7 @@ JUDGES: Final[Mapping[str, Judge]] = {
     "shadow": _shadow,
     "fingerprints": _fingerprints,
     "determinism": _determinism,
+    "coverage": _coverage,
     "way_back": _way_back,
     "accepted": _accepted,
     "tenure": _tenure,
@@ -463,6 +480,7 @@ _TO_SERVE = (
     "shadow",
     "fingerprints",
     "determinism",
+    "coverage",
     "way_back",
 )
 NEEDED: Final[Mapping[Stage, tuple[str, ...]]] = {

@@ -6,7 +6,7 @@ Three steps: `arrange` decides by sequence which events are due, `read` decodes 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -343,10 +343,8 @@ class _Whole:
             for key, element in step.reach.rows:
                 row = changed[key] if key in changed else rows.get(key)
                 changes[key] = definition.apply(row, event, envelope, key, element)
-            for key in self._others(step, changes):
-                row = changed[key] if key in changed else rows.get(key)
-                if row is not None:
-                    changes[key] = definition.apply(row, event, envelope, key) if every else None
+            for key, row in self._others(definition, step, changes, rows, changed):
+                changes[key] = definition.apply(row, event, envelope, key) if every else None
         except Unprojectable as error:
             return f"{error} (row {definition.key_text(key)})"
         except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
@@ -355,9 +353,35 @@ class _Whole:
         self._new.add(changes)
         return ""
 
-    def _others(self, step: Step, named: Container[object]) -> list[object]:
-        """The other rows of the parent, where the event is about all of them, in the order of their keys."""
+    def _others(
+        self,
+        definition: Definition,
+        step: Step,
+        named: Mapping[object, object],
+        rows: Mapping[object, Mapping[str, object] | None],
+        changed: Mapping[object, Mapping[str, object] | None],
+    ) -> list[tuple[object, Mapping[str, object]]]:
+        """The other rows of the parent, where the event is about all of them, in the order of their keys.
+
+        Raises Unprojectable when there are too many. That a store may have given no more of them than it had to, to
+        show that, makes no difference: see `KnownFamilies.look_up`.
+        """
         if not step.reach.wide:
             return []
         there = {*self._under(step.key), *self._new.under(step.key)}
-        return sorted(key for key in there if key not in named)  # type: ignore[type-var]
+        keys = sorted(key for key in there if key not in named)  # type: ignore[type-var]
+        found = [(key, changed[key] if key in changed else rows.get(key)) for key in keys]
+        others = [(key, row) for key, row in found if row is not None]
+        if len(others) + len(named) > definition.parent_limit:
+            raise Unprojectable(_too_many(definition, step))
+        return others
+
+
+def _too_many(definition: Definition, step: Step) -> str:
+    parent = ", ".join(definition.parent)
+    return (
+        f"{definition.identity}: {step.record.envelope.type} is about all rows of {parent} = {step.key!r}, and has more than "
+        f"{definition.parent_limit} of them (parent_limit) to read at once: say the fact once, in a projection of the parent, "
+        "and join it in the read; or divide the parent by a further column at the beginning of the key; or raise "
+        "parent_limit= of the projection, if there is memory for it, and run `strangler repair events`"
+    )

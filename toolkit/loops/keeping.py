@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, OffsetLost, Refused, StranglerError
+from toolkit.core.errors import Fenced, OffsetLost, Refused, StranglerError, UsageError
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.known import KnownRows, Row, known_rows
-from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, VersionState
+from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, Shareable, VersionState
 
 logger = logging.getLogger("strangler.project")
 
@@ -224,9 +224,18 @@ class Keeper:
         name, version = self.definition.name, self.definition.version
         if self._topics is not None:
             self._store.create(self.definition, self._topics, self._clock())
-        self.epoch = self._store.join(name, version)
+        self.epoch = self._shareable.join(name, version)
         self._claims, self.at, self.ahead = {}, Standing(), Standing()
         self.ready = True
+
+    @property
+    def _shareable(self) -> Shareable:
+        if isinstance(self._store, Shareable):
+            return self._store
+        raise UsageError(
+            f"{self.definition.name} is in read_store.shared, but this read store ({type(self._store).__name__}) cannot be "
+            "written by several processes at once: take it out there"
+        )
 
     @property
     def shared(self) -> bool:
@@ -238,7 +247,7 @@ class Keeper:
         if not places:
             return
         name, version = self.definition.name, self.definition.version
-        claimed = self._store.claim(name, version, sorted(places), epoch=self.epoch or 0)
+        claimed = self._shareable.claim(name, version, sorted(places), epoch=self.epoch or 0)
         new = folding.places(one.checkpoint for one in claimed)
         self._claims |= {place: one.epoch for place, one in zip(new, claimed, strict=True)}
         state = self._state()
@@ -287,7 +296,7 @@ class Keeper:
         """How many events are parked with these: of the version, whoever parked them."""
         known = self.ahead.parked
         if parked and self._claims:
-            known = max(known, self._store.parked_count(self.definition.name, self.definition.version))
+            known = max(known, self._shareable.parked_count(self.definition.name, self.definition.version))
         return known + len(parked)
 
     def write(self, work: Work) -> None:
@@ -380,7 +389,7 @@ class Keeper:
         state = self._state()
         if state.state == "failed" and self._told[0] != "failed":
             return
-        missing = {f"{at[0]}[{at[1]}]": first for at, first in self._store.awaited(name, version).items()}
+        missing = {f"{at[0]}[{at[1]}]": first for at, first in self._shareable.awaited(name, version).items()}
         built = state.built_at is not None or all(
             one.as_of is not None for one in self._store.checkpoints(name, version)
         )

@@ -6,6 +6,7 @@ commit is refused, and all of this is forgotten. Rows that were written and not 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import islice
 
@@ -108,13 +109,25 @@ class KnownFamilies(KnownRows):
         """Ask the store for the rows that the steps name, and for all rows of the parents that they are wholly about."""
         if self.all:
             return
-        asked = self.lacking(folding.wide(steps), self._all_known)
-        if asked:
-            there = store.load_under(definition, asked)
-            self.learn({key: row for key, row in there.items() if key not in self._rows})
-        self._all_known.update(asked)
+        if asked := self.lacking(folding.wide(steps), self._all_known):
+            self._look_under(definition, asked, steps, store)
         if lacking := self.lacking(folding.row_keys(steps)):
             self.learn(store.load(definition, lacking))
+
+    def _look_under(
+        self, definition: Definition, parents: Sequence[object], steps: Sequence[Step], store: ReadStore
+    ) -> None:
+        """Of a parent with too many rows for an event about all of them, no more is read than shows that.
+
+        Some of the store's rows may have gone since, or go in these steps: those whose keys are known, or named by a
+        step. With as many more, what is left is too many at each of these steps, and each is parked, as if all were read.
+        """
+        named = len(folding.row_keys(steps)) + max(len(list(self.under(parent))) for parent in parents)
+        most = definition.parent_limit + named
+        there = store.load_under(definition, parents, most=most + 1)
+        self.learn({key: row for key, row in there.items() if key not in self._rows})
+        counts = Counter(map(definition.parent_in, there))
+        self._all_known.update(parent for parent in parents if counts[parent] <= most)
 
     def learn(self, rows: Mapping[object, Row | None]) -> None:
         """These were written, or found in the store."""

@@ -1,7 +1,7 @@
 """Rows in memory, each as one string of bytes: a replay holds as many as its projection has, all at once.
 
-As objects they take five to ten times as much. They come out as new objects, as from a read store: what a handler
-keeps of a row, and changes later, changes nothing here.
+As objects they take about three times as much (1,010 bytes instead of 300, for 12 columns). They come out as new
+objects, as from a read store: what a handler keeps of a row, and changes later, changes nothing here.
 """
 
 from __future__ import annotations

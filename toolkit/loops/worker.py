@@ -48,7 +48,8 @@ class Worker:
         self._stray = stray
         self._member_of, self._leases, self._known, self._owner = member, leases, known, owner
         self._report, self._look_every = report, look_every
-        self._said = ""
+        self.said = ""
+        """What it told last of how it follows."""
         self._keeper = self._new()
         self._stream: Stream | None = None
 
@@ -113,8 +114,8 @@ class Worker:
         return True
 
     def _say(self, what: str) -> None:
-        if what != self._said:
-            self._said = what
+        if what != self.said:
+            self.said = what
             logger.info("%s: %s", self._definition.identity, what)
 
     def _read(self, stop: threading.Event, writer: ThreadPoolExecutor) -> None:

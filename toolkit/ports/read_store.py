@@ -127,7 +127,8 @@ class ReadStore(Protocol):
     """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
 
     Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
-    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities.
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities,
+    `Shareable` to be written by several processes at once.
     """
 
     def create(
@@ -147,26 +148,15 @@ class ReadStore(Protocol):
     def seize(self, projection: str, version: int) -> int:
         """Take over a version for writing: raises and returns its epoch. A zombie's next commit is refused."""
 
-    def join(self, projection: str, version: int) -> int:
-        """Write a version with others: the epoch that all of them have. Whoever had the whole is refused from then on."""
-
-    def claim(
-        self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
-    ) -> list[Claim]:
-        """Take over partitions (topic, number) of a version that several write; whoever had one is refused.
-
-        Raises Fenced when somebody took over the whole since `epoch`, UsageError for a partition that it does not have.
-        """
-
-    def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
-        """Partition to the sequence that it waits for although later ones have come, as those who write it together said."""
-
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, dict[str, object]]: ...
 
     def load_under(
-        self, definition: Definition, parents: Sequence[object]
+        self, definition: Definition, parents: Sequence[object], *, most: int | None = None
     ) -> dict[object, dict[str, object]]:
-        """All rows whose keys begin with these (`definition.parent` says how many columns that is)."""
+        """The rows whose keys begin with these (`definition.parent` says how many columns that is).
+
+        All of them; or so many of each parent at `most`, whichever, where it has more.
+        """
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
@@ -175,8 +165,6 @@ class ReadStore(Protocol):
 
     def parked(self, projection: str, version: int) -> list[ParkedEvent]:
         """By (topic, partition, sequence)."""
-
-    def parked_count(self, projection: str, version: int) -> int: ...
 
     def skipped(self, projection: str, version: int) -> list[SkippedEvent]:
         """The ledger of a version, by (topic, partition, sequence). Dropping the version leaves it."""
@@ -196,6 +184,27 @@ class ReadStore(Protocol):
         """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Shareable(ReadStore, Protocol):
+    """A read store in which several processes write a version, each the partitions that it claimed. Optional."""
+
+    def join(self, projection: str, version: int) -> int:
+        """Write a version with others: the epoch that all of them have. Whoever had the whole is refused from then on."""
+
+    def claim(
+        self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
+    ) -> list[Claim]:
+        """Take over partitions (topic, number) of a version that several write; whoever had one is refused.
+
+        Raises Fenced when somebody took over the whole since `epoch`, UsageError for a partition that it does not have.
+        """
+
+    def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
+        """Partition to the sequence that it waits for although later ones have come, as those who write it together said."""
+
+    def parked_count(self, projection: str, version: int) -> int: ...
 
 
 @runtime_checkable

@@ -14,6 +14,8 @@ from toolkit.starting.fields import is_watermark
 _FEW_ROWS = 250
 _LOOKUP_COLUMNS = 4
 _REFERRED_MORE = 3
+_NOTED = 128
+"""As much of the names of a subject's columns as capture notes."""
 _ONE_TEXT = (Kind.TEXT, Kind.INTEGER, Kind.OTHER)
 
 
@@ -173,13 +175,14 @@ def _root(table: Table, subject: tuple[str, ...], lookups: set[str], tables: Seq
         reason = f"has a key of its own ({own}), and nothing says that it is part of another table's rows"
     else:
         told = ", ".join(subject)
-        reason = f"its key is {own}, not all of it text or whole numbers; order is kept for each {told}"
+        reason = f"its key is {own}, which is too much for a subject or not all text and whole numbers; order is kept for each {told}"
     return Member(table=table, role=Role.ROOT, subject=subject, reason=reason)
 
 
 def own_id(table: Table) -> tuple[str, ...]:
     """The key, if its values have one text each on every engine; else its column that is most likely the row's own number."""
-    if all(table.column(name).kind in _ONE_TEXT for name in table.key):
+    short = sum(len(name) + 3 for name in table.key) < _NOTED
+    if short and all(table.column(name).kind in _ONE_TEXT for name in table.key):
         return table.key
     return (_own_number(table),)
 

@@ -14,6 +14,7 @@ from adapters.legacy.fetching.progress import POSITION, Ended, Progress, TableSt
 from adapters.legacy.fetching.reads import Reads
 from adapters.legacy.fetching.sessions import Sessions
 from adapters.legacy.fetching.tables import Fetched, find_table
+from adapters.legacy.wanted import every
 from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.inbox import Fetching
@@ -107,7 +108,10 @@ class FetchingCapture(ABC):
                 "its rows came: capture it by trigger, wal or debezium"
             )
         with self._sessions.reading() as connection:
-            found = [find_table(connection, self._name, one, self._watermark(one.table)) for one in tables]
+            found = every(
+                tables,
+                lambda one: find_table(connection, self._name, one, self._watermark(one.table)),
+            )
         return FetchPlan(statements=(), removal=(), guarantees=self._guarantees(found), tables=tuple(tables))
 
     def install(self, plan: Plan) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.types import NullType, String
+from sqlalchemy.types import NullType, String, UserDefinedType
 
 from adapters.legacy.fetching.rows import Row, name_of
 from adapters.legacy.fetching.sessions import Dialect
@@ -34,6 +34,15 @@ from toolkit.core.subjects import subject_text as joined_text
 _AT_ONCE = 100
 _ROW_VALUES = frozenset({"postgresql", "sqlite"})
 """Engines that find `(a, b) > (x, y)` by an index; the others find it spelt out."""
+
+
+class _AsItIs(UserDefinedType[Any]):
+    """A value as the driver gave it. NullType would take on the type of the column that it is compared with."""
+
+    cache_ok = True
+
+
+_AS_IT_IS = _AsItIs()
 
 
 class Reads:
@@ -176,10 +185,10 @@ class Reads:
 
     def _bind(self, column: Column[Any], value: object) -> Any:
         # Where values are the driver's own, so are their types: a cast to VARCHAR would compare a CHAR without padding.
-        return bindparam(None, value, type_=NullType() if self._dialect.raw else column.type, unique=True)
+        return bindparam(None, value, type_=_AS_IT_IS if self._dialect.raw else column.type, unique=True)
 
     def _among(self, column: Column[Any], values: Sequence[object]) -> ColumnElement[bool]:
-        kind = NullType() if self._dialect.raw else column.type
+        kind = _AS_IT_IS if self._dialect.raw else column.type
         return column.in_(bindparam("among", list(values), type_=kind, expanding=True, unique=True))
 
     def _equal(self, key: Sequence[object]) -> ColumnElement[bool]:

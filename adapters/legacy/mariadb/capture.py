@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, func, inspect, select, text
@@ -34,7 +35,7 @@ from adapters.legacy.mariadb.tables import (
 from adapters.legacy.mariadb.undo import State, restore, state_of
 from adapters.legacy.mariadb.values import image, subject
 from adapters.legacy.subjects import SubjectOrder
-from adapters.legacy.wanted import distinct
+from adapters.legacy.wanted import distinct, every
 from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
@@ -120,7 +121,7 @@ class MariadbCapture(TriggerCapture):
             known = knows_transactions(connection)
             statements = self._tables_of_ours(connection)
             removal: list[str] = []
-            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            found = every(tables, partial(find_table, connection, self._name))
             distinct(self._name, [table.captured for table in found])
             others = registry.keys() - {table.captured.table for table in found}
             cascades = cascades_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ from adapters.legacy.postgresql.tables import (
     types_of,
 )
 from adapters.legacy.subjects import SubjectOrder
-from adapters.legacy.wanted import distinct
+from adapters.legacy.wanted import distinct, every
 from toolkit.core.changes import Change
 from toolkit.ports import CapturedTable, Cursor, Hole, Horizon, Plan
 
@@ -90,7 +91,7 @@ class PostgresCapture(TriggerCapture):
             fresh = not inspect(connection).has_table(self._change.name, schema=self._change.schema)
             statements = list(triggers.create_schema() if fresh else triggers.mended(_functions(connection)))
             removal: list[str] = []
-            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            found = every(tables, partial(find_table, connection, self._name))
             distinct(self._name, found)
             for table in found:
                 statements += _missing(registry.get(table.table), table)

@@ -81,7 +81,7 @@ def _faults(state: Row[tuple[object, ...]], wanted: CapturedTable) -> Iterator[s
     if state.deferrable and not state.keyed and not wanted.key:
         yield (
             "its key is deferrable: two rows may hold the same key for a while, and no change tells which of them it "
-            "means; make it NOT DEFERRABLE, or name the columns that identify a row (key)"
+            "means; make it NOT DEFERRABLE, or name the columns that identify a row ([legacy.NAME.table.T] key)"
         )
     if wanted.statement:
         for reason, so in _BY_ROW.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, func, inspect, select, text
@@ -19,7 +20,7 @@ from adapters.legacy.sqlite import triggers
 from adapters.legacy.sqlite.subjects import sqlite_order
 from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
-from adapters.legacy.wanted import distinct
+from adapters.legacy.wanted import distinct, every
 from migrations.upgrade import offline_sql
 from toolkit.ports import CapturedTable, Hole, Horizon, Plan
 
@@ -54,7 +55,7 @@ class SqliteCapture(TriggerCapture):
             fresh = not inspect(connection).has_table(self._change.name)
             statements = [*offline_sql("sqlite", "capture"), triggers.FIRST_NUMBER] if fresh else []
             removal: list[str] = []
-            found = [find_table(connection, self._name, wanted) for wanted in tables]
+            found = every(tables, partial(find_table, connection, self._name))
             distinct(self._name, found)
             for table in found:
                 before = registry.get(table.table)

@@ -31,6 +31,7 @@ from adapters.legacy.wal.standing import (
     registry_of,
     standing_of,
 )
+from adapters.legacy.wanted import every
 from toolkit.core.changes import Change
 from toolkit.core.errors import Fault, StranglerError, UsageError
 from toolkit.inbox import Fetching, Inbox
@@ -93,7 +94,7 @@ class WalCapture(PostgresCapture):
             planning.refuse(planning.rights(connection, self._name, self._slot))
             state = self._slot.state_in(connection)
             was = registry_of(state.registry) if state.published else {}
-            asked = [self._watch(connection, one, was) for one in tables]
+            asked = every(tables, lambda one: self._watch(connection, one, was))
             planning.refuse([fault for _, faults in asked for fault in faults])
             watched = [one for one, _ in asked]
             becomes = {**was, **{one.table: one for one in watched}}

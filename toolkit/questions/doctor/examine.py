@@ -146,6 +146,8 @@ def _flow(around: Around, surroundings: Surroundings) -> Iterator[Check]:
         yield Check(where=surroundings.state, name="reach of the archive", ask=reach)
         strays = partial(history.strays, around.retention)
         yield Check(where=surroundings.state, name="time partitions", ask=strays)
+    covered = partial(history.covered, around)
+    yield Check(where=surroundings.state, name="kinds of events", ask=covered)
     parked = partial(flowing.parked_events, around)
     yield Check(where=surroundings.views, name="parked events", ask=parked)
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from toolkit import commands
 from toolkit.core.ailments import Ailment, Severity
+from toolkit.cutover.coverage import coverage
 from toolkit.cutover.facts import Around
+from toolkit.golden import examples
 from toolkit.ports import Retention
 from toolkit.questions.retention import shortened
 from toolkit.settings import age
@@ -41,6 +43,28 @@ def reach(around: Around, retention: Retention) -> Iterator[Ailment]:
             next=f"{commands.ARCHIVE_STATUS} says what is held; run {commands.PRUNE} on a schedule",
             severity=Severity.HINT,
             evidence={"oldest_days": days, "keep_days": keep.days},
+        )
+
+
+def covered(around: Around) -> Iterator[Ailment]:
+    """Kinds of events in the archive that cannot be read any more, and those that nobody keeps an example of."""
+    if around.kinds is None:
+        return
+    project = around.project
+    kept, _ = examples(project.folder)
+    definitions = [one for versions in project.projections.values() for one in versions.values()]
+    seen = [one for topic in project.topics for one in around.kinds.seen(topic)]
+    for one in coverage(project.catalogue, definitions, kept, seen):
+        if not one.findings:
+            continue
+        lost = one.path == "none"
+        bare = not one.golden and len(one.findings) == 1
+        yield Ailment(
+            where=f"archive, {one.event} v{one.version} m{one.meaning}",
+            what="; ".join(one.findings),
+            next=commands.EXAMPLES if bare else f"{commands.COVERAGE}, and mend the catalogue",
+            severity=Severity.BROKEN if lost else Severity.HINT if bare else Severity.RISK,
+            evidence={"events": one.events, "golden": one.golden},
         )
 
 

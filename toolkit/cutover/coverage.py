@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.core.events import Catalogue, EventType
-from toolkit.core.meanings import read_as
+from toolkit.core.meanings import told, ways
 from toolkit.core.projections import Definition
 from toolkit.golden import Example, name_of
 from toolkit.ports import SeenKind
@@ -41,6 +41,20 @@ def coverage(
         together[key] = one if before is None else _sum(before, one)
     versions = list(definitions)
     return [_covered(catalogue, versions, kept, one) for _, one in sorted(together.items())]
+
+
+def uncovered(
+    catalogue: Catalogue, definitions: Iterable[Definition], kept: Sequence[Example], seen: Iterable[SeenKind]
+) -> tuple[str, ...]:
+    """What is missing for these definitions, by kind: of the types that they read, and of those that nobody knows."""
+    versions = list(definitions)
+    read = {name for one in versions for name in one.handlers}
+    return tuple(
+        f"{one.event} v{one.version} m{one.meaning}: {finding}"
+        for one in coverage(catalogue, versions, kept, seen)
+        if one.event in read or one.event not in catalogue.types
+        for finding in one.findings
+    )
 
 
 def _sum(one: SeenKind, other: SeenKind) -> SeenKind:
@@ -112,11 +126,18 @@ def _readers(
         handler = one.handlers.get(kind.name)
         if handler is None:
             continue
-        target = read_as(kind, handler, meaning)
+        found = ways(kind, handler, meaning)
         if meaning in handler.passes_over:
             passing.append(one.identity)
-        elif target is None:
+        elif len(found) != 1:
             parking.append(one.identity)
         else:
-            reading.append(one.identity + ("" if target == meaning else f" (as meaning {target})"))
+            reading.append(one.identity + _said_as(found[0]))
     return reading, passing, parking
+
+
+def _said_as(chain: tuple[int, ...]) -> str:
+    if len(chain) == 1:
+        return ""
+    by = f", by {told(chain)}" if len(chain) > 2 else ""
+    return f" (as meaning {chain[-1]}{by})"

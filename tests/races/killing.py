@@ -225,7 +225,7 @@ class Killing:
         rows = sum(map(len, expected.rows.values()))
         return (
             f"{self.killed.total()} kills ({', '.join(f'{count} {how}' for how, count in sorted(self.killed.items()))}), "
-            f"{self.refused} zombies refused, "
+            f"{self.refused} zombies refused, {self.stopped} that did not come to their step, "
             f"{len(records)} events, {self.narrator.duplicates} of them again and {self.narrator.early} too early in the log, "
             f"{rows} rows, {sum(map(len, expected.parked.values()))} parked; {self.checked} times the fold and the digest of a rebuild"
         )

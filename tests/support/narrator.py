@@ -201,7 +201,7 @@ class Narrator:
             self.publish(source)
             self.promise(source)
 
-    def go_on(self, events: int, timeout: float = 60) -> None:
+    def go_on(self, events: int, timeout: float = 180) -> None:
         """Wait until so many more events have happened."""
         wanted, deadline = len(self.records) + events, time.monotonic() + timeout
         while len(self.records) < wanted:

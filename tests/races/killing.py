@@ -38,8 +38,8 @@ LEAVING = (".release", ".close")
 """steps of a process that is told to stop"""
 PATIENCE = 100
 """Seconds, on a machine that has other things to do."""
-REFUSED = "another process"
-"""what one says whose commit was refused"""
+REFUSED = ("another process", "begins anew")
+"""what one says whose version, or partitions, are another's by now"""
 ZOMBIE, ANYWHERE = "zombie", "anywhere"
 IN_THE_MIDST = ("store.commit", "rows.upsert", "rows.add", "rows.delete", "keeper.fold", "consumer.poll")
 
@@ -131,8 +131,8 @@ class Killing:
                 # Unless it fell asleep with locks in its hand: then all wait for it.
                 _soon(lambda: self.reached(known), 12)
                 zombie.resume()
-                _soon(lambda: REFUSED in zombie.output, 4)
-                self.refused += REFUSED in zombie.output
+                _soon(lambda: any(word in zombie.output for word in REFUSED), 4)
+                self.refused += any(word in zombie.output for word in REFUSED)
                 zombie.kill()
                 second.kill()
         self._died("zombie")

@@ -106,7 +106,7 @@ def _mysql(url: URL, **options: Any) -> Engine:
         cursor = connection.cursor()
         # MySQL passes by what is between /*M! and */: it has no such setting.
         cursor.execute(
-            f"SET time_zone = '+00:00' /*M!100301 , SESSION idle_write_transaction_timeout = {STANDSTILL_S} */"
+            f"SET time_zone = '+00:00' /*M!100301 , SESSION idle_transaction_timeout = {STANDSTILL_S} */"
         )
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.close()

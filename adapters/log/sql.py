@@ -125,16 +125,17 @@ class SqlPublisher:
         first: dict[int, Record] = {}
         for record in records:
             first.setdefault(record.partition, record)
+        contents = [cloudevents.record_json(record) for record in records]  # before others wait for the lock
         rows: list[dict[str, object]] = []
         with writing(self._engine) as connection:
             # Offsets become visible in their order only because one writer at a time draws them.
             _lock(connection, self._topic)
             begin = {number: _bounds(connection, (self._topic, number))[1] for number in first}
             end = dict(begin)
-            for record in records:
+            for record, content in zip(records, contents, strict=True):
                 at = Coordinates(topic=self._topic, partition=record.partition, offset=end[record.partition])
                 end[record.partition] += 1
-                rows.append(_row(at, record))
+                rows.append(_row(at, content))
             if rows:
                 bulk_insert(connection, log_record, rows)
         return [
@@ -296,12 +297,12 @@ def _new_watermark(at: Partition, revision: int) -> Any:
     )
 
 
-def _row(at: Coordinates, record: Record) -> dict[str, object]:
+def _row(at: Coordinates, content: bytes) -> dict[str, object]:
     return {
         "topic": at.topic,
         "partition": at.partition,
         "offset": at.offset,
-        "content": cloudevents.record_json(record),
+        "content": content,
     }
 
 

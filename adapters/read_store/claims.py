@@ -8,9 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select, update
 
 from adapters.read_store import bookkeeping
 from adapters.read_store.bookkeeping import of
@@ -19,8 +18,6 @@ from toolkit.core.errors import Fenced, UsageError
 from toolkit.ports import Checkpoint, Claim
 
 Place = tuple[str, int]
-SILENT = dt.timedelta(seconds=10)
-"""Between two statements of a transaction; each is given by us at once."""
 
 
 def join(connection: Connection, name: str, number: int) -> int:
@@ -67,28 +64,11 @@ def hold(connection: Connection, name: str, number: int, epoch: int, claims: Map
 
 def _hold_version(connection: Connection, name: str, number: int, epoch: int) -> None:
     """So that nobody takes the whole version meanwhile; others who write other partitions of it are not kept waiting."""
-    found = select(projection.c.epoch, *_bounded(connection)).where(of(projection, name, number))
-    row = connection.execute(found.with_for_update(read=True)).one_or_none()
-    if row is None or row.epoch != epoch:
+    found = select(projection.c.epoch).where(of(projection, name, number)).with_for_update(read=True)
+    if connection.scalar(found) != epoch:
         raise Fenced(
             f"{name} v{number}: another process has taken over this projection since epoch {epoch}; nothing was written"
         )
-
-
-def _bounded(connection: Connection) -> list[ColumnElement[str]]:
-    """Who freezes with locks in his hand is thrown out by the server, where it can: others wait for them.
-
-    It is asked along with something else, where that is possible: a commit has few enough journeys.
-    """
-    dialect: Any = connection.dialect
-    if dialect.name == "postgresql":
-        milliseconds = str(int(SILENT.total_seconds() * 1000))
-        return [func.set_config("idle_in_transaction_session_timeout", milliseconds, literal(True))]
-    if dialect.name in ("mysql", "mariadb") and dialect.is_mariadb:
-        connection.exec_driver_sql(
-            f"SET SESSION idle_write_transaction_timeout = {int(SILENT.total_seconds())}"
-        )
-    return []
 
 
 def _at(places: Iterable[Place]) -> ColumnElement[bool]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Engine, text, update
@@ -20,6 +21,8 @@ from adapters.read_store.layout import Layout, Named, Under, quoted
 from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
+from adapters.standstill import taking_over
+from migrations.schema.read_store import checkpoint
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
@@ -33,6 +36,8 @@ from toolkit.ports import (
     VersionState,
     ViewAnswer,
 )
+
+T = TypeVar("T")
 
 PAGE = 5_000
 """Rows read at once while a digest is taken."""
@@ -160,20 +165,19 @@ class SqlReadStore:
 
     def seize(self, projection: str, version: int) -> int:
         """Take over a version for writing; whoever had it before is refused at its next commit."""
-        with self._writing() as connection:
-            return bookkeeping.seize(connection, projection, version)
+        return self._taking_over(projection, version, lambda c: bookkeeping.seize(c, projection, version))
 
     def join(self, projection: str, version: int) -> int:
         """Write a version with others: the epoch that all of them have."""
-        with self._writing() as connection:
-            return claims.join(connection, projection, version)
+        return self._taking_over(projection, version, lambda c: claims.join(c, projection, version))
 
     def claim(
         self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
     ) -> list[Claim]:
         """Take over partitions of a version that several write. Raises Fenced, UsageError."""
-        with self._writing() as connection:
-            return claims.claim(connection, projection, version, places, epoch)
+        return self._taking_over(
+            projection, version, lambda c: claims.claim(c, projection, version, places, epoch)
+        )
 
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come."""
@@ -393,6 +397,14 @@ class SqlReadStore:
     def _writing(self) -> Iterator[Connection]:
         with self._turn, writing(self.engine) as connection, self._own_tables():
             yield connection
+
+    def _taking_over(self, projection: str, version: int, act: Callable[[Connection], T]) -> T:
+        """From one who may stand still in the midst of a commit, too."""
+        rows = [
+            (table, bookkeeping.of(table, projection, version)) for table in (projection_table, checkpoint)
+        ]
+        with self._turn, self._own_tables():
+            return taking_over(self.engine, act, *rows, what=f"{projection} v{version}")
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

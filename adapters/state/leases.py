@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import re
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
-from adapters.engines import reading, wait_at_most, waited_in_vain, writing
+from adapters.engines import reading, writing
+from adapters.standstill import taking_over
 from adapters.state.queries import query
 from migrations.schema.state import lease
 from migrations.schema.types import Instant
-from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld
+from toolkit.core.errors import Fenced, LeaseHeld
 
 _acquire = query("acquire_lease").bindparams(
     bindparam("expires_at", type_=Instant()), bindparam("now", type_=Instant())
 )
-
-_end = query("end_who_locks_lease").bindparams(bindparam("now", type_=Instant()))
-log = logging.getLogger("strangler.state")
-
-LOCK_PATIENCE_S = 10
-"""How long one who would lead waits for a lease that somebody has locked."""
 
 _PART = re.compile(r":\d+/(\d+)")
 _known = query("know_lease").bindparams(bindparam("now", type_=Instant()))
@@ -40,33 +34,20 @@ class SqlLeases:
         With `whole`, it is a part of that lease (or that lease): those of any other division must have run out, too,
         and whoever held one is fenced.
         """
-        try:
-            epoch = self._take(name, owner, ttl, now, whole)
-        except Infrastructure as error:
-            if not waited_in_vain(error):
-                raise
-            self._end_who_locks(name, now, whole)
-            epoch = self._take(name, owner, ttl, now, whole)
-        if epoch is None:
-            raise self._held(name)
-        return epoch
 
-    def _take(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime, whole: str) -> int | None:
-        with writing(self._engine) as connection:
-            wait_at_most(connection, LOCK_PATIENCE_S)
+        def take(connection: Connection) -> int | None:
             if whole:
                 _divide(connection, name, whole, now)
             taken = {"name": name, "owner": owner, "expires_at": now + ttl, "now": now}
             epoch: int | None = connection.execute(_acquire, taken).scalar_one_or_none()
             return epoch
 
-    def _end_who_locks(self, name: str, now: dt.datetime, whole: str) -> None:
-        """Whoever holds a lease locks it while he writes; frozen or cut off meanwhile, he would keep it for ever."""
-        asked = {"name": name, "whole": whole, "family": f"{whole}:", "now": now}
-        with writing(self._engine) as connection:
-            ended = connection.execute(_end, {**asked, "patience": LOCK_PATIENCE_S}).scalars().all()
-        if ended:
-            log.warning("%s: ended %d transactions of processes that stand still", name, len(ended))
+        related = lease.c.name.in_([name, whole]) | lease.c.name.startswith(f"{whole}:", autoescape=True)
+        over = (lease, related & (lease.c.expires_at <= now))
+        epoch = taking_over(self._engine, take, over, what=name)
+        if epoch is None:
+            raise self._held(name)
+        return epoch
 
     def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
         """Keep the lease, also one that ran out if nobody took it. Raises Fenced when somebody did."""

@@ -65,8 +65,8 @@ class World:
 
 
 @pytest.fixture
-def world(read_store: SqlReadStore) -> World:
-    return told(read_store)
+def world(sql_store: SqlReadStore) -> World:
+    return told(sql_store)
 
 
 def told(store: SqlReadStore, rounds: int = 1) -> World:

@@ -74,10 +74,10 @@ class Crew:
 
 
 @pytest.fixture
-def crew(read_store: SqlReadStore, tmp_path: Path) -> Iterator[Crew]:
+def crew(sql_store: SqlReadStore, tmp_path: Path) -> Iterator[Crew]:
     state = open_state(f"sqlite:///{tmp_path}/state.db")
     metadata.create_all(state.engine)
-    yield Crew(read_store, state)
+    yield Crew(sql_store, state)
     state.close()
 
 

@@ -108,3 +108,12 @@ def test_a_key_or_default_that_no_store_could_keep_is_a_fault_of_the_project() -
 
             @on(PolicyIssued, creates=True)
             def issued(self, event: PolicyIssued) -> None: ...
+
+
+def test_numbers_in_json_have_the_form_in_which_every_store_gives_them_back() -> None:
+    told = [1e300, -1.5e16, -0.0, {"a": [1e-7, 5e-324, 1e15, 1.0]}, "1e300", "-0.0"]
+    found = values.json(told)
+    assert repr(found) == repr(
+        [10**300, -15 * 10**15, 0.0, {"a": [1e-7, 5e-324, 1e15, 1.0]}, "1e300", "-0.0"]
+    )
+    assert repr(values.json(found)) == repr(found)

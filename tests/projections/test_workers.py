@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from adapters.engines import open_engine
 from adapters.read_store.sql import SqlReadStore, open_read_store
@@ -32,11 +33,14 @@ from toolkit.loops.project import Pace, Projector
 from toolkit.ports import Log
 
 POLICIES = 40
+LONG = 180
+"""Seconds that processes are given on a machine that is busy with everything else."""
 PLACES = [
     "sqlite",
     pytest.param("postgres", marks=pytest.mark.postgres),
     pytest.param("classic", marks=[pytest.mark.kafka, pytest.mark.postgres]),
     pytest.param("consumer", marks=[pytest.mark.kafka]),
+    pytest.param("mariadb", marks=[pytest.mark.mariadb]),
 ]
 
 
@@ -114,8 +118,9 @@ class World:
             time.sleep(0.1)
 
     def _locked(self) -> bool:
-        if self.store.engine.dialect.name == "sqlite":
-            file = sqlite3.connect(str(self.store.engine.url.database), timeout=1.0, isolation_level=None)
+        state = make_url(self.arguments[2])
+        if state.get_backend_name() == "sqlite":
+            file = sqlite3.connect(str(state.database), timeout=1.0, isolation_level=None)
             with closing(file):
                 try:
                     file.execute("BEGIN IMMEDIATE")
@@ -140,11 +145,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, topic_name: str) -> It
         url = request.getfixturevalue("postgres_url")
     broker = place in ("classic", "consumer")
     where = f"{place}@{request.getfixturevalue('kafka_bootstrap')}" if broker else url
+    views = request.getfixturevalue("mariadb_url") if place == "mariadb" else url
     engine = open_engine(url)
     state_tables.create_all(engine)
-    store_tables.create_all(engine)
-    store, log = open_read_store(url), opened(where)
-    yield World(log, topic_name, store, (where, topic_name, url, url))
+    store, log = open_read_store(views), opened(where)
+    store_tables.create_all(store.engine)
+    yield World(log, topic_name, store, (where, topic_name, url, views))
     log.close()
     store.close()
     engine.dispose()
@@ -161,8 +167,8 @@ def reads(child: Child, definition: Definition) -> set[int]:
             found |= said
         elif ": gives up " in line:
             found -= said
-        elif ": begins anew" in line or "; again in" in line:
-            found = set()
+        elif "follows the log" not in line:
+            found = set()  # whatever went wrong: it begins anew
     return found
 
 
@@ -204,20 +210,20 @@ def test_whoever_joins_dies_or_sleeps_every_event_counts_once(world: World) -> N
     with ExitStack() as stack:
         first, second = (stack.enter_context(world.worker()) for _ in range(2))
         with world.happening():
-            wait_until(lambda: divided(first, second), 60, what="two to divide the partitions")
+            wait_until(lambda: divided(first, second), LONG, what="two to divide the partitions")
             third = stack.enter_context(world.worker())
-            wait_until(lambda: divided(first, second, third), 60, what="a third to get its part")
+            wait_until(lambda: divided(first, second, third), LONG, what="a third to get its part")
             second.kill()
-            wait_until(lambda: divided(first, third), 60, what="what the killed one read to be read")
+            wait_until(lambda: divided(first, third), LONG, what="what the killed one read to be read")
             world.freeze(third)
             wait_until(
                 lambda: all(len(reads(first, one)) == PARTITIONS for one in (TALLY, VIEW)),
-                60,
+                LONG,
                 what="what the frozen one read to be read",
             )
             third.resume()
-            wait_until(lambda: divided(first, third), 60, what="the woken one to get a part again")
+            wait_until(lambda: divided(first, third), LONG, what="the woken one to get a part again")
         for definition in (TALLY, VIEW):
-            wait_until(partial(world.caught_up, definition), 60, what="all to be read")
+            wait_until(partial(world.caught_up, definition), LONG, what="all to be read")
             is_right(world, definition)
-        assert re.search("begins anew|again in", third.output), "the woken one was refused"
+        assert re.search("begins anew|cannot be used", third.output), "the woken one was refused"

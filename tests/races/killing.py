@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+import sqlite3
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,10 @@ Place = tuple[str, str, int]
 """When, step, and at which of its calls."""
 LEAVING = (".release", ".close")
 """steps of a process that is told to stop"""
+PATIENCE = 100
+"""Seconds, on a machine that has other things to do."""
+REFUSED = ("another process", "begins anew")
+"""what one says whose version, or partitions, are another's by now"""
 ZOMBIE, ANYWHERE = "zombie", "anywhere"
 IN_THE_MIDST = ("store.commit", "rows.upsert", "rows.add", "rows.delete", "keeper.fold", "consumer.poll")
 
@@ -52,6 +57,9 @@ class Killing:
     others: int = 0
     """processes that project beside the one that is killed, and share versions with it"""
     stopped: int = 0
+    """those that did not come to the step at which they were to die"""
+    refused: int = 0
+    """zombies that were told so"""
     killed: Counter[str] = field(default_factory=Counter)
     checked: int = 0
 
@@ -78,7 +86,7 @@ class Killing:
     def steps(self, events: int = 1_500) -> dict[str, int]:
         """What a process that projects does, and how often in a while."""
         with self.projecting() as child:
-            child.wait_for("runs", 60)
+            child.wait_for("runs", PATIENCE)
             self.narrator.go_on(events)
             self.wait_until_reached(len(self.narrator.records), child)
             assert child.terminate() == 0, child.output
@@ -89,11 +97,11 @@ class Killing:
         """Let one die at a step."""
         when, step, number = place
         with self.projecting(place=place) as child:
-            child.wait_for("runs", 60)
+            child.wait_for("runs", PATIENCE)
             try:
-                code = child.wait(3 if step.endswith(LEAVING) else 20 if self.others else 60)
+                code = child.wait(3 if step.endswith(LEAVING) else 20 if self.others else PATIENCE)
             except subprocess.TimeoutExpired:
-                code = child.terminate(60)  # what it does when it leaves
+                code = child.terminate(PATIENCE)  # what it does when it leaves
             if self.others and code == 0:
                 self.stopped += 1  # what it was to die at, the others did
                 return
@@ -104,26 +112,48 @@ class Killing:
         """Let one die anywhere: all versions together, or one projection alone beside the others."""
         name = self.random.choice(("", "", "latest", "totals", "covers"))
         with self.projecting(name) as child:
-            child.wait_for("runs", 60)
+            at_once = self.others or self.random.random() < 0.3
+            child.wait_for("runs" if at_once else ": follows the log", PATIENCE)
             time.sleep(self.random.uniform(0, 1.2))
             child.kill()
         self._died("at random")
 
     def kill_zombie(self) -> None:
-        """Let one sleep while another takes over, and wake up to what it was about to write; then both die."""
+        """Let one sleep until others have done all that it could have in hand, and wake up to it; then both die."""
         with self.projecting() as zombie:
-            zombie.wait_for("runs", 60)
+            zombie.wait_for(": reads " if self.others else ": follows the log", PATIENCE)
             time.sleep(self.random.uniform(0.2, 1.0))
-            zombie.pause()
+            self._freeze(zombie)
+            known = len(self.narrator.records)
             self.agency.let_the_leases_run_out()
             with self.projecting() as second:
-                second.wait_for("runs", 60)
-                time.sleep(self.random.uniform(0.5, 1.5))
+                second.wait_for("runs", PATIENCE)
+                # Unless it fell asleep with locks in its hand: then all wait for it.
+                _soon(lambda: self.reached(known), 12)
                 zombie.resume()
-                time.sleep(self.random.uniform(0.2, 1.0))
+                _soon(lambda: any(word in zombie.output for word in REFUSED), 4)
+                self.refused += any(word in zombie.output for word in REFUSED)
                 zombie.kill()
                 second.kill()
         self._died("zombie")
+
+    def _freeze(self, child: Child) -> None:
+        """Let it sleep; but not with SQLite's only lock in its hand, for which all others would wait in vain."""
+        engine = self.app.state.engine
+        while True:
+            child.pause()
+            if engine.dialect.name != "sqlite":
+                return
+            try:
+                with closing(
+                    sqlite3.connect(str(engine.url.database), timeout=2.0, isolation_level=None)
+                ) as file:
+                    file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                child.resume()
+                time.sleep(self.random.uniform(0.02, 0.2))
+            else:
+                return
 
     def _died(self, how: str) -> None:
         self.killed[how] += 1
@@ -168,12 +198,16 @@ class Killing:
         def reached() -> bool:
             assert self.narrator.failure is None, self.narrator.failure
             assert child.running, child.output[-20_000:]
-            return all(
-                sum(one.sequence for one in self.app.store.checkpoints(*version)) >= events
-                for version in VERSIONS
-            )
+            return self.reached(events)
 
-        wait_until(reached, 120, every=0.1, what=f"{events} events in every version")
+        wait_until(reached, 2 * PATIENCE, every=0.1, what=f"{events} events in every version")
+
+    def reached(self, events: int) -> bool:
+        """Has every version so many events?"""
+        return all(
+            sum(one.sequence for one in self.app.store.checkpoints(*version)) >= events
+            for version in VERSIONS
+        )
 
     def judge(self) -> str:
         """Let one live until it has everything; then each table is the fold of the distinct events, and a fresh rebuild's."""
@@ -191,6 +225,7 @@ class Killing:
         rows = sum(map(len, expected.rows.values()))
         return (
             f"{self.killed.total()} kills ({', '.join(f'{count} {how}' for how, count in sorted(self.killed.items()))}), "
+            f"{self.refused} zombies refused, {self.stopped} that did not come to their step, "
             f"{len(records)} events, {self.narrator.duplicates} of them again and {self.narrator.early} too early in the log, "
             f"{rows} rows, {sum(map(len, expected.parked.values()))} parked; {self.checked} times the fold and the digest of a rebuild"
         )
@@ -230,6 +265,13 @@ class Killing:
                 assert live.parked == built.parked, definition.identity
         finally:
             fresh.close()
+
+
+def _soon(predicate: Callable[[], object], timeout: float) -> None:
+    """Wait for it, but not for ever."""
+    deadline = time.monotonic() + timeout
+    while not predicate() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def stored(store: ReadStore, definition: Definition) -> Rows:

@@ -132,15 +132,21 @@ def test_faults_of_key_and_indexes_are_told_together() -> None:
     with pytest.raises(ProjectError) as caught:
 
         class Wrong(
-            Projection, version=1, context="service", key=("policy_no", "amount"), indexes=["nothing"]
+            Projection,
+            version=1,
+            context="service",
+            key=("policy_no", "amount"),
+            indexes=["nothing", "notes"],
         ):
             policy_no: str
             amount: Decimal
+            notes: list[str] = []  # noqa: RUF012
 
             @on(HoldPlaced, creates=True, key="policy_no")
             def placed(self, event: HoldPlaced) -> None: ...
 
     said = str(caught.value)
     assert "a key is text, a whole number, a date or an instant" in said
-    assert "index on 'nothing'" in said
+    assert "index on 'nothing', which is not one of its fields" in said
+    assert "index on 'notes', which is JSON" in said
     assert "names 1 fields of HoldPlaced for a key of 2 columns" in said

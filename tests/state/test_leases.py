@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters import standstill
 from adapters.engines import writing
 from adapters.state import leases
 from adapters.state.store import State
@@ -84,7 +85,7 @@ def test_instants_of_any_zone_mean_the_same(state: State) -> None:
 def test_one_that_stands_still_in_the_midst_of_a_copy_is_ended_once_its_lease_has_run_out(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "LOCK_PATIENCE_S", 1)
+    monkeypatch.setattr(standstill, "PATIENCE_S", 1)
     first = state.leases.acquire(NAME, "first", TTL, START)
 
     def stands_still() -> int:

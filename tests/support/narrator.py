@@ -32,7 +32,7 @@ TICK = dt.timedelta(milliseconds=1)
 class Narrator:
     """Writes beside the test until it is left; `records` are the distinct events in the order in which they happened."""
 
-    def __init__(self, app: App, seed: int, pause: float = 0.15) -> None:
+    def __init__(self, app: App, seed: int, pause: float = 0.3) -> None:
         self._app, self._random, self._pause = app, random.Random(seed), pause
         self._numbers = itertools.count(1)
         self._told: dict[tuple[str, int], list[Record]] = {}
@@ -201,7 +201,7 @@ class Narrator:
             self.publish(source)
             self.promise(source)
 
-    def go_on(self, events: int, timeout: float = 60) -> None:
+    def go_on(self, events: int, timeout: float = 180) -> None:
         """Wait until so many more events have happened."""
         wanted, deadline = len(self.records) + events, time.monotonic() + timeout
         while len(self.records) < wanted:

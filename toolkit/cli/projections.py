@@ -14,8 +14,9 @@ from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
+from toolkit.loops.differing import Explained, explained
 from toolkit.loops.history import Origin
-from toolkit.loops.rebuild import Progress, Rebuilt, VersionComparison, compare_versions
+from toolkit.loops.rebuild import Progress, Rebuilt, compare_versions
 from toolkit.loops.rebuild import switch as switch_to
 from toolkit.loops.verify import verify as replay_twice
 from toolkit.ports import VersionState
@@ -132,19 +133,19 @@ def compare(
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions row by row: how many differ, in which columns, with examples. Ends with 1 when some do."""
+    """Compare two versions row by row: how many differ, in which columns, with examples, and the event since which they do.
+    Ends with 1 when some do.
+    """
     with open_project(project) as opened:
-        done = compare_versions(
-            opened.store,
-            opened.project.definition(projection, old),
-            opened.project.definition(projection, new),
-        )
+        versions = opened.project.definition(projection, old), opened.project.definition(projection, new)
+        found = compare_versions(opened.store, *versions)
+        done = explained(found, *versions, opened.project.catalogue, opened.store, opened.state.archive)
     emit(done, as_json, _show_compared)
     differ = done.different or done.only_old or done.only_new
     raise typer.Exit(ExitCode.FINDINGS if differ else ExitCode.CLEAN)
 
 
-def _show_compared(done: VersionComparison) -> None:
+def _show_compared(done: Explained) -> None:
     line(
         f"{done.same:,} rows are the same, {done.different:,} differ, "
         f"{done.only_old:,} only in v{done.old}, {done.only_new:,} only in v{done.new}"
@@ -156,6 +157,11 @@ def _show_compared(done: VersionComparison) -> None:
     for what, columns in (("gone", done.columns_gone), ("new", done.columns_new)):
         if columns:
             line(f"columns {what}: {', '.join(columns)}")
+    for cause in done.why:
+        where = f"{cause.column} of {cause.key}" if cause.column else f"the row {cause.key}"
+        line(f"why: {where} differs since {cause.event} of {cause.time:%Y-%m-%d %H:%M:%S} ({cause.event_id})")
+        for reason in cause.parked:
+            line(f"  not applied by {reason}")
 
 
 def switch(

@@ -19,7 +19,7 @@ Keep = Callable[[dict[str, object], Mapping[str, object]], None]
 PLAIN: Mapping[str, str] = {
     "text": "type(value) is str and value.isascii() and nul not in value",
     "integer": f"type(value) is int and {-(2**63)} <= value <= {2**63 - 1}",
-    "decimal": "type(value) is Decimal and str(value).replace('.', '', 1).isdigit()",
+    "decimal": "type(value) is Decimal and len(told := str(value)) < 256 and told.replace('.', '', 1).isdigit()",
     "boolean": "value is True or value is False",
     "date": "type(value) is date",
     "instant": "type(value) is datetime and value.tzinfo is utc",
@@ -36,6 +36,8 @@ class Clause(NamedTuple):
     normal: Callable[[object], object]
     nullable: bool
     vocabulary: tuple[str, ...]
+    bytes: int = 0
+    """how many a text may have, where an index has to take it; 0 for any number"""
 
     def kept(self, value: object) -> object:
         """The value in its normal form. Raises Unprojectable."""
@@ -61,6 +63,8 @@ def keeper(clauses: Sequence[Clause]) -> Keep:
     for at, clause in enumerate(clauses):
         name = repr(clause.name)
         plain = f"type(value) is str and value in words{at}" if clause.vocabulary else PLAIN.get(clause.type)
+        if clause.bytes and not clause.vocabulary:
+            plain = f"{plain} and len(value) <= {clause.bytes}"
         lines.append(f"    value = row[{name}]")
         if (
             plain is None

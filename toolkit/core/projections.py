@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
+from toolkit.core import values
 from toolkit.core.columns import KEY_TYPES, NORMAL, Column, ColumnType, column_of
 from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
@@ -141,7 +142,11 @@ class Definition:
         mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
         object.__setattr__(self, "mutable", mutable)
-        normals = [(column.name, NORMAL[column.type]) for column in self.key_columns]
+        in_key = values.indexed_text(len(self.key), of_key=True)
+        normals = [
+            (column.name, in_key if column.type is ColumnType.TEXT else NORMAL[column.type])
+            for column in self.key_columns
+        ]
         told = len(self.parent) or len(self.key)
         rules = {name: one.rule for name, one in self.handlers.items()}
         keys = {
@@ -153,8 +158,13 @@ class Definition:
         object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
 
     def _clause(self, column: Column) -> Clause:
-        normal = NORMAL[column.type]
-        return Clause(self.identity, column.name, column.type, normal, column.nullable, column.vocabulary)
+        normal, most = NORMAL[column.type], 0
+        over = max((len(index) for index in self.indexes if column.name in index), default=0)
+        if over and column.type is ColumnType.TEXT:
+            normal, most = values.indexed_text(over, of_key=False), values.INDEXED_BYTES // over
+        return Clause(
+            self.identity, column.name, column.type, normal, column.nullable, column.vocabulary, most
+        )
 
     @property
     def identity(self) -> str:
@@ -346,7 +356,7 @@ def _define(
     faults.extend(_key_faults(cls, key, columns))
     rules = {f"{one.function.__name__} ({name})": one.rule for name, one in handlers.items()}
     parent = parent_of(f"projection {cls.__name__}", key, rules, faults)
-    faults.extend(_index_faults(cls, indexes, hints))
+    faults.extend(_index_faults(cls, indexes, columns))
     if parent_limit < 1:
         faults.append(Fault(where=f"projection {cls.__name__}", what="parent_limit must be 1 or more"))
     if not any(handler.creates for handler in handlers.values()):
@@ -375,14 +385,17 @@ def _define(
 
 
 def _index_faults(
-    cls: type[Projection], indexes: tuple[tuple[str, ...], ...], fields: Mapping[str, object]
+    cls: type[Projection], indexes: tuple[tuple[str, ...], ...], columns: tuple[Column, ...]
 ) -> list[Fault]:
+    types = {column.name: column.type for column in columns}
+    named = sorted({name for index in indexes for name in index})
+    told = {
+        **{name: "which is not one of its fields" for name in named if name not in types},
+        **{name: "which is JSON" for name in named if types.get(name) is ColumnType.JSON},
+    }
     return [
-        Fault(
-            where=f"projection {cls.__name__}", what=f"index on {unknown!r}, which is not one of its fields"
-        )
-        for index in indexes
-        for unknown in sorted({*index} - fields.keys())
+        Fault(where=f"projection {cls.__name__}", what=f"index on {name!r}, {why}")
+        for name, why in told.items()
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -36,6 +37,34 @@ def text(value: object) -> str:
     return plain
 
 
+INDEXED_CHARACTERS = 768
+"""What all texts of a key may have together on MariaDB, whose index takes 3072 bytes."""
+INDEXED_BYTES = 2_500
+"""What one row may have in an index of PostgreSQL, which takes 2704 with its own."""
+DECIMAL_CHARACTERS = 255
+
+
+def indexed_text(columns: int, *, of_key: bool) -> Callable[[object], str]:
+    """What makes text of values that an index over so many columns holds: every store's takes it, or it is refused."""
+    octets = INDEXED_BYTES // columns
+    characters = INDEXED_CHARACTERS // columns if of_key else octets
+    surely = min(characters, octets // 4)
+    advice = (
+        "in a key: key the row by a number, or by a digest of it"
+        if of_key
+        else "in a declared index: take the column out of indexes="
+    )
+
+    def normal(value: object) -> str:
+        plain = text(value)
+        if len(plain) > surely and (len(plain) > characters or len(plain.encode()) > octets):
+            size = f"{len(plain)} characters, {len(plain.encode())} bytes"
+            raise ValueError(f"has {size}, and may have {characters} and {octets} {advice}")
+        return plain
+
+    return normal
+
+
 def integer(value: object) -> int:
     """A whole number of at most 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -47,14 +76,17 @@ def integer(value: object) -> int:
 
 def decimal(value: object) -> Decimal:
     """An exact, finite number with the places it was given, without exponent or negative zero."""
-    if type(value) is Decimal and not _ODD.search(str(value)):
+    if type(value) is Decimal and not _ODD.search(told := str(value)) and len(told) <= DECIMAL_CHARACTERS:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise _wrong(value, "a Decimal")
     number = Decimal(value)
     if not number.is_finite():
         raise ValueError(f"is {number}, which is not a number that can be stored")
-    return Decimal(f"{abs(number) if number.is_zero() else number:f}")
+    told = f"{abs(number) if number.is_zero() else number:f}"
+    if len(told) > DECIMAL_CHARACTERS:
+        raise ValueError(f"has {len(told)} characters, more than the {DECIMAL_CHARACTERS} that can be stored")
+    return Decimal(told)
 
 
 def boolean(value: object) -> bool:
@@ -91,7 +123,24 @@ def json(value: object) -> object:
     if b"\\u0000" in encoded:
         raise ValueError("holds a NUL character, which cannot be stored")
     decoded: object = msgspec.json.decode(encoded)
-    return decoded
+    return _told(decoded) if _TOLD_OTHERWISE.search(encoded) else decoded
+
+
+_TOLD_OTHERWISE = re.compile(rb"\de|-0\.0")
+"""Where a text of JSON may hold a number that a store spells otherwise: with an exponent, or a negative zero."""
+_WHOLE = 1e16
+"""From here on, a binary fraction is written with an exponent, and given back without: as a whole number."""
+
+
+def _told(value: object) -> object:
+    """JSON with its numbers as a store that keeps them as numbers (PostgreSQL's jsonb) gives them back."""
+    if isinstance(value, dict):
+        return {name: _told(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_told(one) for one in value]
+    if not isinstance(value, float):
+        return value
+    return int(Decimal(repr(value))) if abs(value) >= _WHOLE else value + 0.0
 
 
 def _wrong(value: object, wanted: str) -> ValueError:

@@ -134,7 +134,7 @@ def reproject(
     whole(archive, topics, refused)
     epoch = store.seize(name, version)
     _noted(archive, folding.places(store.checkpoints(name, version)))
-    steps = _steps(definition, catalogue, store, archive, wanted)
+    steps = passed_steps(definition, catalogue, store, archive, wanted)
     whole(archive, topics, refused)  # again, now that they are read: whoever prunes cuts before anything goes
     held = Held.by((), store.skipped(name, version))
     folded = folding.fold(definition, steps, {}, held, clock())
@@ -199,7 +199,7 @@ def _key_value(column: Column, given: object) -> object:
     return from_text(column, given) if isinstance(given, str) else column.normal(given)
 
 
-def _steps(
+def passed_steps(
     definition: Definition, catalogue: Catalogue, store: ReadStore, archive: Archive, key: object
 ) -> list[Step]:
     """The events of one row that the version has passed, and those that tell no row (they hold back theirs)."""
@@ -207,7 +207,7 @@ def _steps(
     passed = folding.places(store.checkpoints(definition.name, definition.version))
     steps: list[Step] = []
     for topic in sorted({topic for topic, _ in passed}):
-        if (at := _subject_in_key(definition, catalogue)) is not None:
+        if (at := subject_in_key(definition, catalogue)) is not None:
             subject = key[at] if isinstance(key, tuple) else key
             records: Iterator[Record] = iter(archive.of_subject(topic, str(subject)))
         else:
@@ -223,7 +223,7 @@ def _steps(
     return steps
 
 
-def _subject_in_key(definition: Definition, catalogue: Catalogue) -> int | None:
+def subject_in_key(definition: Definition, catalogue: Catalogue) -> int | None:
     """Which of the key's columns holds the subject of every event that changes a row; None when there is none."""
     subjects = {name: catalogue.by_name(name).subject for name in definition.handlers}
     for at in range(len(definition.parent or definition.key)):

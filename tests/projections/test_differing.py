@@ -1,0 +1,56 @@
+"""Why two versions differ: the event since which they do, and what one of them could not apply."""
+
+from decimal import Decimal
+
+from tests.projections.test_rebuild import SECOND_VIEW, World, drain, issued, world
+from tests.support.log import as_archive
+from tests.support.read_store import CATALOGUE, POLICY, PremiumAgreed
+from toolkit.loops.differing import Explained, explained
+from toolkit.loops.rebuild import compare_versions
+
+__all__ = ["world"]
+
+
+def compared(world: World) -> Explained:
+    found = compare_versions(world.store, POLICY, SECOND_VIEW)
+    return explained(found, POLICY, SECOND_VIEW, CATALOGUE, world.store, as_archive(world.archive))
+
+
+def test_a_difference_is_told_with_the_event_since_which_it_is_there(world: World) -> None:
+    world.happen(PremiumAgreed(policy_no="P-1", premium=Decimal(7)))
+    world.archive.watermark = None
+    world.rebuild().run()
+    found = compared(world)
+    (cause,) = found.why
+    bad = next(one for one in world.archive.records if b'"-5"' in one.data)
+    assert (cause.key, cause.column, cause.event, cause.event_id) == (
+        "P-1",
+        "premium",
+        "PremiumAgreed",
+        bad.envelope.id,
+    )
+    (parked,) = cause.parked
+    assert parked.startswith("v1: ")
+    assert "a premium is not negative" in parked
+    assert (found.different, found.by_column) == (1, {"premium": 1}), "the comparison itself is the same"
+
+
+def test_a_row_that_one_version_lacks_is_there_since_its_event(world: World) -> None:
+    world.archive.watermark = None
+    world.rebuild().run()
+    world.happen(issued(50))
+    drain(world.first)
+    cause = next(one for one in compared(world).why if one.key == "P-50")
+    assert (cause.column, cause.event, cause.event_id) == (
+        "",
+        "PolicyIssued",
+        world.archive.records[-1].envelope.id,
+    )
+
+
+def test_of_a_history_without_its_beginning_nobody_says_why(world: World) -> None:
+    world.archive.watermark = None
+    world.rebuild().run()
+    world.archive.gone = 3
+    found = compared(world)
+    assert (found.different, found.why) == (1, ())

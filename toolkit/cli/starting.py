@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import typer
 
 from toolkit import commands, registry
@@ -214,7 +215,7 @@ def _status(opened: App, source: str) -> dict[str, object]:
     return {
         "installed": installed,
         "waiting": capturing.behind(capturing.horizon()) if installed else 0,
-        "holes": [{"where": one.where, "what": one.what, "next": one.next} for one in capturing.holes()],
+        "holes": [msgspec.structs.asdict(one) for one in capturing.holes()],
     }
 
 

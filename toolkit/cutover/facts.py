@@ -291,7 +291,8 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
     capture = around.legacy[source].capture
     installed = {table.upper() for table in capture.installed()}
     wanted = [table.table for table in around.project.captured(source)]
-    return tuple(table for table in wanted if table.upper() not in installed), tuple(capture.holes())
+    missing = tuple(table for table in wanted if table.upper() not in installed)
+    return missing, tuple(hole for hole in capture.holes() if hole.escapes)
 
 
 def backfilled(around: Around, source: str) -> dict[str, bool]:

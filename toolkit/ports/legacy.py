@@ -69,6 +69,8 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     what: str
     next: str
+    escapes: bool = True
+    """Not, where it only takes time: it is told all the same, and closes no gate."""
 
 
 class Horizon(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,7 +105,9 @@ class PollCapture(FetchingCapture):
             what = (
                 f"no index begins with the watermark {table.watermark}: each poll reads and sorts the table"
             )
-            yield Hole(where=table.name, what=what, next="index it, or poll less often (interval)")
+            yield Hole(
+                where=table.name, what=what, next="index it, or poll less often (interval)", escapes=False
+            )
         if state.blank:
             what = f"{state.blank} rows have no {table.watermark}: polls do not see them"
             yield Hole(
@@ -115,7 +117,7 @@ class PollCapture(FetchingCapture):
             )
         if state.ahead:
             what = f"rows have a {table.watermark} more than a day in the future: each poll reads them again"
-            yield Hole(where=table.name, what=what, next="mend these rows")
+            yield Hole(where=table.name, what=what, next="mend these rows", escapes=False)
 
     def _more_holes(self, progress: Progress) -> Iterator[Hole]:
         timed = any(one.watermark and not _counts(one.high) for one in progress.tables.values())

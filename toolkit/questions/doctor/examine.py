@@ -189,7 +189,8 @@ def _capture(around: Around, name: str, source: LegacySource) -> Iterator[Ailmen
     if not installed:
         return
     for hole in source.capture.holes():
-        yield Ailment(where=f"{where}, {hole.where}", what=hole.what, next=hole.next)
+        severity = Severity.BROKEN if hole.escapes else Severity.HINT
+        yield Ailment(where=f"{where}, {hole.where}", what=hole.what, next=hole.next, severity=severity)
 
 
 def _ours(

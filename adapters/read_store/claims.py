@@ -22,10 +22,13 @@ Place = tuple[str, int]
 
 def join(connection: Connection, name: str, number: int) -> int:
     """The epoch of all who write the version together; a new one, when it was somebody's alone."""
+    now = bookkeeping.version(connection, name, number)
+    if now.shared == now.epoch:
+        return (
+            now.epoch
+        )  # without its lock, which is free only when nobody writes; a claim sees whether it is still so
     found = select(projection.c.epoch, projection.c.shared).where(of(projection, name, number))
-    row = connection.execute(found.with_for_update()).one_or_none()
-    if row is None:
-        return bookkeeping.version(connection, name, number).epoch  # raises: there is none
+    row = connection.execute(found.with_for_update()).one()
     if row.shared == row.epoch:
         return int(row.epoch)
     epoch = row.epoch + 1
@@ -37,16 +40,16 @@ def join(connection: Connection, name: str, number: int) -> int:
 def claim(connection: Connection, name: str, number: int, places: Sequence[Place], epoch: int) -> list[Claim]:
     """Raise the epochs of these partitions, and see where they stand. Raises Fenced, UsageError."""
     _hold_version(connection, name, number, epoch)
-    here = (of(checkpoint, name, number), _at(places))
+    here = of(checkpoint, name, number) & at(places)
     before = _locked(connection, name, number, places)
     missing = [f"{topic}[{partition}]" for topic, partition in places if (topic, partition) not in before]
     if missing:
         raise UsageError(
             f"{name} v{number} has no checkpoint for {', '.join(missing)}: it was created for fewer partitions"
         )
-    connection.execute(update(checkpoint).where(*here).values(epoch=checkpoint.c.epoch + 1))
+    connection.execute(update(checkpoint).where(here).values(epoch=checkpoint.c.epoch + 1))
     rows = connection.execute(
-        select(checkpoint).where(*here).order_by(checkpoint.c.topic, checkpoint.c.partition)
+        select(checkpoint).where(here).order_by(checkpoint.c.topic, checkpoint.c.partition)
     )
     return [Claim(checkpoint=bookkeeping.checkpoint_of(row), epoch=row.epoch) for row in rows]
 
@@ -71,7 +74,7 @@ def _hold_version(connection: Connection, name: str, number: int, epoch: int) ->
         )
 
 
-def _at(places: Iterable[Place]) -> ColumnElement[bool]:
+def at(places: Iterable[Place]) -> ColumnElement[bool]:
     """The condition that finds these partitions by the whole key: another one's row must not be waited for."""
     numbers: dict[str, list[int]] = defaultdict(list)
     for topic, number in places:
@@ -86,7 +89,7 @@ def _locked(connection: Connection, name: str, number: int, places: Iterable[Pla
     table = checkpoint
     found = connection.execute(
         select(table.c.topic, table.c.partition, table.c.epoch)
-        .where(of(table, name, number), _at(places))
+        .where(of(table, name, number), at(places))
         .order_by(table.c.topic, table.c.partition)  # always the same, or two would wait for each other
         .with_for_update()
     )

@@ -24,9 +24,9 @@ def join(connection: Connection, name: str, number: int) -> int:
     """The epoch of all who write the version together; a new one, when it was somebody's alone."""
     now = bookkeeping.version(connection, name, number)
     if now.shared == now.epoch:
-        return (
-            now.epoch
-        )  # without its lock, which is free only when nobody writes; a claim sees whether it is still so
+        # Without its lock, which is free only when nobody writes; a claim sees whether it is still so.
+        return now.epoch
+    bookkeeping.take_turn(connection, name, number)
     found = select(projection.c.epoch, projection.c.shared).where(of(projection, name, number))
     row = connection.execute(found.with_for_update()).one()
     if row.shared == row.epoch:
@@ -67,6 +67,7 @@ def hold(connection: Connection, name: str, number: int, epoch: int, claims: Map
 
 def _hold_version(connection: Connection, name: str, number: int, epoch: int) -> None:
     """So that nobody takes the whole version meanwhile; others who write other partitions of it are not kept waiting."""
+    bookkeeping.take_turn(connection, name, number, shared=True)
     found = select(projection.c.epoch).where(of(projection, name, number)).with_for_update(read=True)
     if connection.scalar(found) != epoch:
         raise Fenced(

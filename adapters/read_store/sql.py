@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Table, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, inspect, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, StatementError
 
@@ -119,8 +119,12 @@ class SqlReadStore:
             there = []
         if not there:
             connection.exec_driver_sql(layout.create)
-        for statement in layout.indexes.values() if indexed else ():
-            connection.exec_driver_sql(statement)
+        if indexed and layout.indexes:
+            # Asked first: to be told that it is there, PostgreSQL would have it wait for all who write the table.
+            known = {one["name"] for one in inspect(connection).get_indexes(layout.table)}
+            for name, statement in layout.indexes.items():
+                if name not in known:
+                    connection.exec_driver_sql(statement)
 
     def drop(self, projection: str, version: int) -> None:
         """Remove a version with its table. Raises Refused while it serves."""
@@ -261,6 +265,7 @@ class SqlReadStore:
     ) -> None:
         """Say how a version is doing; the first time that it is running, it was built. Raises Fenced."""
         with self._writing() as connection:
+            bookkeeping.take_turn(connection, projection, version)
             built = bookkeeping.version(connection, projection, version).built_at
             if built is None and state == "running":
                 built = now

@@ -71,7 +71,8 @@ def test_retention_that_overtakes_a_reader_is_noticed_while_it_reads(
     for future in admin.delete_records([TopicPartition(topic_name, 0, 12)]).values():
         future.result()
     with monkeypatch.context() as patch:
-        patch.setattr(log, "bounds_of", lambda asked: dict.fromkeys(asked, (0, 20)))  # as it was a moment ago
+        # As it was a moment ago.
+        patch.setattr(consumer, "_bounds_of", lambda asked: dict.fromkeys(asked, (0, 20)))
         consumer.assign({(topic_name, 0): 5})
     with pytest.raises(OffsetLost, match=r"offset 5 .* holds 12 to 20"):
         take(consumer, 1)

@@ -81,7 +81,7 @@ def test_a_deterministic_projection_is_found_to_be_one(
     assert "80 events replayed twice" in done.record.detail
 
 
-@pytest.mark.parametrize("read_store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("any_store_url", ["sqlite"], indirect=True)
 def test_its_history_is_read_in_large_pages_however_small_the_batches_are(
     read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

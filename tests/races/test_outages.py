@@ -127,7 +127,7 @@ def stolen(bank: Bank, leader: Child, other: Child, writing: Writers, wait: bool
     It may sleep within a transaction: then the other one has to wait until the server has ended that.
     """
     writing.go_on(BETWEEN)
-    epoch, heard = bank.epoch(), leader.output.count("taken over")
+    epoch, heard = bank.epoch(), leader.output.count("was fenced")
     leader.pause()
     if not wait:
         bank.let_the_lease_run_out()
@@ -135,7 +135,7 @@ def stolen(bank: Bank, leader: Child, other: Child, writing: Writers, wait: bool
     writing.go_on(BETWEEN)
     leader.resume()
     wait_until(
-        lambda: leader.output.count("taken over") > heard,
+        lambda: leader.output.count("was fenced") > heard,
         60,
         what="the first relay to see that another leads",
     )

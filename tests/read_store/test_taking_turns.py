@@ -1,7 +1,9 @@
 """Several write a version: who joins them, or claims a partition, neither waits for healthy work nor ends it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
 import pytest
 from sqlalchemy import Connection
@@ -11,7 +13,7 @@ from adapters.engines import writing
 from adapters.read_store import claims
 from adapters.read_store.sql import SqlReadStore
 from tests.support.read_store import POLICY, START, TOPIC, TOPICS
-from toolkit.core.errors import Infrastructure
+from toolkit.core.errors import Fenced, Infrastructure
 
 NAME, VERSION = POLICY.name, POLICY.version
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
@@ -52,3 +54,31 @@ def test_who_waits_for_a_partition_ends_nobody_who_writes_another(
         with pytest.raises(Infrastructure, match="cannot be used"):
             stands_still()
         other.exec_driver_sql("SELECT 1")
+
+
+@pytest.mark.parametrize("read_store_url", [POSTGRES, MARIADB], indirect=True)
+def test_who_takes_the_whole_has_his_turn_though_others_write_without_a_pause(
+    read_store: SqlReadStore, epoch: int
+) -> None:
+    """Each of two ends a commit when the other has begun one, so that the version is held at any time."""
+    begun, done = (Event(), Event()), Event()
+
+    def write(number: int) -> None:
+        place = (TOPIC, number)
+        claimed = {place: read_store.claim(NAME, VERSION, [place], epoch=epoch)[0].epoch}
+        while not done.is_set():
+            with writing(read_store.engine) as connection:
+                claims.hold(connection, NAME, VERSION, epoch, claimed)
+                begun[number].set()
+                begun[1 - number].wait(0.3)  # or it waits for its turn
+                begun[1 - number].clear()
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, number) for number in (0, 1)]
+        try:
+            assert all(one.wait(30) for one in begun)
+            assert read_store.seize(NAME, VERSION) == epoch + 1
+        finally:
+            done.set()
+        for one in writers:
+            assert isinstance(one.exception(60), Fenced | None)

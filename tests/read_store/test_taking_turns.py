@@ -1,9 +1,10 @@
 """Several write a version: who joins them, or claims a partition, neither waits for healthy work nor ends it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
+from threading import Condition, Event
 
 import pytest
 from sqlalchemy import Connection
@@ -61,7 +62,7 @@ def test_who_takes_the_whole_has_his_turn_though_others_write_without_a_pause(
     read_store: SqlReadStore, epoch: int
 ) -> None:
     """Each of two ends a commit when the other has begun one, so that the version is held at any time."""
-    begun, done = (Event(), Event()), Event()
+    done, turns, under_way = Event(), Condition(), Counter[int]()
 
     def write(number: int) -> None:
         place = (TOPIC, number)
@@ -69,14 +70,18 @@ def test_who_takes_the_whole_has_his_turn_though_others_write_without_a_pause(
         while not done.is_set():
             with writing(read_store.engine) as connection:
                 claims.hold(connection, NAME, VERSION, epoch, claimed)
-                begun[number].set()
-                begun[1 - number].wait(0.3)  # or it waits for its turn
-                begun[1 - number].clear()
+                with turns:
+                    under_way[number] += 1
+                    turns.notify_all()
+                    mine = under_way[1 - number]
+                    # Until the other one has begun, or it waits for its turn and will not.
+                    turns.wait_for(lambda mine=mine: under_way[1 - number] > mine, 0.5)  # type: ignore[misc]
 
     with ThreadPoolExecutor(2) as pool:
         writers = [pool.submit(write, number) for number in (0, 1)]
         try:
-            assert all(one.wait(30) for one in begun)
+            with turns:
+                assert turns.wait_for(lambda: min(under_way[0], under_way[1]) > 3, 30)
             assert read_store.seize(NAME, VERSION) == epoch + 1
         finally:
             done.set()

@@ -62,11 +62,22 @@ def place(capability: str, key: Key) -> int:
     return zlib.crc32(f"{capability}\x1f{key.label}".encode("utf-8", "surrogatepass"))
 
 
-def sample(capability: str, keys: Iterable[Key], share: float, always: frozenset[str]) -> list[Key]:
+def sample(capability: str, keys: Iterable[Key], share: float) -> list[Key]:
     """The keys below `share`, lowest place first, so that a cap takes the same ones in every run.
 
-    Keys whose subject is in `always` (recently changed: where drift begins) come before all others.
+    Whatever happens to a key does not move its place: what these show, they show of all.
     """
-    placed = [(key.subject not in always, place(capability, key), key) for key in keys]
-    kept = [one for one in placed if not one[0] or one[1] < share * _SPACE]
-    return [key for _, _, key in sorted(kept, key=lambda one: one[:2])]
+    placed = ((place(capability, key), key) for key in keys)
+    return [key for at, key in sorted(placed, key=lambda one: one[0]) if at < share * _SPACE]
+
+
+def besides(
+    capability: str, keys: Iterable[Key], drawn: Iterable[Key], subjects: frozenset[str]
+) -> list[Key]:
+    """The keys of these subjects (recently changed: where drift begins) that were not drawn, lowest place first.
+
+    They are compared, too, but say nothing of how many of all keys differ.
+    """
+    taken = {key.label for key in drawn}
+    found = [key for key in keys if key.subject in subjects and key.label not in taken]
+    return sorted(found, key=lambda key: place(capability, key))

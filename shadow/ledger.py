@@ -94,7 +94,8 @@ class Ledger:
         self._entries: dict[str, _Entry] = {}
         self.counts: Counter[str] = Counter()
         self.confirmed: Counter[tuple[str, ...]] = Counter()
-        """confirmed pairs by the fingerprints that they show"""
+        """confirmed pairs of the drawn keys by the fingerprints that they show"""
+        self._agreed = 0
         self.set_aside = 0
         """keys that are parked only because nobody can say whether a parked event is of them"""
         self.because: Counter[str] = Counter()
@@ -104,8 +105,8 @@ class Ledger:
 
     @property
     def judged(self) -> int:
-        """Pairs that came to a judgement: match, temporal or confirmed."""
-        return self.counts[Verdict.MATCH] + self.counts[Verdict.TEMPORAL] + self.confirmed.total()
+        """Pairs of the drawn keys that came to a judgement: match, temporal or confirmed."""
+        return self._agreed + self.confirmed.total()
 
     def mismatched(self, acceptances: Mapping[str, Acceptance]) -> int:
         """Confirmed pairs with a fingerprint that nobody answers for."""
@@ -117,12 +118,13 @@ class Ledger:
         made = [self._line(entry, acceptances) for entry in self._entries.values()]
         return tuple(sorted(made, key=lambda one: (not one.fails, not one.finding, -one.keys, one.title)))
 
-    def add(self, judgement: Judgement) -> None:
-        """Book one verdict."""
+    def add(self, judgement: Judgement, *, drawn: bool = True) -> None:
+        """Book one verdict. What was not drawn is told, and not weighed."""
         if judgement.verdict is Verdict.CONFIRMED:
-            self._confirm(judgement)
+            self._confirm(judgement, drawn=drawn)
         else:
             self.counts[judgement.verdict] += 1
+            self._agreed += drawn and judgement.verdict in (Verdict.MATCH, Verdict.TEMPORAL)
         for difference in judgement.comparison.excused:
             self._book(judgement, difference, finding=False)
         if judgement.verdict is Verdict.TEMPORAL:
@@ -136,11 +138,12 @@ class Ledger:
             self.because.update(judgement.because)
         self._failures(judgement)
 
-    def _confirm(self, judgement: Judgement) -> None:
+    def _confirm(self, judgement: Judgement, *, drawn: bool) -> None:
         drifts = [self._book(judgement, one, finding=True) for one in judgement.comparison.differences]
         kinds = {drift.kind for drift in drifts}
         self.counts[next(kind for kind in _WORST_FIRST if kind in kinds)] += 1
-        self.confirmed[tuple(sorted({drift.fingerprint for drift in drifts}))] += 1
+        if drawn:
+            self.confirmed[tuple(sorted({drift.fingerprint for drift in drifts}))] += 1
 
     def _failures(self, judgement: Judgement) -> None:
         old, new = judgement.legacy_failure, judgement.projection_failure

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shadow.classify import Locate, Redactor
-from shadow.keys import Key, distinct, read_keys, sample
+from shadow.keys import Key, besides, distinct, read_keys, sample
 from shadow.ledger import Ledger, Line
 from shadow.normalise import Rules
 from shadow.sandwich import Judgement, Patience, Sandwich, Sides, Verdict
@@ -127,7 +127,8 @@ def shadow_run(
     """
     started_at, started = ports.clock(), ports.sides.monotonic()
     in_force = {print_: one for print_, one in (acceptances or {}).items() if started_at < one.expires_at}
-    known, chosen = _choose(asked, ports, limits)
+    known, drawn, lately = _choose(asked, ports, limits)
+    chosen = [*lately, *drawn]
     sandwich = Sandwich(asked.rules, ports.sides, limits.patience)
     ledger = _ledger(asked, ports, limits)
     cause = _frozen(ports, limits) if chosen else ""
@@ -136,7 +137,7 @@ def shadow_run(
         for key in chosen[:FROZEN]:
             ledger.add(Judgement(key=key, verdict=Verdict.TIMEOUT))
     else:
-        done = _judge(chosen, sandwich, ledger, ports, limits.batch)
+        done = _judge(chosen, len(lately), sandwich, ledger, ports, limits.batch)
     gates = asked.section.gates
     proof = prove(ledger.mismatched(in_force), ledger.judged, pairs=gates.pairs, rate=gates.mismatch_rate)
     lines = ledger.lines(in_force)
@@ -159,7 +160,7 @@ def shadow_run(
         proof=proof,
         verdict=_verdict(lines, proof),
         cause=cause,
-        notes=(*_blind_spots(asked.section, ports), *_set_aside(ledger)),
+        notes=(*_blind_spots(asked.section, ports), *_set_aside(ledger), *_unweighed(len(lately))),
     )
 
 
@@ -198,16 +199,25 @@ def _set_aside(ledger: Ledger) -> tuple[str, ...]:
     return (f"{said}is parked is of them: {parked} (strangler repair parked)",)
 
 
-def _choose(asked: Asked, ports: Ports, limits: Limits) -> tuple[int, Sequence[Key]]:
-    """How many keys there are, and those to ask for."""
+def _unweighed(lately: int) -> tuple[str, ...]:
+    if not lately:
+        return ()
+    return (
+        f"{lately} keys that changed lately were compared besides the sample: what differs in them is told, and the rate does not count them",
+    )
+
+
+def _choose(asked: Asked, ports: Ports, limits: Limits) -> tuple[int, list[Key], list[Key]]:
+    """How many keys there are, those that are drawn, and those besides that changed lately (as many at most)."""
     name, section = asked.capability, asked.section
     lists = [list(read_keys(name, section, ports.legacy_keys()))]
     if ports.view_keys is not None:
         lists.append(list(read_keys(name, section, ports.view_keys())))
     keys = distinct(*lists)
     recent = frozenset(ports.recent() if ports.recent is not None else ())
-    chosen = sample(name, keys, section.sample, recent)
-    return len(keys), chosen[: limits.keys] if limits.keys else chosen
+    most = limits.keys or len(keys)
+    drawn = sample(name, keys, section.sample)[:most]
+    return len(keys), drawn, besides(name, keys, drawn, recent)[:most]
 
 
 def _ledger(asked: Asked, ports: Ports, limits: Limits) -> Ledger:
@@ -221,15 +231,21 @@ def _ledger(asked: Asked, ports: Ports, limits: Limits) -> Ledger:
     )
 
 
-def _judge(keys: Sequence[Key], sandwich: Sandwich, ledger: Ledger, ports: Ports, batch: int) -> int:
-    """Judge batch by batch until all are done or the run is stopped. Returns how many were judged."""
+def _judge(
+    keys: Sequence[Key], lately: int, sandwich: Sandwich, ledger: Ledger, ports: Ports, batch: int
+) -> int:
+    """Judge batch by batch until all are done or the run is stopped. Returns how many were judged.
+
+    The first so many came besides those that were drawn.
+    """
     done = 0
     for start in range(0, len(keys), batch):
         if ports.sides.stopping():
             break
         part = keys[start : start + batch]
+        apart = {key.label for key in keys[start : min(start + batch, lately)]}
         for judgement in sandwich.judge(part):
-            ledger.add(judgement)
+            ledger.add(judgement, drawn=judgement.key.label not in apart)
         done += len(part)
         if ports.progress is not None:
             ports.progress(Progress(done=done, total=len(keys), counts=dict(ledger.counts)))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadow.keys import Key, distinct, read_keys, sample
+from shadow.keys import Key, besides, distinct, read_keys, sample
 from tests.shadow.builders import CAPABILITY, section
 from tests.shadow.fakes import key
 from toolkit.core.errors import UsageError
@@ -20,27 +20,28 @@ def labels(keys: list[Key]) -> set[str]:
 def test_a_key_in_a_smaller_sample_is_in_every_larger_one(one: float, other: float) -> None:
     small, large = sorted((one, other))
     few = MANY[:200]
-    inside = labels(sample(CAPABILITY, few, small, frozenset()))
-    assert inside <= labels(sample(CAPABILITY, few, large, frozenset()))
+    inside = labels(sample(CAPABILITY, few, small))
+    assert inside <= labels(sample(CAPABILITY, few, large))
 
 
 def test_a_sample_has_about_its_share() -> None:
-    assert len(sample(CAPABILITY, MANY, 0.1, frozenset())) == pytest.approx(500, rel=0.2)
-    assert len(sample(CAPABILITY, MANY, 1.0, frozenset())) == len(MANY)
+    assert len(sample(CAPABILITY, MANY, 0.1)) == pytest.approx(500, rel=0.2)
+    assert len(sample(CAPABILITY, MANY, 1.0)) == len(MANY)
 
 
 def test_the_sample_does_not_depend_on_the_order_of_the_keys() -> None:
-    assert sample(CAPABILITY, MANY[::-1], 0.1, frozenset()) == sample(CAPABILITY, MANY, 0.1, frozenset())
+    assert sample(CAPABILITY, MANY[::-1], 0.1) == sample(CAPABILITY, MANY, 0.1)
 
 
 def test_two_capabilities_have_different_samples() -> None:
-    assert sample("one", MANY, 0.1, frozenset()) != sample("other", MANY, 0.1, frozenset())
+    assert sample("one", MANY, 0.1) != sample("other", MANY, 0.1)
 
 
-def test_what_changed_lately_is_always_in_and_first() -> None:
-    out = labels(MANY) - labels(sample(CAPABILITY, MANY, 0.01, frozenset()))
-    recent = frozenset(sorted(out)[:3])
-    assert labels(sample(CAPABILITY, MANY, 0.01, recent)[:3]) == recent
+def test_what_changed_lately_comes_besides_and_moves_nothing_that_is_drawn() -> None:
+    drawn = sample(CAPABILITY, MANY, 0.01)
+    out = labels(MANY) - labels(drawn)
+    subjects = frozenset([*sorted(out)[:3], drawn[0].label])
+    assert labels(besides(CAPABILITY, MANY, drawn, subjects)) == set(sorted(out)[:3])
 
 
 def test_a_key_loses_its_padding_and_is_one_key_on_both_sides() -> None:

@@ -244,6 +244,22 @@ def test_the_sample_and_the_recently_changed_are_asked() -> None:
     assert capped.asked == 7
 
 
+def test_what_changed_lately_takes_no_place_of_the_sample_and_is_told_but_not_weighed() -> None:
+    """On a busy database all of a small sample would be what was written a moment ago, and the rate a lie."""
+    many, wrong = policies(400, A), policies(400, A)
+    lately = {f"P-{number}" for number in range(40)}
+    for label in lately:
+        wrong[label] = policies(1, B)["P-0"]
+    limits = replace(QUICK, keys=20)
+    plain = run(many, policies(400, A), limits=limits)
+    busy = run(many, wrong, limits=limits, ports=lambda one: replace(one, recent=lambda: lately))
+    assert plain.proof.judged == busy.proof.judged == 20
+    assert (busy.asked, busy.proof.mismatched) == (40, sum(busy.confirmed.values()))
+    assert busy.proof.mismatched < 20
+    assert sum(line.keys for line in busy.lines) >= 20
+    assert any("20 keys that changed lately" in note for note in busy.notes)
+
+
 def test_progress_is_told_batch_by_batch_and_a_stopped_run_says_so() -> None:
     told: list[Progress] = []
     script = Script(legacy=policies(25, A), view=policies(25, A), stop_after=60)

@@ -45,7 +45,12 @@ def register(app: typer.Typer) -> None:
 def run(
     capability: OptionalCapability = "",
     keys: Annotated[
-        int, typer.Option("--keys", help="At most so many keys; 0: the whole sample.", min=0)
+        int,
+        typer.Option(
+            "--keys",
+            help="At most so many keys of the sample, and as many besides that changed lately; 0: the whole sample.",
+            min=0,
+        ),
     ] = 0,
     version: Annotated[
         list[str] | None,

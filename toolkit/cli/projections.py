@@ -193,4 +193,10 @@ def drop(
         if not yes:
             confirm(f"Drop {projection} v{version} and its table?")
         opened.store.drop(projection, version)
-    emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line(f"dropped {one['dropped']}"))
+        still = version in opened.project.projections.get(projection, {})
+    told = {"dropped": f"{projection} v{version}"}
+    if still:
+        told["note"] = (
+            "its class is still in the code: whoever follows the log builds it again; remove the class"
+        )
+    emit(told, as_json, lambda one: line("; ".join(one.values())))

@@ -17,7 +17,7 @@ from toolkit.cutover.facts import open_shapes, serving_versions
 from toolkit.loops.replay import Reprojected, key_of, replay_parked, reproject, skip_parked
 from toolkit.loops.verify import code_hash
 from toolkit.ports import SkippedEvent
-from toolkit.questions.parked import ParkedReason, parked_of
+from toolkit.questions.parked import ParkedReason, all_parked, parked_of
 from toolkit.questions.repair import Action, plan
 
 repair = typer.Typer(
@@ -62,8 +62,7 @@ def parked(
 ) -> None:
     """List what is parked, by reason: how much, how much is held back behind it, and the first row in full."""
     with open_project(project) as opened:
-        names = [capability] if capability else list(opened.project.settings.capability)
-        found = parked_of(opened.around, names)
+        found = parked_of(opened.around, [capability]) if capability else all_parked(opened.around)
     emit(found, as_json, _show_parked)
     raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -35,15 +35,37 @@ def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]
     """Everything that is parked on the way to these capabilities, in each place once."""
     project = around.project
     sections = [project.capability(name) for name in capabilities]
-    found: list[ParkedReason] = []
     projections = dict.fromkeys(name for section in sections for name in section.projections)
     serving = serving_versions(around.read_store, list(projections))
+    found: list[ParkedReason] = []
     for source in dict.fromkeys(project.legacy_of(section) for section in sections):
-        changes = concerning(around, source, around.archive.parked(source), serving)
+        parked = around.archive.parked(source)
+        changes = with_roots(concerning(around, source, parked, serving), parked)
         found.extend(_changes(source, changes, changes_again(around, source)))
+    return [*found, *_all_events(around, serving)]
+
+
+def all_parked(around: Around) -> list[ParkedReason]:
+    """Everything that is parked, whether a capability reads of it or not."""
+    found: list[ParkedReason] = []
+    for source in around.project.settings.legacy:
+        found.extend(_changes(source, around.archive.parked(source), changes_again(around, source)))
+    serving = serving_versions(around.read_store, list(around.project.projections))
+    return [*found, *_all_events(around, serving)]
+
+
+def with_roots(changes: Sequence[ParkedChange], parked: Sequence[ParkedChange]) -> list[ParkedChange]:
+    """These changes, and what they wait for: all roots of the source, where one waits for another subject or table."""
+    roots = {one.change.subject for one in changes if not one.held}
+    if all(not one.held or one.change.subject in roots for one in changes):
+        return list(changes)
+    here = {one.change.number for one in changes}
+    return [*changes, *(one for one in parked if not one.held and one.change.number not in here)]
+
+
+def _all_events(around: Around, serving: Mapping[str, int]) -> Iterable[ParkedReason]:
     for name, version in serving.items():
-        found.extend(_events(name, version, around.read_store.parked(name, version)))
-    return found
+        yield from _events(name, version, around.read_store.parked(name, version))
 
 
 def _changes(source: str, parked: Iterable[ParkedChange], command: str) -> list[ParkedReason]:

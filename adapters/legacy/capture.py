@@ -186,7 +186,12 @@ class TriggerCapture(ABC):
                     break
                 limit *= 2  # one transaction did more than `limit` to one subject
                 rows = self._head(connection, where, parameters, limit)
+            if rows:
+                self._until_durable(connection)
         return changes_of(self._name, rows, registry)
+
+    def _until_durable(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
+        """What was read may leave only when a crash of the server cannot undo it. Most show nothing before that."""
 
     def _established(
         self, connection: Connection, cursors: Sequence[Cursor]
@@ -271,6 +276,8 @@ class TriggerCapture(ABC):
                 for change in self._rows(connection, order, table, low, high, (instant, reading_of(group)))
             ]
             absorbed = self._absorbed(connection, order, cursor.tables, low, high)
+            if changes:
+                self._until_durable(connection)
         return Chunk(
             changes=changes,
             absorbed=absorbed,

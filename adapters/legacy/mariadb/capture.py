@@ -17,6 +17,7 @@ from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb import triggers
 from adapters.legacy.mariadb.cascades import Cascades, cascades_of
+from adapters.legacy.mariadb.durable import until_durable
 from adapters.legacy.mariadb.following import CASCADE
 from adapters.legacy.mariadb.holes import hole_of, holes_of, holes_of_server
 from adapters.legacy.mariadb.subjects import mariadb_order
@@ -226,6 +227,9 @@ class MariadbCapture(TriggerCapture):
             for table in registry.values():
                 found += holes_of(connection, table, _home(connection), cascades)
         return found
+
+    def _until_durable(self, connection: Connection) -> None:
+        until_durable(connection)
 
     def horizon(self) -> Horizon:
         """The clock, then the last number that is visible: whatever had committed by then has no higher one.

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from adapters.legacy import open_legacy
 from adapters.legacy.wal import fetching
 from adapters.legacy.wal.guarding import SlotBroken
+from adapters.legacy.wal.slot import Slot, SlotBusy
 from tests.support.legacy import HOLD, OUTBOX, POLICY, SOURCE, TABLES, Legacy, hold, outbox, policy
 from tests.support.wal import LogLegacy, legacy
 from toolkit.core.changes import Change, Op
@@ -535,6 +536,29 @@ def test_who_looks_how_much_waits_and_who_reads_do_not_disturb_each_other(log: L
     assert (failures, found) == ([], 10_000)
     assert len(rounds) > 3
     assert status.behind(status.horizon()) == 0
+
+
+def test_what_is_fetched_is_not_counted_again_where_the_slot_could_not_be_advanced(
+    log: LogLegacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who looks has the slot in the moment in which the leader would advance it."""
+
+    def busy(self: Slot, place: int) -> None:
+        raise SlotBusy("in use")
+
+    monkeypatch.setattr(Slot, "advance", busy)
+    log.run(policy(1), policy(2))
+    mark_all(log)
+    status = log.capturing(log.url)
+    log.run("CREATE TABLE further (x int)")  # the log goes on
+    assert status.behind(status.horizon()) == 0
+    log.run(policy(3))
+    assert status.behind(status.horizon()) == 1
+    mark_all(log)
+    log.run("DROP TABLE further")
+    assert status.behind(status.horizon()) == 0
+    monkeypatch.setattr("adapters.legacy.wal.capture._COUNTED", 2)
+    assert status.behind(status.horizon()) == 1, "what lies behind the limit is not known to be nothing"
 
 
 def test_a_truncate_of_what_is_not_captured_is_none_of_our_business(legacy: LogLegacy) -> None:

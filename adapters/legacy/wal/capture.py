@@ -265,7 +265,7 @@ class WalCapture(PostgresCapture):
         if position.lsn >= place or self._slot.state().active:
             return int(position.lsn < place or bool(position.truncated))
         try:
-            return self._slot.unfetched(place, _COUNTED) + bool(position.truncated)
+            return self._slot.unfetched(position.lsn, place, _COUNTED) + bool(position.truncated)
         except SlotBusy:
             return 1
 

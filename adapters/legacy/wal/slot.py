@@ -134,9 +134,9 @@ class Slot:
                 connection.close()
                 raise
 
-    def unfetched(self, place: int, limit: int) -> int:
-        """How many row messages wait up to a place, as far as up to a limit. Moves nothing."""
-        asked = {"slot": self.name, "place": place, "limit": limit, "names": self._names}
+    def unfetched(self, after: int, place: int, limit: int) -> int:
+        """How many row messages wait after one place and up to another, counted to a limit. Moves nothing."""
+        asked = {"slot": self.name, "after": after, "place": place, "limit": limit, "names": self._names}
         with self.asked_for(), reading(self._engine) as connection:
             return int(connection.scalar(query("unfetched"), asked) or 0)
 

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Table, inspect, text, update
+from sqlalchemy import Connection, Engine, inspect, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, StatementError
 
@@ -22,7 +22,6 @@ from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
 from adapters.standstill import taking_over
-from migrations.schema.read_store import checkpoint
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
@@ -169,20 +168,19 @@ class SqlReadStore:
 
     def seize(self, projection: str, version: int) -> int:
         """Take over a version for writing; whoever had it before is refused at its next commit."""
-        return self._taking_over_all(projection, version, lambda c: bookkeeping.seize(c, projection, version))
+        return self._taking_over(projection, version, lambda c: bookkeeping.seize(c, projection, version))
 
     def join(self, projection: str, version: int) -> int:
         """Write a version with others: the epoch that all of them have."""
-        return self._taking_over_all(projection, version, lambda c: claims.join(c, projection, version))
+        return self._taking_over(projection, version, lambda c: claims.join(c, projection, version))
 
     def claim(
         self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
     ) -> list[Claim]:
         """Take over partitions of a version that several write. Raises Fenced, UsageError."""
-        # Who writes other partitions holds the version, too, and rightly: nobody is ended for that.
-        mine = (checkpoint, bookkeeping.of(checkpoint, projection, version) & claims.at(places))
-        what = f"{projection} v{version}"
-        return self._taking_over(what, lambda c: claims.claim(c, projection, version, places, epoch), mine)
+        return self._taking_over(
+            projection, version, lambda c: claims.claim(c, projection, version, places, epoch)
+        )
 
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come."""
@@ -404,18 +402,10 @@ class SqlReadStore:
         with self._turn, writing(self.engine) as connection, self._own_tables():
             yield connection
 
-    def _taking_over_all(self, projection: str, version: int, act: Callable[[Connection], T]) -> T:
-        rows = [
-            (table, bookkeeping.of(table, projection, version)) for table in (projection_table, checkpoint)
-        ]
-        return self._taking_over(f"{projection} v{version}", act, *rows)
-
-    def _taking_over(
-        self, what: str, act: Callable[[Connection], T], *rows: tuple[Table, ColumnElement[bool]]
-    ) -> T:
+    def _taking_over(self, projection: str, version: int, act: Callable[[Connection], T]) -> T:
         """From one who may stand still in the midst of a commit, too."""
         with self._turn, self._own_tables():
-            return taking_over(self.engine, act, *rows, what=what)
+            return taking_over(self.engine, act, what=f"{projection} v{version}")
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -24,6 +24,7 @@ MARIADB = pytest.param("mariadb", marks=pytest.mark.mariadb)
 @pytest.fixture
 def epoch(read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(standstill, "PATIENCE_S", 1)
+    monkeypatch.setattr(standstill, "STILL_S", 1)
     read_store.create(POLICY, TOPICS, START)
     return read_store.join(NAME, VERSION)
 

@@ -182,6 +182,13 @@ class SqlReadStore:
             projection, version, lambda c: claims.claim(c, projection, version, places, epoch)
         )
 
+    def tell(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how all who write a version are doing; a failure stays until all partitions have gone on. Raises Fenced."""
+        with self._writing() as connection:
+            claims.tell(connection, projection, version, state, detail, epoch=epoch, now=now)
+
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come."""
         with self._reading() as connection:

@@ -127,11 +127,17 @@ class SqlReadStore:
 
     def drop(self, projection: str, version: int) -> None:
         """Remove a version with its table. Raises Refused while it serves."""
-        with self._writing() as connection, self._rows.alone(connection, projection):
-            if bookkeeping.version(connection, projection, version).serving:
-                raise Refused(f"{projection} v{version} serves reads: switch to another version first")
-            bookkeeping.forget(connection, projection, version)
-            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(f'{projection}__v{version}')}")
+
+        def drop(connection: Connection) -> None:
+            with self._rows.alone(connection, projection):
+                if bookkeeping.version(connection, projection, version).serving:
+                    raise Refused(f"{projection} v{version} serves reads: switch to another version first")
+                # First, as all who write it do: else each might hold what the other waits for.
+                bookkeeping.seize(connection, projection, version)
+                bookkeeping.forget(connection, projection, version)
+                connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(f'{projection}__v{version}')}")
+
+        self._taking_over(projection, version, drop)
 
     def versions(self, projection: str | None = None) -> list[VersionState]:
         """All versions, or those of one projection."""

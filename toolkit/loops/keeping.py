@@ -266,8 +266,10 @@ class Keeper:
         )
 
     def _state(self) -> VersionState:
-        versions = self._store.versions(self.definition.name)
-        return next(one for one in versions if one.version == self.definition.version)
+        for one in self._store.versions(self.definition.name):
+            if one.version == self.definition.version:
+                return one
+        raise Fenced(f"{self.definition.identity}: somebody has dropped it")
 
     # --- a batch
 

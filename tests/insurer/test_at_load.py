@@ -90,6 +90,7 @@ def test_relay_and_projector_killed_in_mid_stream_lose_nothing_and_double_nothin
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_hundred_kills_lose_nothing_and_double_nothing(insurer: Insurer) -> None:
     transactions = kill_and_compare(insurer, kills=100, rate=200, pauses=(1.5, 6.0))
     print(f"100 kills in {transactions} transactions: nothing lost, nothing doubled")  # noqa: T201

@@ -46,7 +46,7 @@ def test_a_view_that_has_everything_is_fresh_and_nothing_waits(make_world: Make)
     world = running(make_world)
     seen = lagging(world.around, "portal")
     assert seen.confidence is Confidence.FRESH
-    assert [hop.waiting for hop in seen.hops] == [0, 0, 0]
+    assert [hop.waiting for hop in seen.hops] == [0, 0, 0, 0]
     assert (seen.causes, seen.problems) == ((), ())
     assert seen.as_of == seen.watermark
     assert [lease.owner for lease in seen.leases] == ["host:1"]
@@ -55,13 +55,13 @@ def test_a_view_that_has_everything_is_fresh_and_nothing_waits(make_world: Make)
 def test_each_hop_counts_what_waits_before_it(make_world: Make) -> None:
     world = running(make_world)
     world.commit("P4", "P5")
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [2, 0, 0]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [2, 0, 0, 0]
     world._translate(world._leading().epoch, 100)
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 2, 2]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 2, 2]
     world.relay()
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 2]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0, 2]
     world.project_all()
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0, 0]
 
 
 def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_run(make_world: Make) -> None:
@@ -185,11 +185,31 @@ def test_what_is_parked_is_named_with_its_event_its_place_and_its_reason(make_wo
     world.commit("P1")
     world.relay()
     world.project_all(park="P1")
-    hop = lagging(world.around, "portal").hops[2]
+    hop = lagging(world.around, "portal").hops[3]
     event = world.store.parked("policy", 1)[0].record
     assert hop.blocker is Blocker.PARKED
     assert f"PolicyIssued of P1 ({event.envelope.id}, {TOPIC}[{event.partition}] event 1)" in hop.cause
     assert hop.cause.endswith("no branch has this code")
+
+
+def test_a_change_that_no_translator_could_translate_is_told_with_its_reason_and_what_to_do(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    world.commit("P4")
+    world.park_change("P4", "unknown code Q")
+    seen = lagging(world.around, "portal")
+    hop = next(one for one in seen.hops if one.blocker is Blocker.PARKED)
+    assert (hop.name, hop.waiting) == ("parked changes of crm -> archived", 1)
+    assert hop.cause.endswith("the view may lack their effect; the first: unknown code Q")
+    assert hop.next.startswith("strangler repair parked; mend the rule, then restart the relay")
+    assert hop.cause in seen.causes
+    assert [(one.projection, one.parked_changes, one.parked_events) for one in seen.projected] == [
+        ("policy", 1, 0)
+    ]
+    assert [(one.where, one.count) for one in status(world.around, "portal").parked] == [
+        ("changes of crm", 1)
+    ]
 
 
 def lease(seconds: int) -> LeaseState:

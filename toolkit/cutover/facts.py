@@ -185,19 +185,8 @@ def freshness(around: Around, capability: str, versions: Mapping[str, int]) -> F
 
 
 def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
-    """What waits: changes of the source, and events of each serving version, with the first reason of each."""
-    every = around.archive.parked(source)
-    changes = concerning(around, source, every, versions)
-    first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
-    found = [
-        Parked(
-            where=f"changes of {source}",
-            count=len(changes),
-            reason=first,
-            next=changes_again(around, source) if changes else "",
-            elsewhere=len(every) - len(changes),
-        )
-    ]
+    """What waits: changes of the sources, and events of each serving version, with the first reason of each."""
+    found = list(parked_changes(around, source, versions))
     for projection, version in versions.items():
         events = around.read_store.parked(projection, version)
         first = next((one.reason for one in events if not one.held), "")
@@ -210,6 +199,32 @@ def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Pa
             )
         )
     return tuple(found)
+
+
+def parked_changes(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
+    """Parked changes that these versions may lack, by source: of `source` in any case, of another one where there are any."""
+    others = [name for name in around.project.settings.legacy if name != source]
+    found = [_changes(around, name, versions) for name in (source, *others)]
+    return tuple(one for one in found if one.count or one is found[0])
+
+
+def _changes(around: Around, source: str, versions: Mapping[str, int]) -> Parked:
+    every = around.archive.parked(source)
+    changes = concerning(around, source, every, versions)
+    first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
+    by_view = {
+        name: len(concerning(around, source, changes, {name: version})) if changes else 0
+        for name, version in versions.items()
+    }
+    return Parked(
+        where=f"changes of {source}",
+        count=len(changes),
+        held=sum(one.held for one in changes),
+        reason=first,
+        next=changes_again(around, source) if changes else "",
+        elsewhere=len(every) - len(changes),
+        by_view=by_view,
+    )
 
 
 def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str, ...]]:

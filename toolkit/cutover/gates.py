@@ -91,6 +91,10 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
     elsewhere: int = 0
     """how much more waits there that no event of this view can come of"""
+    held: int = 0
+    """of changes, how many only wait behind another one"""
+    by_view: dict[str, int] = {}
+    """of changes, by projection how many its version may lack"""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]
     projections = dict.fromkeys(name for section in sections for name in section.projections)
     serving = serving_versions(around.read_store, list(projections))
     found: list[ParkedReason] = []
-    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
+    for source in dict.fromkeys([*map(project.legacy_of, sections), *project.settings.legacy]):
         parked = around.archive.parked(source)
         changes = with_roots(concerning(around, source, parked, serving), parked)
         found.extend(_changes(source, changes, changes_again(around, source)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,11 +70,10 @@ def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] =
 
     `discrepancies` are the open ones of its latest shadow run.
     """
-    source = around.project.legacy_of(around.project.capability(capability))
     facts = gather(around, capability)
     drifting = Drifting(around, capability, facts.versions)
     return [
-        *_replays(facts, source),
+        *_replays(facts, around.project.settings.legacy),
         *_keys(drifting, discrepancies),
         *_unverified(facts),
         *_skipped(facts),
@@ -115,13 +114,14 @@ def _run(action: Action, loops: Loops) -> int:
     return loops.rebuild(action.target, action.version)
 
 
-def _replays(facts: Facts, source: str) -> list[Action]:
+def _replays(facts: Facts, sources: Iterable[str]) -> list[Action]:
     """Changes first: an event that a change has yet to become may be what the next ones wait for."""
     waiting = {one.where: one for one in facts.parked if one.count}
     found = []
-    if changes := waiting.get(f"changes of {source}"):
-        why = f"{changes.count} changes are parked, first: {changes.reason}"
-        found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=changes.next))
+    for source in sources:
+        if changes := waiting.get(f"changes of {source}"):
+            why = f"{changes.count} changes are parked, first: {changes.reason}"
+            found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=changes.next))
     for projection, version in facts.versions.items():
         if events := waiting.get(f"events of {projection} v{version}"):
             found.append(

@@ -21,6 +21,7 @@ from toolkit.cutover.guard import guard
 from toolkit.ports import Checkpoint, LeaseState, VersionState
 from toolkit.questions.lagging import lagging
 from toolkit.questions.overview import authority, status, status_of_all
+from toolkit.questions.parked import lacking
 from toolkit.questions.repair import Action, Kind, Loops, execute, plan
 from toolkit.questions.stalling import SILENT, Blocker, silence, stalled
 from toolkit.router.read import Reader
@@ -210,6 +211,17 @@ def test_a_change_that_no_translator_could_translate_is_told_with_its_reason_and
     assert [(one.where, one.count) for one in status(world.around, "portal").parked] == [
         ("changes of crm", 1)
     ]
+
+
+def test_a_reader_is_told_which_subjects_have_parked_changes_and_which_events_they_may_become(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    look = lacking(world.project, lambda: world.state.archive)
+    assert look() == {}
+    world.commit("P4")
+    world.park_change("P4", "unknown code Q")
+    assert look() == {"P4": frozenset({"PolicyIssued"})}
 
 
 def lease(seconds: int) -> LeaseState:

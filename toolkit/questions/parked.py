@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from toolkit import commands
 from toolkit.cutover.facts import Around, changes_again, concerning, serving_versions
-from toolkit.ports import ParkedChange, ParkedEvent
+from toolkit.loader import Project
+from toolkit.loops.reaching import events_of
+from toolkit.ports import Archive, ParkedChange, ParkedEvent
 
 T = TypeVar("T")
 
@@ -52,6 +54,33 @@ def all_parked(around: Around) -> list[ParkedReason]:
         found.extend(_changes(source, around.archive.parked(source), changes_again(around, source)))
     serving = serving_versions(around.read_store, list(around.project.projections))
     return [*found, *_all_events(around, serving)]
+
+
+def lacking(
+    project: Project, archive: Callable[[], Archive]
+) -> Callable[[], dict[str, frozenset[str] | None]]:
+    """What tells a reader which subjects have parked changes, each with the events that they may become (None: any)."""
+    known: dict[tuple[str, str], frozenset[str] | None] = {}
+
+    def events(source: str, table: str) -> frozenset[str] | None:
+        if (source, table) not in known:
+            translators = project.translators.get(source)
+            told = None if translators is None else events_of(table, translators, project.catalogue)
+            known[source, table] = told
+        return known[source, table]
+
+    def look() -> dict[str, frozenset[str] | None]:
+        found: dict[str, frozenset[str] | None] = {}
+        for source in project.settings.legacy:
+            for subject, tables in archive().parked_subjects(source).items():
+                each = [found.get(subject, frozenset()), *(events(source, table) for table in tables)]
+                known_all = [one for one in each if one is not None]
+                found[subject] = (
+                    frozenset().union(*known_all) if tables and len(known_all) == len(each) else None
+                )
+        return found
+
+    return look
 
 
 def with_roots(changes: Sequence[ParkedChange], parked: Sequence[ParkedChange]) -> list[ParkedChange]:

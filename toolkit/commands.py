@@ -87,6 +87,11 @@ def skip(projection: str, event_id: str = "EVENT_ID") -> str:
     return f"strangler repair skip {projection} {event_id} --owner WHO --reason WHY"
 
 
+def skip_all(projection: str, because: str) -> str:
+    """Never apply the events that are parked for one reason."""
+    return f"strangler repair skip {projection} --parked-for {shlex.quote(because)} --owner WHO --reason WHY"
+
+
 def skipped(projection: str) -> str:
     """List what was never applied, with who answers for it."""
     return f"strangler repair skipped {projection}"

@@ -12,7 +12,7 @@ from tests.routes.facts import HOUR, Blown, Fuse
 from tests.routes.now import NOW
 from tests.routes.world import World
 from toolkit.core.errors import Infrastructure
-from toolkit.core.evidence import Discrepancy, ShadowRun, Waiver
+from toolkit.core.evidence import Discrepancy, ShadowRun, Verification, Waiver
 from toolkit.core.freshness import Confidence
 from toolkit.core.routes import Side, Stage
 from toolkit.cutover.facts import gather
@@ -397,6 +397,36 @@ def test_a_read_of_the_real_estate_is_fresh_or_falls_back_for_a_parked_subject(m
 
 def test_where_nothing_is_wrong_there_is_nothing_to_repair(make_world: Make) -> None:
     assert plan(running(make_world).around, "portal") == []
+
+
+@pytest.mark.parametrize(
+    ("found", "then"),
+    [
+        ({"drifted": True}, "strangler repair key policy KEY"),
+        ({"deterministic": False}, "mend what makes it depend"),
+    ],
+)
+def test_what_a_verification_found_is_told_until_the_version_was_built_anew(
+    make_world: Make, found: dict[str, bool], then: str
+) -> None:
+    world = running(make_world)
+    one = Verification(
+        projection="policy",
+        version=1,
+        at=world.clock(),
+        deterministic=True,
+        code_hash="c",
+        upcaster_hash="u",
+        detail="drifted: P1",
+    )
+    world.evidence.save_verification(msgspec.structs.replace(one, **found))
+    (action,) = plan(world.around, "portal")
+    assert action.why.endswith("Z: drifted: P1")
+    assert action.command.startswith(then)
+    built = world.store.seize("policy", 1)
+    world.store.set_state("policy", 1, "running", "", epoch=built, now=world.clock())
+    assert plan(world.around, "portal") == [], "that was of a table that is gone"
+    assert gather(world.around, "portal").verifications == {}
 
 
 def test_what_is_parked_is_replayed_changes_before_events(make_world: Make) -> None:

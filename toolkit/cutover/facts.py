@@ -120,7 +120,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
         run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
-        verifications=attempts.get(("determinism",), lambda: _verifications(evidence, versions), {}),
+        verifications=attempts.get(("determinism",), lambda: _verifications(around, versions), {}),
         code_hashes=_code_hashes(around, versions),
         upcaster_hashes=_upcaster_hashes(around, versions),
         rehearsal=attempts.get(
@@ -318,9 +318,16 @@ def backfilled(around: Around, source: str) -> dict[str, bool]:
     return {", ".join(tables): done.get(tables, "") == capture.installation(tables) for tables in groups}
 
 
-def _verifications(evidence: Evidence, versions: Mapping[str, int]) -> dict[str, Verification]:
-    found = {name: evidence.last_verification(name, version) for name, version in versions.items()}
-    return {name: one for name, one in found.items() if one is not None}
+def _verifications(around: Around, versions: Mapping[str, int]) -> dict[str, Verification]:
+    """The latest of each version as it stands; one from before it was built is of a table that was dropped since."""
+    found: dict[str, Verification] = {}
+    for name, version in versions.items():
+        last = around.evidence.last_verification(name, version)
+        states = around.read_store.versions(name)
+        built = next((one.built_at for one in states if one.version == version), None)
+        if last is not None and (built is None or last.at >= built):
+            found[name] = last
+    return found
 
 
 def _code_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:

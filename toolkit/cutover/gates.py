@@ -349,7 +349,7 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
             return _gate("determinism", Outcome.INSUFFICIENT, f"{name} was never verified", again)
         age = facts.now - found.at
         oldest = age if oldest is None else max(age, oldest)
-        if not found.deterministic:
+        if not found.holds:
             return _gate("determinism", Outcome.FAILED, f"{name}: {short(found.detail)}", again, age)
         if found.code_hash != facts.code_hashes.get(projection):
             said = f"the code of {name} has changed since it was verified"

@@ -19,6 +19,7 @@ from toolkit.core.records import Draft, Record
 from toolkit.core.translators import Translators
 from toolkit.core.unclassified import tally
 from toolkit.inbox import Repeating
+from toolkit.loops.namesakes import Namesakes
 from toolkit.loops.unit import Failed, Rules, Unit, describe, translate_unit
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
@@ -85,12 +86,14 @@ def translate(
     waiting = dict(held)
     outcome = Outcome(drafts=[], parked=[], silent=[])
     rules = Rules(translators)
-    for unit in units(changes, _tables(translators)):
+    found = units(changes, _tables(translators))
+    namesakes = Namesakes([change for unit in found for change in unit.changes], translators)
+    for unit in found:
         if waiting.get(unit.subject, unit.number) < unit.number:
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
-            given, silent = translate_unit(unit, rules, catalogue)
+            given, silent = _given(unit, namesakes, rules, catalogue)
             _fit(unit, given, largest)
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
@@ -103,6 +106,22 @@ def translate(
                 )
                 outcome.parked.append(_park(one, reason, held=not own, now=now))
     return outcome
+
+
+def _given(
+    unit: Unit, namesakes: Namesakes, rules: Rules, catalogue: Catalogue
+) -> tuple[list[Draft], list[Change]]:
+    for change in unit.changes:
+        if why := namesakes.clash(change):
+            raise Failed(change, why)
+    own = namesakes.own(unit.changes)
+    if not own:
+        return [], []
+    return translate_unit(
+        unit if len(own) == len(unit.changes) else Unit(subject=unit.subject, changes=tuple(own)),
+        rules,
+        catalogue,
+    )
 
 
 def waiting_units(parked: Iterable[ParkedChange], translators: Translators) -> dict[str, int]:

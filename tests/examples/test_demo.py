@@ -11,6 +11,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_story_is_told_to_its_end(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "examples.insurer.demo", "--folder", str(tmp_path / "story")],
@@ -19,7 +20,7 @@ def test_the_story_is_told_to_its_end(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=280,
+        timeout=880,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]

@@ -16,7 +16,7 @@ from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb import triggers
-from adapters.legacy.mariadb.cascades import Cascades, cascades_of
+from adapters.legacy.mariadb.cascades import Cascades, cascades_of, followers
 from adapters.legacy.mariadb.durable import until_durable
 from adapters.legacy.mariadb.following import CASCADE
 from adapters.legacy.mariadb.holes import hole_of, holes_of, holes_of_server
@@ -36,6 +36,7 @@ from adapters.legacy.mariadb.tables import (
 from adapters.legacy.mariadb.undo import State, restore, state_of
 from adapters.legacy.mariadb.values import image, subject
 from adapters.legacy.namesakes import PLANNED, WATCHED, Search
+from adapters.legacy.shapes import followed
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct, every
 from toolkit.core.errors import UsageError
@@ -138,6 +139,7 @@ class MariadbCapture(TriggerCapture):
             if not registry.keys() - {table.captured.table for table in found}:
                 removal += triggers.drop_tables()
             holes = [hole_of(one) for one in cascades.untold]
+            holes += [] if known else [followed(*one) for one in followers(cascades)]
             for table in found:
                 holes += self._namesakes(connection, table.captured, PLANNED)
         if statements:
@@ -228,6 +230,8 @@ class MariadbCapture(TriggerCapture):
                 return [Hole(where=self._name, what="capture is not installed", next="install capture")]
             found = list(holes_of_server(connection, self._name))
             cascades = cascades_of(connection, _there(connection, registry.values()))
+            if not knows_transactions(connection):
+                found += [followed(*one) for one in followers(cascades)]
             for table in registry.values():
                 found += holes_of(connection, table, _home(connection), cascades)
                 with suppress(UsageError):  # a table or column that is gone: that has been said

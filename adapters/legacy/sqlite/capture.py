@@ -16,10 +16,10 @@ from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, Shape
 from adapters.legacy.namesakes import PLANNED, WATCHED, Search
-from adapters.legacy.shapes import ACCEPT, AGAIN, altered
+from adapters.legacy.shapes import ACCEPT, AGAIN, altered, followed
 from adapters.legacy.sqlite import triggers
 from adapters.legacy.sqlite.subjects import search_of, sqlite_order
-from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, has_rowid, shape_of
+from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, followers, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct, every
 from migrations.upgrade import offline_sql
@@ -67,6 +67,7 @@ class SqliteCapture(TriggerCapture):
             if not registry.keys() - {table.table for table in found}:
                 removal += offline_sql("sqlite", "capture", down=True)
             holes = [hole for table in found for hole in self._namesakes(connection, table, PLANNED)]
+            holes += [followed(*one) for one in followers(connection, found)]
         return Plan(
             statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES, holes=tuple(holes)
         )
@@ -78,6 +79,7 @@ class SqliteCapture(TriggerCapture):
             rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
             there = {row.name: row.sql for row in rows}
             found = [hole for table in registry.values() for hole in self._holes_of(connection, table, there)]
+            found += [followed(*one) for one in followers(connection, registry.values())]
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
         return found

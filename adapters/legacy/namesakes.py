@@ -6,14 +6,14 @@ Only engines and types that tell such keys apart have any: not a CHAR, nor a col
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from adapters.legacy.images import Captured, ChangeRow
+from adapters.legacy.images import Captured
 from toolkit.core.changes import Change, Op
 from toolkit.ports import Hole
 
@@ -39,36 +39,36 @@ class Search:
 
 
 def keyed(table: Captured) -> bool:
-    """Is a row known by its subject alone, and does the database see to it? Else several of one subject mean no harm."""
-    return not table.outbox and table.keys == table.subjects[:1] and table.enforced
+    """Is a row known by its subject alone? Else several of one subject mean no harm."""
+    return not table.outbox and len(table.subjects) == 1 and table.keys == table.subjects
 
 
-def alike(connection: Connection, search: Search, subjects: Iterable[str]) -> dict[str, list[str]]:
+def alike(connection: Connection, search: Search, subjects: Iterable[str]) -> dict[str, set[str]]:
     """The keys of the rows that are there, by subject."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[str]] = {}
     wanted = sorted(set(subjects))
     for at in range(0, len(wanted), _AT_ONCE):
         sql, given = search.near(wanted[at : at + _AT_ONCE])
         for key in connection.scalars(text(sql), given):
-            found.setdefault(str(key).rstrip(" "), []).append(str(key))
+            found.setdefault(str(key).rstrip(" "), set()).add(str(key))
     return found
 
 
 def rows_beside(
-    connection: Connection, searches: Mapping[str, Search], rows: Iterable[ChangeRow]
-) -> dict[tuple[str, str], list[str]]:
-    """Of what was inserted, by table and subject: the keys of all rows that are there now.
+    connection: Connection, searches: Mapping[str, Search], inserted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], set[str]]:
+    """By table and subject of what was inserted: the keys of all rows that are there now.
 
     A table that cannot be read any more (dropped, no right to it) must not keep its changes from being offered.
     """
     wanted: dict[str, set[str]] = {}
-    for row in rows:
-        if row[3] == Op.INSERT.value and row[2] in searches:
-            wanted.setdefault(row[2], set()).add(row[4])
-    found: dict[tuple[str, str], list[str]] = {}
+    for table, subject in inserted:
+        if subject and table in searches:
+            wanted.setdefault(table, set()).add(subject)
+    found: dict[tuple[str, str], set[str]] = {}
     try:
         for table, subjects in wanted.items():
-            for subject, keys in alike(connection, searches[table], subjects - {""}).items():
+            for subject, keys in alike(connection, searches[table], subjects).items():
                 found[table, subject] = keys
     except DBAPIError as error:
         if error.connection_invalidated:
@@ -77,14 +77,14 @@ def rows_beside(
     return found
 
 
-def told(changes: list[Change], found: Mapping[tuple[str, str], Sequence[str]]) -> list[Change]:
+def told(changes: list[Change], found: Mapping[tuple[str, str], Collection[str]]) -> list[Change]:
     """The changes, those of inserted rows with the keys of other rows of their subject."""
     if not found:
         return changes
     return [_beside(change, found.get((change.table, change.subject), ())) for change in changes]
 
 
-def _beside(change: Change, keys: Sequence[str]) -> Change:
+def _beside(change: Change, keys: Collection[str]) -> Change:
     if change.op is not Op.INSERT or not keys:
         return change
     own = {str(change.row.get(name)) for name in change.key}

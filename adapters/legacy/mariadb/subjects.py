@@ -34,7 +34,7 @@ def search_of(table: Table) -> Search | None:
     """How rows are found by their key with any padding; a CHAR has none, and most collations compare without."""
     captured, subject = table.captured, table.subjects[0]
     charset, collation = _collation(subject)
-    if not subject.textual or subject.kind == "char" or _pads(charset, collation):
+    if not captured.enforced or not subject.textual or subject.kind == "char" or _pads(charset, collation):
         return None
     column = _column(captured)
 

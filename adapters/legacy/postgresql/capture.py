@@ -236,7 +236,7 @@ class PostgresCapture(TriggerCapture):
         return "t.ctid"
 
     def _search(self, connection: Connection, table: Captured) -> Search | None:
-        return search_of(table, types_of(connection, table)[0])
+        return search_of(connection, table)
 
     def _clock(self, connection: Connection) -> dt.datetime:
         return clock(connection)

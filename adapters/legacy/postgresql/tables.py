@@ -142,9 +142,12 @@ def postgres_order(tables: Sequence[Captured], columns: Sequence[Sequence[Subjec
     return _Texts(tables[0], known, '"C"')
 
 
-def search_of(table: Captured, found: SubjectType) -> Search | None:
+def search_of(connection: Connection, table: Captured) -> Search | None:
     """How rows are found by their key with any padding; a CHAR has all it can have, and is compared without."""
-    if found.kind not in ("varchar", "text"):
+    if types_of(connection, table)[0].kind not in ("varchar", "text"):
+        return None
+    asked = {"relation": table.relation, "column": table.subjects[0]}
+    if not connection.scalar(query("indexed"), asked):
         return None
     column = _column(table)
     # One look-up by the index for each: a join might read the table whole. A collation may sort others in between.

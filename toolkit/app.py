@@ -52,6 +52,7 @@ from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.loops.worker import Worker, strayed
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
+from toolkit.questions.parked import lacking
 from toolkit.router.read import PATIENCE, Observe, Reader, Reading
 from toolkit.settings import ENGINES_OWN, age, duration
 
@@ -427,14 +428,8 @@ class App:
             self.clock,
             waivers=self.evidence,
             observe=observe,
-            parked=self._parked_subjects,
+            parked=lacking(self.project, lambda: self.state.archive),
         )
-
-    def _parked_subjects(self) -> set[str]:
-        archive = self.state.archive
-        return {
-            subject for source in self.project.settings.legacy for subject in archive.parked_subjects(source)
-        }
 
     @cached_property
     def _reader(self) -> Reader:

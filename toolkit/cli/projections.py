@@ -124,7 +124,7 @@ def verify(
         )
         opened.evidence.save_verification(done.record)
     emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))
-    raise typer.Exit(ExitCode.CLEAN if done.record.deterministic else ExitCode.FINDINGS)
+    raise typer.Exit(ExitCode.CLEAN if done.record.holds else ExitCode.FINDINGS)
 
 
 def compare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from toolkit.loops.batches import batches_of
 from toolkit.loops.following import Following, Report, borrowed, lease_name
 from toolkit.loops.history import Origin
 from toolkit.loops.leased import members
+from toolkit.loops.once import Done, catch_up
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.relay import Relay
@@ -225,6 +226,10 @@ class App:
             self.clock,
             self._pace,
         )
+
+    def catch_up(self, projectors: Sequence[Projector]) -> dict[str, Done]:
+        """Let these apply what the log has, and stop."""
+        return catch_up(projectors, self.log, self.project.topics, self._pace)
 
     @cached_property
     def together(self) -> Together:

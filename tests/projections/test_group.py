@@ -30,6 +30,7 @@ from toolkit.core.projections import Definition
 from toolkit.loops import group
 from toolkit.loops.group import Group, Member
 from toolkit.loops.keeping import Advanced, Keeper, Pace
+from toolkit.loops.once import catch_up
 from toolkit.loops.project import Projector
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.together import Together
@@ -261,3 +262,28 @@ def test_one_that_has_too_much_parked_fails_alone(world: World) -> None:
         wait_until(lambda: world.positions(BOOK) == 24, 30, what="the other one")
     assert list(supervisor.failures) == [POLICY.identity]
     assert next(one.state for one in world.store.versions("policy_view")) == "failed"
+
+
+def test_all_are_brought_up_to_date_once_by_one_reading_of_the_log(world: World) -> None:
+    projectors = [world.projector(one) for one in BOTH]
+    done = catch_up(projectors, world.counted(), TOPICS, PACE)
+    assert {name: one.applied for name, one in done.items()} == {one.identity: 20 for one in BOTH}
+    assert [world.positions(one) for one in BOTH] == [20, 20]
+    assert world.polls == 20
+
+
+def test_once_one_that_fails_is_told_after_the_others_are_through(world: World) -> None:
+    def fail(definition: Definition, _batch: Batch) -> None:
+        if definition is POLICY:
+            raise Infrastructure("no space")
+
+    world.disturb = fail
+    with pytest.raises(Infrastructure, match="no space"):
+        catch_up([world.projector(one) for one in BOTH], as_log(world.log), TOPICS, PACE)
+    assert [world.positions(one) for one in BOTH] == [0, 20]
+
+
+def test_once_a_log_that_does_not_answer_is_not_waited_for(world: World) -> None:
+    world.log.failures = [Infrastructure("no broker")]
+    with pytest.raises(Infrastructure, match="no broker"):
+        catch_up([world.projector(one) for one in BOTH], as_log(world.log), TOPICS, PACE)

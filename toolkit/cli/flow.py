@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -409,23 +409,25 @@ def _uncaptured(source: str) -> dict[str, Any]:
 
 def _project_once(opened: App, name: str, *, alone: bool = False) -> dict[str, Any]:
     done: dict[str, Any] = {}
-    for definition in opened.running_versions(name or None):
-        projector = opened.projector(definition)
-        applied = parked = 0
-        try:
-            with opened.borrowed(definition):
-                projector.start()
-                while (step := projector.advance()).deliveries:
-                    applied, parked = applied + step.applied, parked + step.parked
-        finally:
-            projector.close()
+    projectors = [opened.projector(definition) for definition in opened.running_versions(name or None)]
+    with ExitStack() as stack:
+        for projector in projectors:
+            stack.callback(projector.close)
+            stack.enter_context(opened.borrowed(projector.definition))
+        counted = opened.catch_up(projectors)
+    for projector in projectors:
+        identity = projector.definition.identity
         as_ofs = [one.as_of for one in projector.checkpoints]
         as_of = None if None in as_ofs else min(one for one in as_ofs if one is not None)
-        done[definition.identity] = {"applied": applied, "parked": parked, "as_of": as_of}
+        done[identity] = {
+            "applied": counted[identity].applied,
+            "parked": counted[identity].parked,
+            "as_of": as_of,
+        }
         if alone and (
             waits := _unread(opened, {one.topic for one in projector.checkpoints if one.as_of is None})
         ):
-            done[definition.identity]["waits"] = waits
+            done[identity]["waits"] = waits
     return done
 
 

@@ -38,11 +38,23 @@ class Member:
 
 
 class Group:
-    """Reads for its members, as long as it has any. `joining` gives those who came since it was asked last."""
+    """Reads for its members, as long as it has any. `joining` gives those who came since it was asked last.
+
+    `wait` is how long the others wait for one that is still writing; None: as long as it takes. Not `patient`, it raises
+    Infrastructure when the log does not answer.
+    """
 
     def __init__(
-        self, log: Log, topics: Mapping[str, int], pace: Pace, joining: Callable[[], list[Member]]
+        self,
+        log: Log,
+        topics: Mapping[str, int],
+        pace: Pace,
+        joining: Callable[[], list[Member]],
+        *,
+        wait: float | None = WAIT,
+        patient: bool = True,
     ) -> None:
+        self._wait, self._patient = wait, patient
         self._log, self._topics, self._pace, self._joining = log, topics, pace, joining
         self._members: list[tuple[Member, Stream]] = []
         self._consumer: Consumer | None = None
@@ -61,6 +73,8 @@ class Group:
                     self._take(self._poll())
                     pause = 0.0
                 except Infrastructure as error:
+                    if not self._patient:
+                        raise
                     pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
                     logger.warning("the log: %s; again in %.1f s", error, pause)
                     self._close()
@@ -137,7 +151,7 @@ class Group:
         """Fold for each while the batch before is written; wait for all when there is no more to read yet."""
         if deliveries:
             for member, stream in list(self._members):
-                self._guarded(member, lambda one=stream: one.give(deliveries, WAIT))  # type: ignore[misc]
+                self._guarded(member, lambda one=stream: one.give(deliveries, self._wait))  # type: ignore[misc]
         if len(deliveries) < self._size:
             self._settle()
         if not deliveries:
@@ -148,7 +162,7 @@ class Group:
 
     def _settle(self) -> None:
         for member, stream in list(self._members):
-            self._guarded(member, lambda one=stream: one.settle(patience=WAIT))  # type: ignore[misc]
+            self._guarded(member, lambda one=stream: one.settle(patience=self._wait))  # type: ignore[misc]
 
     def _rest(self, pause: float) -> None:
         """Wait, but for nobody who is told to stop."""

@@ -22,6 +22,11 @@ COVERAGE = "strangler catalogue coverage"
 EXAMPLES = "strangler catalogue examples"
 
 
+def backfill(source: str) -> str:
+    """Read what one source holds already."""
+    return f"{BACKFILL} --source {source}"
+
+
 def shadow_run(capability: str) -> str:
     """Compare both sides of a capability."""
     return f"strangler shadow run {capability}"

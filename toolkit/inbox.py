@@ -92,6 +92,14 @@ class Underway(Protocol):
 
 
 @runtime_checkable
+class Beforehand(Protocol):
+    """A capture whose changes begin with what was there before, so that a backfill has nothing to read."""
+
+    def history(self) -> str:
+        """Where that comes from, for a person."""
+
+
+@runtime_checkable
 class Repeating(Protocol):
     """A capture that may offer a change again under another number, long after the first time: only its position tells."""
 

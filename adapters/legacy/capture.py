@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from typing import Any, Self
 
@@ -34,10 +34,11 @@ from adapters.legacy.images import (
     reading_of,
     snapshot_of,
 )
+from adapters.legacy.namesakes import Search, keyed, namesakes, rows_beside, told
 from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
-from toolkit.core.changes import Change
+from toolkit.core.changes import Change, Op
 from toolkit.core.errors import UsageError
 from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
@@ -60,6 +61,7 @@ class TriggerCapture(ABC):
         self._change = change_table(MetaData(), engine.dialect.name)
         self._captured = captured_table(MetaData(), engine.dialect.name)
         self._orders: dict[tuple[str, ...], SubjectOrder] = {}
+        self._searches: dict[str, Search | None] = {}
         self._mine = "1 = 1"
 
     def only(self, shard: Shard) -> Self:
@@ -80,6 +82,10 @@ class TriggerCapture(ABC):
     @abstractmethod
     def _arrival(self, connection: Connection, table: Captured) -> str:
         """SQL expressions over a row `t` of an outbox: what tells best in which order the rows came."""
+
+    @abstractmethod
+    def _search(self, connection: Connection, table: Captured) -> Search | None:
+        """How rows are found whose keys differ in blanks at their end; None where the engine takes these for one key."""
 
     @abstractmethod
     def _clock(self, connection: Connection) -> dt.datetime: ...
@@ -110,6 +116,7 @@ class TriggerCapture(ABC):
 
     def _execute(self, statements: Sequence[str]) -> None:
         self._orders.clear()
+        self._searches.clear()
         with self._judged(), writing(self._engine) as connection:
             for statement in statements:
                 connection.execution_options(no_parameters=True).exec_driver_sql(statement)
@@ -188,7 +195,23 @@ class TriggerCapture(ABC):
                 rows = self._head(connection, where, parameters, limit)
             if rows:
                 self._until_durable(connection)
-        return changes_of(self._name, rows, registry)
+            inserted = [(row[2], row[4]) for row in rows if row[3] == Op.INSERT.value]
+            others = rows_beside(connection, self._searches_of(connection, registry), inserted)
+        return told(changes_of(self._name, rows, registry), others)
+
+    def _searches_of(self, connection: Connection, registry: Mapping[str, Captured]) -> dict[str, Search]:
+        """How to look for rows with the same subject, in each table that may have them."""
+        for name in registry.keys() - self._searches.keys():
+            with suppress(UsageError):  # a column that is gone: a hole says so
+                table = registry[name]
+                self._searches[name] = self._search(connection, table) if keyed(table) else None
+        return {name: search for name in registry if (search := self._searches.get(name)) is not None}
+
+    def _namesakes(self, connection: Connection, table: Captured, rows: int) -> Iterator[Hole]:
+        """Rows of a table that are one subject, as far as so many keys show it."""
+        search = self._search(connection, table) if keyed(table) else None
+        if search is not None:
+            yield from namesakes(connection, table, search, rows)
 
     def _until_durable(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
         """What was read may leave only when a crash of the server cannot undo it. Most show nothing before that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from adapters.legacy.images import Captured, Shape
 from toolkit.ports import Hole
@@ -50,3 +50,13 @@ def _others(was: Shape, now: Shape) -> Iterator[tuple[str, str]]:
             f"the partition {name} is gone: the rows that went with it are in no change",
             "install capture again; the shadow run finds their rows in the views",
         )
+
+
+def followed(child: str, parent: str, columns: Iterable[str]) -> Hole:
+    """A foreign key takes rows to another subject, on an engine whose triggers cannot tell that it was one transaction."""
+    what = (
+        f"ON UPDATE CASCADE: when {', '.join(columns)} of {parent} changes, its rows come to the new subject before the row of "
+        f"{parent} does, and a projection in which only {parent} creates a row parks what it hears of them"
+    )
+    said = "let the projection create the row from these events, too, or let the application insert, move and delete by itself"
+    return Hole(where=child, what=what, next=said, escapes=False)

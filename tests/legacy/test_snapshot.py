@@ -356,3 +356,21 @@ def test_a_subject_of_several_columns_is_read_whole_by_them(watched: Watched) ->
         ("update", "BOOK", "A/7"),
     ]
     assert watched.look(capture) == []
+
+
+def test_a_row_that_comes_beside_one_with_the_same_key_but_for_blanks_is_told_of_it(watched: Watched) -> None:
+    """Both would be one subject: the change names the other one's key, so that neither overwrites the other in silence."""
+    varying = {
+        "postgresql": "ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)",
+        "mysql": "ALTER TABLE POLMAST MODIFY POL_NO VARCHAR(12) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL",
+    }
+    if alter := varying.get(watched.dialect):
+        watched.run(alter)
+    insert = "INSERT INTO POLMAST (POL_NO, STAT_CD) VALUES (:key, 'A')"
+    capture = install(watched.snapshot())
+    watched.run(insert, key="P1 ")
+    assert [one.beside for one in watched.look(capture)] == [()]
+    watched.run(insert, key="P1")
+    watched.run(insert, key="P2 ")
+    found = {str(one["POL_NO"]): one.beside for one in watched.look(capture)}
+    assert found == {"P1": ("P1 ",), "P2 ": ()}

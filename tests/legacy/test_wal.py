@@ -752,3 +752,19 @@ def test_tables_are_added_without_a_gap_for_the_others(legacy: LogLegacy) -> Non
     ]
     assert legacy.capture.installation(["POLMAST"]) == first
     assert legacy.capture.installation(["POLMAST", "POLHOLD"]) != first
+
+
+def test_a_row_that_comes_beside_one_with_the_same_key_but_for_blanks_is_told_of_it(
+    legacy: LogLegacy,
+) -> None:
+    legacy.run("ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)")
+    legacy.install()
+    insert = "INSERT INTO POLMAST (POL_NO, STAT_CD) VALUES ('{}', 'A')"
+    legacy.run(insert.format("P1 "), insert.format("P2 "))
+    mark_all(legacy)
+    legacy.run(insert.format("P1"))
+    assert [one.beside for one in pending(legacy)] == [("P1 ",)]
+    (told,) = [what for where, what in holes(legacy) if where == "POLMAST"]
+    assert told.startswith(
+        "the keys 'P1' and 'P1 ' are one subject: they differ in nothing but blanks at their end"
+    )

@@ -11,9 +11,12 @@ from tests.translate.domain import CATALOGUE, HoldPlaced, WorkDone, rules
 from toolkit.core.changes import Change, Op
 from toolkit.core.events import Event
 from toolkit.core.translators import Translators
-from toolkit.loops.translate import Outcome, translate, units
+from toolkit.loops.translate import Outcome, translate, units, waiting_units
+from toolkit.loops.unit import Places
+from toolkit.ports import ParkedChange
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+PLACES = Places.of(rules())
 
 
 def change(
@@ -91,10 +94,44 @@ def test_units_go_by_their_last_number() -> None:
     """`a` placed a hold, then waited for `b`'s lock on the policy: its change to the policy comes after b's."""
     a, b, policy = (
         change(1, transaction="a"),
-        change(2, transaction="b", table="POLMAST"),
-        change(3, transaction="a", table="POLMAST"),
+        change(2, transaction="b", table="POLMAST", op=Op.UPDATE),
+        change(3, transaction="a", table="POLMAST", op=Op.UPDATE),
     )
     assert positions(outcome(a, b, policy)) == ["change:2", "change:1", "change:3"]
+
+
+def test_an_aggregates_first_row_comes_before_those_that_came_with_it_and_goes_after_those_that_went() -> (
+    None
+):
+    """Engines tell what a foreign key does to other rows before or after what it was done for."""
+
+    def told(*ops: tuple[str, Op]) -> list[str]:
+        made = [
+            change(at, table=table, op=op, transaction="a") for at, (table, op) in enumerate(ops, start=1)
+        ]
+        return [str(one.number) for unit in units(made, (), PLACES) for one in unit.changes]
+
+    came, went = ("POLHOLD", Op.INSERT), ("POLHOLD", Op.DELETE)
+    fact, policy, gone = ("OUTBOX", Op.INSERT), ("POLMAST", Op.INSERT), ("POLMAST", Op.DELETE)
+    assert told(came, came, policy, came) == ["3", "1", "2", "4"]
+    assert told(gone, went, went) == ["2", "3", "1"]
+    assert told(went, gone, policy, came) == ["1", "2", "3", "4"]
+    assert told(gone, came, policy) == ["1", "3", "2"]
+    assert told(gone, policy, went) == ["1", "2", "3"], "only what follows it directly"
+    assert told(came, fact, policy) == ["1", "2", "3"], "a fact stays where it was said"
+    assert told(("POLHOLD", Op.UPDATE), policy) == ["1", "2"]
+
+
+def test_a_unit_whose_first_row_changed_its_place_is_where_its_last_change_is() -> None:
+    moved = [change(1, transaction="a"), change(9, transaction="a", table="POLMAST")]
+    (unit,) = units(moved, (), PLACES)
+    assert (unit.changes[0].number, unit.number) == (9, 9)
+    assert waiting_units([*_parked(moved)], rules()) == {"P1": 9}
+
+
+def _parked(changes: Sequence[Change]) -> Iterator[ParkedChange]:
+    for one in changes:
+        yield ParkedChange(source=one.source, change=one, reason="", held=False, parked_at=NOW)
 
 
 def test_a_transaction_rule_sees_the_whole_unit_once_at_its_last_change() -> None:

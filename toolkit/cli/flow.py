@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
@@ -28,6 +28,7 @@ from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.records import Record
 from toolkit.core.shards import WHOLE, Shard
+from toolkit.inbox import Beforehand
 from toolkit.loops.backfill import Progress as Step
 from toolkit.loops.forecast import Forecaster
 from toolkit.loops.relay import Relay
@@ -35,6 +36,7 @@ from toolkit.loops.sharing import Sharing
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.translate import Translation
 from toolkit.ports import Pause
+from toolkit.questions.backfilling import unread, unread_in
 from toolkit.questions.leading import relay_leases
 
 logger = logging.getLogger("strangler.run")
@@ -106,9 +108,11 @@ def _leading(opened: App, source: str, shard: Shard = WHOLE) -> Iterator[tuple[T
 def _backfill(opened: App, source: str, skip: bool, stop: threading.Event, as_json: bool) -> dict[str, Any]:
     with _leading(opened, source) as (translation, leader), progress() as bar:
         work = opened.backfill(source, translation)
+        capture = translation.source.capture
+        elsewhere = {"history": capture.history()} if isinstance(capture, Beforehand) else {}
         if skip:
             work.skip(leader.epoch)
-            return {"rows": 0, "events": 0, "parked": 0, "done": True}
+            return {"rows": 0, "events": 0, "parked": 0, "done": True, **elsewhere}
         total, rows, events, parked = work.estimate(), 0, 0, 0
         report = _Reports(bar, source, total, as_json)
         while not stop.is_set():
@@ -118,7 +122,7 @@ def _backfill(opened: App, source: str, skip: bool, stop: threading.Event, as_js
                 break
             rows, events, parked = rows + step.rows, events + step.events, parked + step.parked
             report.after(step, work.left)
-        return {"rows": rows, "events": events, "parked": parked, "done": not stop.is_set()}
+        return {"rows": rows, "events": events, "parked": parked, "done": not stop.is_set(), **elsewhere}
 
 
 class _Reports:
@@ -149,6 +153,9 @@ class _Reports:
 
 def _show_backfill(done: Mapping[str, dict[str, Any]]) -> None:
     for name, one in done.items():
+        if one["done"] and "history" in one:
+            line(f"{name}: nothing to read here, and done: {one['history']}; next: {commands.RELAY}")
+            continue
         state = "done" if one["done"] else "stopped; the same command goes on"
         parked = f", {one['parked']} changes parked (strangler repair show)" if one["parked"] else ""
         line(f"{name}: {one['rows']:,} rows read, {one['events']:,} events archived{parked}; {state}")
@@ -233,7 +240,7 @@ def project(
         as_json,
         once,
         lambda opened: projectors(opened, name),
-        lambda opened: _project_once(opened, name),
+        lambda opened: _project_once(opened, name, alone=True),
     )
 
 
@@ -389,7 +396,9 @@ def _drained(opened: App, source: str, shard: Shard) -> dict[str, Any]:
     with _leading(opened, source, shard) as (translation, leader):
         translation.replay(leader.epoch)
         total = leader.drain()
-    return {"changes": total.changes, "published": total.published, "as_of": total.watermark}
+        waits = unread(source, translation.cursors())
+    done = {"changes": total.changes, "published": total.published, "as_of": total.watermark}
+    return {**done, "waits": waits} if waits else done
 
 
 def _uncaptured(source: str) -> dict[str, Any]:
@@ -398,7 +407,7 @@ def _uncaptured(source: str) -> dict[str, Any]:
     return {"changes": 0, "published": 0, "as_of": None, "problem": problem}
 
 
-def _project_once(opened: App, name: str) -> dict[str, Any]:
+def _project_once(opened: App, name: str, *, alone: bool = False) -> dict[str, Any]:
     done: dict[str, Any] = {}
     for definition in opened.running_versions(name or None):
         projector = opened.projector(definition)
@@ -413,15 +422,31 @@ def _project_once(opened: App, name: str) -> dict[str, Any]:
         as_ofs = [one.as_of for one in projector.checkpoints]
         as_of = None if None in as_ofs else min(one for one in as_ofs if one is not None)
         done[definition.identity] = {"applied": applied, "parked": parked, "as_of": as_of}
+        if alone and (
+            waits := _unread(opened, {one.topic for one in projector.checkpoints if one.as_of is None})
+        ):
+            done[definition.identity]["waits"] = waits
     return done
+
+
+def _unread(opened: App, topics: Collection[str]) -> str:
+    """Why no watermark has come in these topics, where it is the backfill. A relay of the same command has said so."""
+    project, archive = opened.project, opened.state.archive
+    found = [
+        unread_in(archive, source, project.groups(source))
+        for source in project.settings.legacy
+        if project.topic(source) in topics
+    ]
+    return "; ".join(filter(None, found))
 
 
 def _show_done(done: dict[str, dict[str, Any]]) -> None:
     for name, one in done.items():
         told = ", ".join(f"{count:,} {what}" for what, count in one.items() if isinstance(count, int))
         line(f"{name}: {told}; as of {one['as_of'] or 'nothing promised yet'}")
-        if one.get("problem"):
-            line(f"! {one['problem']}", style="yellow")
+        for said in (one.get("problem"), one.get("waits")):
+            if said:
+                line(f"! {said}", style="yellow")
 
 
 def show_log(

@@ -19,10 +19,12 @@ from toolkit.core.records import Draft, Record
 from toolkit.core.translators import Translators
 from toolkit.core.unclassified import tally
 from toolkit.inbox import Repeating
-from toolkit.loops.unit import Failed, Rules, Unit, describe, translate_unit
+from toolkit.loops.namesakes import Namesakes
+from toolkit.loops.unit import Failed, Places, Rules, Unit, describe, translate_unit
 from toolkit.ports import Archive, Clock, Cursor, LegacySource, ParkedChange
 
 HELD = "held back behind an earlier change of the same subject"
+_NOWHERE = Places()
 _ATTRIBUTES = 4000
 """More bytes than the attributes of an event take beside its subject; what comes near is measured."""
 
@@ -47,7 +49,7 @@ class Translated:
     records: Sequence[Record] = field(default=(), compare=False, repr=False)
 
 
-def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
+def units(changes: Iterable[Change], tables: Sequence[str] = (), places: Places = _NOWHERE) -> list[Unit]:
     """Group changes into units, in the order in which they have to be translated; `tables` orders rows of a backfill.
 
     A unit's place is its last number. Of two transactions that wrote one row, the second waited for the commit of the
@@ -64,7 +66,8 @@ def units(changes: Iterable[Change], tables: Sequence[str] = ()) -> list[Unit]:
         if len(some) > 1:
             some.sort(key=lambda one: (one.number, rank.get(one.table, len(rank))))
     made = sorted(grouped.values(), key=lambda some: some[-1].number)
-    return [Unit(subject=some[0].subject, changes=tuple(some)) for some in made]
+    nested = (places.nested(some) if len(some) > 1 else some for some in made)
+    return [Unit(subject=some[0].subject, changes=tuple(some)) for some in nested]
 
 
 def translate(
@@ -85,12 +88,14 @@ def translate(
     waiting = dict(held)
     outcome = Outcome(drafts=[], parked=[], silent=[])
     rules = Rules(translators)
-    for unit in units(changes, _tables(translators)):
+    found = units(changes, _tables(translators), Places.of(translators))
+    namesakes = Namesakes([change for unit in found for change in unit.changes], translators)
+    for unit in found:
         if waiting.get(unit.subject, unit.number) < unit.number:
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
-            given, silent = translate_unit(unit, rules, catalogue)
+            given, silent = _given(unit, namesakes, rules, catalogue)
             _fit(unit, given, largest)
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
@@ -103,6 +108,22 @@ def translate(
                 )
                 outcome.parked.append(_park(one, reason, held=not own, now=now))
     return outcome
+
+
+def _given(
+    unit: Unit, namesakes: Namesakes, rules: Rules, catalogue: Catalogue
+) -> tuple[list[Draft], list[Change]]:
+    for change in unit.changes:
+        if why := namesakes.clash(change):
+            raise Failed(change, why)
+    own = namesakes.own(unit.changes)
+    if not own:
+        return [], []
+    return translate_unit(
+        unit if len(own) == len(unit.changes) else Unit(subject=unit.subject, changes=tuple(own)),
+        rules,
+        catalogue,
+    )
 
 
 def waiting_units(parked: Iterable[ParkedChange], translators: Translators) -> dict[str, int]:

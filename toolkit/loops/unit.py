@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from toolkit.core.changes import Change
+from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event
 from toolkit.core.records import Draft, drafts, keepable
@@ -28,7 +29,46 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def number(self) -> int:
         """Its place among the units of its subject: where it ends. What backfill found comes before all changes."""
-        return self.changes[-1].number
+        return max(change.number for change in self.changes)
+
+
+class Places(NamedTuple):
+    """Tables whose changes have a place of their own in a unit: the aggregates' first ones, and the outboxes."""
+
+    firsts: frozenset[str] = frozenset()
+    outboxes: frozenset[str] = frozenset()
+
+    @staticmethod
+    def of(translators: Translators) -> Places:
+        """Those of a source."""
+        outboxes = (rule.tables for rule in translators.rules if rule.scope is Scope.OUTBOX)
+        return Places(
+            firsts=frozenset(table for one in translators.aggregates for table in list(one.tables)[:1]),
+            outboxes=frozenset(table for tables in outboxes for table in tables),
+        )
+
+    def nested(self, changes: list[Change]) -> list[Change]:
+        """An aggregate's first row comes before the rows that came with it, and goes after those that went with it.
+
+        What a foreign key does to other rows comes before or after what it was done for, by the engine. Only what follows
+        each other directly changes its place, and an outbox's fact stays where it was said.
+        """
+        if not any(change.table in self.firsts for change in changes):
+            return changes
+        made: list[Change] = []
+        for change in changes:
+            at, first = len(made), change.table in self.firsts
+            if change.op is Op.INSERT and first:
+                while at and made[at - 1].op is Op.INSERT and not self._keeps(made[at - 1]):
+                    at -= 1
+            elif change.op is Op.DELETE and not first:
+                while at and made[at - 1].op is Op.DELETE and made[at - 1].table in self.firsts:
+                    at -= 1
+            made.insert(at, change)
+        return made
+
+    def _keeps(self, change: Change) -> bool:
+        return change.table in self.firsts or change.table in self.outboxes
 
 
 class Failed(Exception):

@@ -287,6 +287,10 @@ class DebeziumCapture:
         """Nothing is read: the connector's snapshot is in the topics, in order with the changes."""
         return Chunk(changes=[], absorbed=[], cursor=msgspec.structs.replace(cursor, done=True))
 
+    def history(self) -> str:
+        """What the connector read when it began."""
+        return "the connector's snapshot in its topics tells it, and the relay reads them"
+
 
 def before_second_snapshot(changes: list[Change]) -> list[Change]:
     """Cut off where a row of a snapshot comes behind a change of its subject.

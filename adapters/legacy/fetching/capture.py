@@ -297,6 +297,12 @@ class FetchingCapture(ABC):
             )
         return Chunk(changes=[], absorbed=[], cursor=msgspec.structs.replace(cursor, done=True))
 
+    def history(self) -> str:
+        """Each row that is there is new to the first look."""
+        progress = read(self._inbox.position(POSITION))
+        looked = progress is not None and progress.whole
+        return "the relay's first look at all rows " + ("has found it" if looked else "finds it")
+
     def close(self) -> None:
         """Close the connections to the legacy database."""
         self._sessions.close()

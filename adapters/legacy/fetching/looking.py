@@ -16,7 +16,10 @@ _ROUNDS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A row that is not as it was: new (no `before`), gone (no `after`), or changed."""
+    """A row that is not as it was: new (no `before`), gone (no `after`), or changed.
+
+    `beside` are the keys of other rows that have its subject, where a row is known by that alone.
+    """
 
     op: Op
     table: str
@@ -24,6 +27,7 @@ class Difference:
     name: str
     before: Kept | None = None
     after: Row | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,6 +119,7 @@ class Look:
             )
             for table, name in lost
         ]
+        alike = self._alike(known)
         for (table, name), row in sorted(known.now.items(), key=lambda one: (rank[one[0][0]], one[0][1])):
             if row.subject and row.subject not in known.subjects:
                 continue
@@ -122,7 +127,24 @@ class Look:
             if before is not None and same(row, before):
                 continue
             op = Op.UPDATE if before is not None else Op.SNAPSHOT if table in self._first else Op.INSERT
+            others = tuple(sorted(alike.get((table, row.subject), set()) - {self._reads[table].spelt(row)}))
             found.append(
-                Difference(op=op, table=table, subject=row.subject, name=name, before=before, after=row)
+                Difference(
+                    op=op,
+                    table=table,
+                    subject=row.subject,
+                    name=name,
+                    before=before,
+                    after=row,
+                    beside=others,
+                )
             )
+        return found
+
+    def _alike(self, known: _Settling) -> dict[tuple[str, str], set[str]]:
+        """By table and subject, the keys of the rows that are there now."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for (table, _), row in known.now.items():
+            if self._reads[table].one_each:
+                found.setdefault((table, row.subject), set()).add(self._reads[table].spelt(row))
         return found

@@ -229,6 +229,7 @@ class Passes:
             after=one.after.image if one.after is not None else None,
             transaction=look,
             key=self._tables[one.table].key_columns,
+            beside=one.beside,
         )
 
 

@@ -28,7 +28,7 @@ from adapters.legacy.fetching.sessions import Dialect
 from adapters.legacy.fetching.tables import Fetched
 from adapters.legacy.fetching.values import json_value, subject_text
 from toolkit.core.errors import UsageError
-from toolkit.core.subjects import parted
+from toolkit.core.subjects import joined, parted
 from toolkit.core.subjects import subject_text as joined_text
 
 _AT_ONCE = 100
@@ -103,6 +103,16 @@ class Reads:
             found += self._rows(self._select(whole).where(within), whole)
         return found
 
+    @property
+    def one_each(self) -> bool:
+        """Is a row known by its subject alone?"""
+        return set(self._table.keys) == set(self._table.subjects)
+
+    def spelt(self, row: Row) -> str:
+        """The subject of a row with its padding."""
+        values = [row.image[name.upper()] for name in self._table.subjects]
+        return str(values[0]) if len(values) == 1 else joined(values)
+
     def by_subjects(self, subjects: Iterable[str], *, held: Iterable[str] = ()) -> list[Row]:
         """The rows of these subjects as an index finds them: as the text is, or padded to the column's length.
 
@@ -111,8 +121,7 @@ class Reads:
         if not self._table.gathers:
             return []
         columns = [self._columns[one] for one in self._table.subjects]
-        one_each = set(self._table.keys) == set(self._table.subjects)
-        known = frozenset(held) if one_each else frozenset()
+        known = frozenset(held) if self.one_each else frozenset()
         wanted = [one for one in subjects if one not in known]
         if len(columns) > 1:
             return self._by_parts(columns, wanted)

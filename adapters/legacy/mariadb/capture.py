@@ -16,11 +16,11 @@ from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
 from adapters.legacy.mariadb import triggers
-from adapters.legacy.mariadb.cascades import Cascades, cascades_of
+from adapters.legacy.mariadb.cascades import Cascades, cascades_of, followers
 from adapters.legacy.mariadb.durable import until_durable
 from adapters.legacy.mariadb.following import CASCADE
 from adapters.legacy.mariadb.holes import hole_of, holes_of, holes_of_server
-from adapters.legacy.mariadb.subjects import mariadb_order
+from adapters.legacy.mariadb.subjects import mariadb_order, search_of
 from adapters.legacy.mariadb.tables import (
     Table,
     columns_of,
@@ -35,6 +35,8 @@ from adapters.legacy.mariadb.tables import (
 )
 from adapters.legacy.mariadb.undo import State, restore, state_of
 from adapters.legacy.mariadb.values import image, subject
+from adapters.legacy.namesakes import PLANNED, WATCHED, Search
+from adapters.legacy.shapes import followed
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct, every
 from toolkit.core.errors import UsageError
@@ -136,6 +138,10 @@ class MariadbCapture(TriggerCapture):
                 removal = [*triggers.drop(table.captured), triggers.unregister(table.captured), *removal]
             if not registry.keys() - {table.captured.table for table in found}:
                 removal += triggers.drop_tables()
+            holes = [hole_of(one) for one in cascades.untold]
+            holes += [] if known else [followed(*one) for one in followers(cascades)]
+            for table in found:
+                holes += self._namesakes(connection, table.captured, PLANNED)
         if statements:
             statements.insert(0, triggers.SESSION)
         guarantees = {
@@ -147,7 +153,7 @@ class MariadbCapture(TriggerCapture):
             statements=tuple(statements),
             removal=tuple(removal),
             guarantees=guarantees,
-            holes=tuple(hole_of(one) for one in cascades.untold),
+            holes=tuple(holes),
         )
 
     def _tables_of_ours(self, connection: Connection) -> list[str]:
@@ -224,8 +230,12 @@ class MariadbCapture(TriggerCapture):
                 return [Hole(where=self._name, what="capture is not installed", next="install capture")]
             found = list(holes_of_server(connection, self._name))
             cascades = cascades_of(connection, _there(connection, registry.values()))
+            if not knows_transactions(connection):
+                found += [followed(*one) for one in followers(cascades)]
             for table in registry.values():
                 found += holes_of(connection, table, _home(connection), cascades)
+                with suppress(UsageError):  # a table or column that is gone: that has been said
+                    found += self._namesakes(connection, table, WATCHED)
         return found
 
     def _until_durable(self, connection: Connection) -> None:
@@ -316,6 +326,9 @@ class MariadbCapture(TriggerCapture):
     def _arrival(self, connection: Connection, table: Captured) -> str:
         counted = [one.name for one in columns_of(connection, table) if "auto_increment" in one.extra]
         return f't."{counted[0]}"' if counted else key_order(table)
+
+    def _search(self, connection: Connection, table: Captured) -> Search | None:
+        return search_of(_now(connection, table))
 
     def _clock(self, connection: Connection) -> dt.datetime:
         return clock(connection)

@@ -97,6 +97,16 @@ class Cascades(msgspec.Struct, frozen=True, kw_only=True):
         return self.tasks.get((relation, verb), ())
 
 
+def followers(cascades: Cascades) -> Iterator[tuple[str, str, list[str]]]:
+    """Tables whose rows follow another one's to another subject: child, parent, columns of the parent."""
+    for (root, verb), tasks in cascades.tasks.items():
+        for task in tasks:
+            given = task.reach.given or {}
+            moving = [to for name in task.table.captured.subjects if (to := given.get(name)) is not None]
+            if verb == "update" and moving:
+                yield task.table.captured.table, parts(root)[1], moving
+
+
 def cascades_of(connection: Connection, tables: Iterable[Table]) -> Cascades:
     """What foreign keys do to rows of these captured tables."""
     captured = {one.captured.relation: one for one in tables if not one.captured.outbox}

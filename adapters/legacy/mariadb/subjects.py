@@ -9,6 +9,7 @@ from adapters.legacy.images import Captured
 from adapters.legacy.joined import JoinedSubjects, Part, Searched, TypedPart
 from adapters.legacy.mariadb.tables import Table
 from adapters.legacy.mariadb.values import SPELLING, Column, quoted, text_of
+from adapters.legacy.namesakes import Search
 from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition, text_range
 
 _EXACT = ("utf8mb4", "utf8mb4_bin")
@@ -27,6 +28,33 @@ def mariadb_order(tables: Sequence[Table]) -> SubjectOrder:
         number = f"DECIMAL(65,{max(column.scale for column in known.values())})"
         return TypedSubjects(tables[0].captured, number, _column, "convert({} USING utf8mb4)".format)
     return _Texts(tables[0].captured, known)
+
+
+def search_of(table: Table) -> Search | None:
+    """How rows are found by their key with any padding; a CHAR has none, and most collations compare without."""
+    captured, subject = table.captured, table.subjects[0]
+    charset, collation = _collation(subject)
+    if not captured.enforced or not subject.textual or subject.kind == "char" or _pads(charset, collation):
+        return None
+    column = _column(captured)
+
+    def near(subjects: Sequence[str]) -> tuple[str, dict[str, object]]:
+        low, high = (
+            f"CONVERT(:{{}} USING {charset})",
+            f"CONVERT(concat(:{{}}, repeat(' ', 256)) USING {charset})",
+        )
+        ranges = [
+            f"({column} >= {low.format(f's{at}')} COLLATE {collation} AND {column} <= {high.format(f's{at}')} COLLATE {collation})"
+            for at in range(len(subjects))
+        ]
+        sql = f"SELECT {text_of('t', subject)} FROM {captured.relation} t WHERE {' OR '.join(ranges)}"
+        return sql, {f"s{at}": one for at, one in enumerate(subjects)}
+
+    return Search(
+        padded=f"SELECT x.k FROM (SELECT {text_of('t', subject)} AS k FROM {captured.relation} t ORDER BY {column} DESC"
+        " LIMIT :rows) x WHERE x.k LIKE '% ' LIMIT :most",
+        near=near,
+    )
 
 
 def _part(tables: Sequence[Table], at: int) -> Part:

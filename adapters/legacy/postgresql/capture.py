@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from adapters.engines import reading
 from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
+from adapters.legacy.namesakes import PLANNED, WATCHED, Search
 from adapters.legacy.postgresql import triggers
 from adapters.legacy.postgresql.holes import holes_of
 from adapters.legacy.postgresql.tables import (
@@ -24,12 +25,14 @@ from adapters.legacy.postgresql.tables import (
     literal,
     postgres_order,
     query,
+    search_of,
     statement,
     types_of,
 )
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct, every
 from toolkit.core.changes import Change
+from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Cursor, Hole, Horizon, Plan
 
 GUARANTEES = {
@@ -98,13 +101,19 @@ class PostgresCapture(TriggerCapture):
                 removal = [*triggers.drop(table), triggers.unregister(table), *removal]
             if not registry.keys() - {table.table for table in found}:
                 removal += triggers.drop_schema()
-        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
+            holes = [hole for table in found for hole in self._namesakes(connection, table, PLANNED)]
+        return Plan(
+            statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES, holes=tuple(holes)
+        )
 
     def holes(self) -> list[Hole]:
         """Triggers that are missing or do not always fire, and tables that are not what they were."""
         with self._judged(), reading(self._engine) as connection:
             registry = self._registry(connection)
             found = [hole for table in registry.values() for hole in holes_of(connection, table)]
+            for table in registry.values():
+                with suppress(UsageError):  # a table or column that is gone: that has been said
+                    found += self._namesakes(connection, table, WATCHED)
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
             elif triggers.mended(_functions(connection)):
@@ -225,6 +234,9 @@ class PostgresCapture(TriggerCapture):
 
     def _arrival(self, _connection: Connection, _table: Captured) -> str:
         return "t.ctid"
+
+    def _search(self, connection: Connection, table: Captured) -> Search | None:
+        return search_of(connection, table)
 
     def _clock(self, connection: Connection) -> dt.datetime:
         return clock(connection)

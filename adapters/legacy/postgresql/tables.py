@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from adapters.legacy.images import Captured, Shape
 from adapters.legacy.joined import JoinedSubjects, Part, Searched, Spelling, TypedPart
+from adapters.legacy.namesakes import Search
 from adapters.legacy.subjects import OneColumn, SubjectOrder, TypedSubjects, condition, text_range
 from adapters.legacy.wanted import check_key, spelt
 from adapters.statements import Statements
@@ -139,6 +140,28 @@ def postgres_order(tables: Sequence[Captured], columns: Sequence[Sequence[Subjec
     if len(kinds) == 1:
         return TypedSubjects(tables[0], types[0].type, _column, _shown)
     return _Texts(tables[0], known, '"C"')
+
+
+def search_of(connection: Connection, table: Captured) -> Search | None:
+    """How rows are found by their key with any padding; a CHAR has all it can have, and is compared without."""
+    if types_of(connection, table)[0].kind not in ("varchar", "text"):
+        return None
+    asked = {"relation": table.relation, "column": table.subjects[0]}
+    if not connection.scalar(query("indexed"), asked):
+        return None
+    column = _column(table)
+    # One look-up by the index for each: a join might read the table whole. A collation may sort others in between.
+    near = (
+        "SELECT k.key FROM unnest(CAST(:subjects AS text[])) AS s(subject) CROSS JOIN LATERAL"
+        f" (SELECT {column}::text AS key FROM {table.relation} t"
+        f" WHERE {column} >= s.subject AND {column} <= s.subject || repeat(' ', 256)"
+        f" ORDER BY {column} LIMIT 8) AS k WHERE rtrim(k.key) = s.subject"
+    )
+    return Search(
+        padded=f"SELECT x.k FROM (SELECT {column}::text AS k FROM {table.relation} t ORDER BY {column} DESC LIMIT :rows) x"
+        " WHERE x.k LIKE '% ' LIMIT :most",
+        near=lambda subjects: (near, {"subjects": list(subjects)}),
+    )
 
 
 def _part(tables: Sequence[Captured], types: Sequence[SubjectType], at: int) -> Part:

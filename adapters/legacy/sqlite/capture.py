@@ -15,10 +15,11 @@ from adapters.engines import reading
 from adapters.legacy.capture import TriggerCapture, key_order
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, Shape
-from adapters.legacy.shapes import ACCEPT, AGAIN, altered
+from adapters.legacy.namesakes import PLANNED, WATCHED, Search
+from adapters.legacy.shapes import ACCEPT, AGAIN, altered, followed
 from adapters.legacy.sqlite import triggers
-from adapters.legacy.sqlite.subjects import sqlite_order
-from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, has_rowid, shape_of
+from adapters.legacy.sqlite.subjects import search_of, sqlite_order
+from adapters.legacy.sqlite.tables import affinities_of, bare, find_table, followers, has_rowid, shape_of
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct, every
 from migrations.upgrade import offline_sql
@@ -65,7 +66,11 @@ class SqliteCapture(TriggerCapture):
                 removal = [*_gone(table), *removal]
             if not registry.keys() - {table.table for table in found}:
                 removal += offline_sql("sqlite", "capture", down=True)
-        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES)
+            holes = [hole for table in found for hole in self._namesakes(connection, table, PLANNED)]
+            holes += [followed(*one) for one in followers(connection, found)]
+        return Plan(
+            statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES, holes=tuple(holes)
+        )
 
     def holes(self) -> list[Hole]:
         """Triggers that are missing or changed, and columns that came or went since they were made."""
@@ -74,6 +79,7 @@ class SqliteCapture(TriggerCapture):
             rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
             there = {row.name: row.sql for row in rows}
             found = [hole for table in registry.values() for hole in self._holes_of(connection, table, there)]
+            found += [followed(*one) for one in followers(connection, registry.values())]
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
         return found
@@ -91,6 +97,8 @@ class SqliteCapture(TriggerCapture):
             yield Hole(where=table.table, what=what, next=ACCEPT)
         if now.columns:
             yield from altered(table, _as_it_was(now, renamed), listed=True)
+            if set(table.subjects) <= now.columns.keys():
+                yield from self._namesakes(connection, table, WATCHED)
         else:
             yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=AGAIN)
 
@@ -112,6 +120,9 @@ class SqliteCapture(TriggerCapture):
 
     def _arrival(self, connection: Connection, table: Captured) -> str:
         return "t.rowid" if has_rowid(connection, bare(table.relation)) else key_order(table)
+
+    def _search(self, connection: Connection, table: Captured) -> Search | None:
+        return search_of(table, affinities_of(connection, table)[0])
 
     def _clock(self, connection: Connection) -> dt.datetime:
         return clock(connection)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from adapters.legacy.images import Captured
 from adapters.legacy.joined import JoinedSubjects, Part, Searched
+from adapters.legacy.namesakes import Search
 from adapters.legacy.sqlite.tables import SPELLING, Affinity, quoted
 from adapters.legacy.subjects import OneColumn, SubjectOrder, condition, text_range
 
@@ -27,6 +30,22 @@ def sqlite_order(tables: Sequence[Captured], columns: Sequence[Sequence[Affinity
         return _Numbers(tables[0])
     known = {table.table: affinity for table, affinity in zip(tables, affinities, strict=True)}
     return _Texts(tables[0], known)
+
+
+def search_of(table: Captured, affinity: Affinity) -> Search | None:
+    """How rows are found by their key with any padding; SQLite pads no type, but may be told to compare without."""
+    if not affinity.text or affinity.collation != "BINARY":
+        return None
+    column = _column(table)
+    near = (
+        f"SELECT {column} FROM json_each(:subjects) s CROSS JOIN {table.relation} t"
+        f" WHERE {column} >= s.value AND {column} < s.value || '!' AND rtrim({column}) = s.value"
+    )
+    return Search(
+        padded=f"SELECT x.k FROM (SELECT {column} AS k FROM {table.relation} t ORDER BY {column} DESC LIMIT :rows) x"
+        " WHERE x.k LIKE '% ' LIMIT :most",
+        near=lambda subjects: (near, {"subjects": msgspec.json.encode(subjects).decode()}),
+    )
 
 
 def _part(tables: Sequence[Captured], affinities: Sequence[Affinity], at: int) -> Part:

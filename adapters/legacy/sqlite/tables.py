@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 from sqlalchemy import Connection, text
 
@@ -109,6 +111,27 @@ def _collation(connection: Connection, name: str, placed: tuple[str, int], numer
     )
     found: str | None = connection.scalar(text(sql), {"name": name, "column": placed[0], "at": placed[1]})
     return found
+
+
+def followers(connection: Connection, tables: Iterable[Captured]) -> Iterator[tuple[str, str, list[str]]]:
+    """Tables whose rows follow a captured one's to another subject by a foreign key: child, parent, columns of the parent."""
+    known = list(tables)
+    parents = {bare(one.relation).lower(): one for one in known if not one.outbox}
+    sql = (
+        'SELECT id, "table" AS parent, "to" AS referred FROM pragma_foreign_key_list(:name)'
+        " WHERE on_update = 'CASCADE' ORDER BY id, seq"
+    )
+    for child in known:
+        found: dict[int, tuple[Captured, list[str]]] = {}
+        for row in connection.execute(text(sql), {"name": bare(child.relation)}):
+            parent = parents.get(str(row.parent).lower())
+            if parent is not None and parent is not child:
+                referred = [row.referred] if row.referred else parent.shape.key
+                found.setdefault(row.id, (parent, []))[1].extend(referred)
+        for parent, columns in found.values():
+            subjects = {name.upper() for name in parent.subjects}
+            if moving := [name for name in columns if name.upper() in subjects]:
+                yield child.table, parent.table, moving
 
 
 def has_rowid(connection: Connection, name: str) -> bool:

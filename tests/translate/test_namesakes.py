@@ -1,0 +1,111 @@
+"""Rows whose keys differ in nothing but blanks at their end: none overwrites the other, and nothing of it is silent (R6)."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tests.translate.test_rules import change, outcome, positions, waiting
+from toolkit.core.changes import Change, Op
+from toolkit.core.translators import Translators
+
+
+def row(number: int, key: str, op: Op = Op.INSERT, *, was: str | None = None, **given: str) -> Change:
+    """A change of a policy's own row, whose key is padded as it is written here."""
+    made = change(number, table="POLMAST", op=op, POL_NO=key, **given)
+    made = msgspec.structs.replace(made, position=f"{op}:{number}", subject=key.rstrip())
+    if op is Op.DELETE:
+        return msgspec.structs.replace(made, before=made.after, after=None)
+    return made if was is None else msgspec.structs.replace(made, before={**made.row, "POL_NO": was})
+
+
+def kinds(changes: Sequence[str]) -> list[str]:
+    return [one.partition(":")[0] for one in changes]
+
+
+def test_two_rows_that_a_backfill_finds_are_parked_with_both_keys_table_and_what_to_do() -> None:
+    found = outcome(
+        row(0, "P1", Op.SNAPSHOT),
+        row(0, "P1 ", Op.SNAPSHOT),
+        change(0, op=Op.SNAPSHOT),
+        row(0, "P2", Op.SNAPSHOT),
+    )
+    assert {one.change.subject for one in found.parked} == {"P1"}
+    (root,) = [one for one in found.parked if not one.held]
+    assert root.reason == (
+        "POLMAST: the keys 'P1' and 'P1 ' differ in nothing but blanks at their end, so that these rows are one subject, and "
+        "one's state would overwrite the other's; in the legacy database, give one of them another key, or delete it"
+    )
+    assert len(found.drafts) == 1, "the other subject goes on"
+
+
+def test_a_key_that_is_padded_and_alone_is_translated_as_ever() -> None:
+    found = outcome(row(1, "P1  "), row(2, "P1  ", Op.UPDATE, was="P1  "), change(3, subject="P1"))
+    assert (len(found.drafts), found.parked) == (3, [])
+
+
+def test_rows_of_another_table_may_pad_the_subject_as_they_like() -> None:
+    found = outcome(
+        row(1, "P1"), change(2, POL_NO="P1  "), change(3, POL_NO="P1"), change(4, POL_NO="P1      ")
+    )
+    assert (len(found.drafts), found.parked) == (4, [])
+
+
+def test_a_row_that_comes_once_its_namesake_is_gone_is_no_clash() -> None:
+    found = outcome(row(1, "P1"), row(2, "P1", Op.DELETE), row(3, "P1 "), row(4, "P1", Op.UPDATE, was="P1 "))
+    assert (len(found.drafts), found.parked) == (4, [])
+
+
+def test_a_row_that_comes_beside_another_parks_the_subject_from_there_on() -> None:
+    found = outcome(row(1, "P1", Op.UPDATE, was="P1"), row(2, "P1 "), row(3, "P1", Op.UPDATE, was="P1"))
+    assert positions(found) == ["update:1"]
+    assert waiting(found) == [("insert:2", False), ("update:3", True)]
+
+
+def test_what_capture_saw_beside_a_row_is_enough() -> None:
+    found = outcome(msgspec.structs.replace(row(1, "P1 "), beside=("P1",)))
+    assert "'P1' and 'P1 '" in found.parked[0].reason
+
+
+def test_once_one_of_them_is_gone_the_subject_is_the_other_ones() -> None:
+    parked = [
+        msgspec.structs.replace(row(1, "P1 "), beside=("P1",)),
+        row(2, "P1", Op.UPDATE, was="P1"),
+        row(3, "P1 ", Op.DELETE),
+        row(4, "P1", Op.UPDATE, was="P1"),
+    ]
+    found = outcome(*parked)
+    assert (positions(found), found.parked) == (["update:2", "update:4"], [])
+
+
+def test_the_one_that_stays_may_be_the_one_that_came_later_and_get_the_others_key() -> None:
+    parked = [
+        row(0, "P1", Op.SNAPSHOT),
+        row(0, "P1 ", Op.SNAPSHOT, STAT_CD="H"),
+        row(3, "P1", Op.DELETE),
+        row(4, "P1", Op.UPDATE, was="P1 ", STAT_CD="C"),
+    ]
+    found = outcome(*parked)
+    assert (positions(found), found.parked) == (["snapshot:0", "update:4"], [])
+    assert b'"H"' in found.drafts[0].data
+
+
+def test_where_both_are_gone_the_subject_is_gone() -> None:
+    found = outcome(
+        row(0, "P1", Op.SNAPSHOT),
+        row(0, "P1 ", Op.SNAPSHOT),
+        row(1, "P1 ", Op.DELETE),
+        row(2, "P1", Op.DELETE),
+    )
+    assert kinds(positions(found)) == ["snapshot", "delete"]
+
+
+def test_a_subject_of_several_columns_is_told_apart_in_each() -> None:
+    acl = Translators("policy_admin")
+    acl.aggregate("policy", {"POLMAST": ("BRANCH", "POL_NO")})
+    acl.table("POLMAST")(lambda _: [])
+    two = [
+        msgspec.structs.replace(row(at, "P1", BRANCH=branch), subject="7/P1", key=("BRANCH", "POL_NO"))
+        for at, branch in enumerate(("7", "7 "))
+    ]
+    found = outcome(*two, acl=acl)
+    assert "'7 /P1' and '7/P1'" in found.parked[0].reason

@@ -1,0 +1,115 @@
+"""Two rows of the legacy database whose keys differ in blanks at their end: seen, told, and parked on every engine (R6)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.legacy import TABLES, Legacy
+from tests.translate.world import World
+
+VARYING = {
+    "sqlite": (),  # its CHAR keeps blanks as they come
+    "postgresql": ("ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)",),
+    "mysql": (
+        "ALTER TABLE POLMAST MODIFY POL_NO VARCHAR(12) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL",
+    ),
+}
+
+
+@pytest.fixture
+def varying(legacy: Legacy) -> Legacy:
+    """The database, not captured yet; the keys of its policies are told apart by their blanks."""
+    for statement in VARYING[legacy.engine.dialect.name]:
+        legacy.run(statement)
+    return legacy
+
+
+@pytest.fixture
+def world(varying: Legacy, tmp_path: Path) -> Iterator[World]:
+    varying.install()
+    made = World(varying, f"sqlite:///{tmp_path}/state.db")
+    yield made
+    made.close()
+
+
+def policy(key: str, status: str = "A") -> str:
+    return f"INSERT INTO POLMAST VALUES ('{key}', '{status} ', 1.00, NULL)"
+
+
+def parked(world: World) -> list[str]:
+    return [one.reason for one in world.archive.parked("policy_admin") if not one.held]
+
+
+def statuses(world: World, subject: str) -> list[object]:
+    return [data["status"] for name, data in world.events(subject) if name == "PolicyStated"]
+
+
+def test_a_backfill_parks_both_rows_and_reads_on(world: World) -> None:
+    world.legacy.run(policy("P1"), policy("P1 ", "H"), policy("P2  "), policy("P3"))
+    work = world.backfill(1)
+    while work.step(world.epoch) is not None:
+        pass
+    (reason,) = parked(world)
+    assert "POLMAST: the keys 'P1' and 'P1 ' differ in nothing but blanks" in reason
+    assert [statuses(world, one) for one in ("P1", "P2", "P3")] == [[], ["A"], ["A"]]
+
+
+@pytest.mark.parametrize("first", ["P1", "P1  "])
+def test_a_row_that_comes_beside_another_is_parked_whichever_was_first(world: World, first: str) -> None:
+    """Not in one batch: what was translated before is seen in the table alone."""
+    world.skip_backfill()
+    world.legacy.run(policy(first))
+    world.drain()
+    world.legacy.run(policy("P1 ", "H"), policy("P2"))
+    world.drain()
+    (reason,) = parked(world)
+    assert repr(first) in reason
+    assert "'P1 '" in reason
+    assert (statuses(world, "P1"), statuses(world, "P2")) == (["A"], ["A"])
+
+
+def test_once_the_other_row_has_another_key_all_flows(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy("P1"))
+    world.drain()
+    world.legacy.run(policy("P1 ", "H"))
+    world.drain()
+    world.legacy.run(
+        "UPDATE POLMAST SET STAT_CD = 'C ' WHERE POL_NO = 'P1'",
+        "UPDATE POLMAST SET POL_NO = 'P9' WHERE POL_NO = 'P1 '",
+    )
+    world.drain()
+    assert statuses(world, "P1") == ["A"], "what follows waits"
+    world.translation().replay(world.epoch)
+    assert parked(world) == []
+    assert (statuses(world, "P1"), statuses(world, "P9")) == (["A", "C"], ["H"])
+    assert "PolicyWithdrawn" not in world.types("P1"), "the subject is the row that stayed"
+
+
+def test_a_row_that_left_before_anybody_looked_is_not_told_of_the_other_one(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy("P1"))
+    world.drain()
+    world.legacy.run(policy("P1 ", "H"))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.drain(limit=1)  # the row and its end are not in one batch
+    world.translation().replay(world.epoch)
+    assert (parked(world), world.types("P1")) == ([], ["PolicyStated"])
+
+
+def test_the_plan_and_a_hole_name_them(varying: Legacy) -> None:
+    varying.run(policy("P1"), policy("P1 "), policy("P2 "), policy("P3"), policy("P3   "))
+    planned = varying.source.capture.plan(TABLES)
+    assert [one.where for one in planned.holes] == ["POLMAST"]
+    assert "the keys 'P1' and 'P1 ' are one subject (and 1 more like it)" in planned.holes[0].what
+    varying.install()
+    found = [one for one in varying.source.capture.holes() if "one subject" in one.what]
+    assert [one.what for one in found] == [planned.holes[0].what]
+    varying.run("DELETE FROM POLMAST WHERE POL_NO IN ('P1 ', 'P3')")
+    assert [one for one in varying.source.capture.holes() if "one subject" in one.what] == []
+
+
+def test_a_padded_key_that_is_alone_is_no_hole(varying: Legacy) -> None:
+    varying.run(policy("P1  "), policy("P2 "))
+    assert varying.source.capture.plan(TABLES).holes == ()

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,7 @@ from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
 from toolkit.loader import Project, contexts, load
+from toolkit.loops import wanted
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
 from toolkit.loops.following import Following, Report, borrowed, lease_name
@@ -51,6 +52,7 @@ from toolkit.loops.verify import code_hash, upcaster_hash
 from toolkit.loops.worker import Worker, strayed
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
+from toolkit.questions.parked import lacking
 from toolkit.router.read import PATIENCE, Observe, Reader, Reading
 from toolkit.settings import ENGINES_OWN, age, duration
 
@@ -238,7 +240,10 @@ class App:
             alone = self.projector(definition)
             return self.together.seat(alone) if together else alone
 
-        return Following(definition, make, self.state.leases, self.owner, self.clock, report=report)
+        left = partial(self._left, definition)
+        return Following(
+            definition, make, self.state.leases, self.owner, self.clock, report=report, left=left
+        )
 
     def worker(self, definition: Definition, report: Report = lambda _: None) -> Worker:
         """What follows the log for a version together with other processes, each some partitions."""
@@ -258,6 +263,7 @@ class App:
             self.clock,
             self._pace,
             report=report,
+            left=partial(self._left, definition),
         )
 
     @contextmanager
@@ -301,18 +307,12 @@ class App:
             raise UsageError(
                 f"there is no projection {name} in this project; there are {', '.join(self.project.projections)}"
             )
-        names = [name] if name else list(self.project.projections)
-        found: list[Definition] = []
-        for one in names:
-            stored = {state.version: state for state in self.store.versions(one)}
-            known = self.project.projections.get(one, {})
-            wanted = [
-                number
-                for number, state in stored.items()
-                if number in known and (state.serving or state.state in ("running", "waiting"))
-            ]
-            found.extend(self.project.definition(one, number) for number in wanted or _newest(known, stored))
-        return found
+        projections = self.project.projections
+        names = [name] if name else list(projections)
+        return [one for name in names for one in wanted.running(projections[name], self.store, name)]
+
+    def _left(self, definition: Definition) -> bool:
+        return wanted.left(self.project.projections[definition.name], self.store, definition)
 
     @cached_property
     def around(self) -> Around:
@@ -409,9 +409,9 @@ class App:
         from migrations.upgrade import upgrade
 
         done = []
-        for which, (was, wanted) in self.revisions().items():
+        for which, (was, now) in self.revisions().items():
             upgrade(self._databases[which], which)
-            done.append(f"{which}: {was or 'nothing'} -> {wanted}")
+            done.append(f"{which}: {was or 'nothing'} -> {now}")
         done.extend(f"time partition {name}" for name in self.prepare_archive())
         for topic, partitions in self.project.topics.items():
             self.log.create(topic, partitions)
@@ -428,14 +428,8 @@ class App:
             self.clock,
             waivers=self.evidence,
             observe=observe,
-            parked=self._parked_subjects,
+            parked=lacking(self.project, lambda: self.state.archive),
         )
-
-    def _parked_subjects(self) -> set[str]:
-        archive = self.state.archive
-        return {
-            subject for source in self.project.settings.legacy for subject in archive.parked_subjects(source)
-        }
 
     @cached_property
     def _reader(self) -> Reader:
@@ -487,10 +481,6 @@ class App:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _newest(known: Mapping[int, Definition], stored: Mapping[int, object]) -> list[int]:
-    return [max(known)] if known and not stored else []
 
 
 def open_project(folder: str | Path = ".") -> App:

@@ -11,6 +11,7 @@ RELAY = "strangler relay"
 RESUME = "strangler relay resume"
 PROJECT = "strangler project"
 PARKED = "strangler repair parked"
+CHECK = "strangler check"
 DOCTOR = "strangler doctor"
 SETUP = "strangler setup"
 CAPTURE_PLAN = "strangler capture plan"
@@ -89,6 +90,11 @@ def replay_events(projection: str) -> str:
 def skip(projection: str, event_id: str = "EVENT_ID") -> str:
     """Never apply a parked event."""
     return f"strangler repair skip {projection} {event_id} --owner WHO --reason WHY"
+
+
+def skip_all(projection: str, because: str) -> str:
+    """Never apply the events that are parked for one reason."""
+    return f"strangler repair skip {projection} --parked-for {shlex.quote(because)} --owner WHO --reason WHY"
 
 
 def skipped(projection: str) -> str:

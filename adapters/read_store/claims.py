@@ -139,6 +139,27 @@ def note(
     )
 
 
+def tell(
+    connection: Connection, name: str, number: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+) -> None:
+    """Say how all are doing, unless one failed and a partition was not projected since: who failed knows why. Raises Fenced."""
+    bookkeeping.take_turn(connection, name, number)
+    found = select(projection).where(of(projection, name, number), projection.c.epoch == epoch)
+    row = connection.execute(found.with_for_update()).one_or_none()
+    if row is not None and row.state == "failed":
+        since = checkpoint.c.projected_at
+        waits = select(checkpoint.c.partition).where(
+            of(checkpoint, name, number), or_(since.is_(None), since <= row.updated_at)
+        )
+        if connection.execute(waits.limit(1)).one_or_none() is not None:
+            return
+    built = now if row is not None and row.built_at is None and state == "running" else None
+    values: dict[str, object] = {"state": state, "detail": detail, "updated_at": now}
+    bookkeeping.fence(
+        connection, name, number, epoch, **(values if built is None else {**values, "built_at": built})
+    )
+
+
 def awaited(connection: Connection, name: str, number: int) -> dict[Place, int]:
     """Partition to the next sequence that it waits for although later ones have come, whoever reads it."""
     table = checkpoint

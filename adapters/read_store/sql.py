@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Table, inspect, text, update
+from sqlalchemy import Connection, Engine, inspect, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, StatementError
 
@@ -22,7 +22,6 @@ from adapters.read_store.mariadb import MariadbRows
 from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
 from adapters.standstill import taking_over
-from migrations.schema.read_store import checkpoint
 from migrations.schema.read_store import projection as projection_table
 from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
@@ -128,11 +127,17 @@ class SqlReadStore:
 
     def drop(self, projection: str, version: int) -> None:
         """Remove a version with its table. Raises Refused while it serves."""
-        with self._writing() as connection, self._rows.alone(connection, projection):
-            if bookkeeping.version(connection, projection, version).serving:
-                raise Refused(f"{projection} v{version} serves reads: switch to another version first")
-            bookkeeping.forget(connection, projection, version)
-            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(f'{projection}__v{version}')}")
+
+        def drop(connection: Connection) -> None:
+            with self._rows.alone(connection, projection):
+                if bookkeeping.version(connection, projection, version).serving:
+                    raise Refused(f"{projection} v{version} serves reads: switch to another version first")
+                # First, as all who write it do: else each might hold what the other waits for.
+                bookkeeping.seize(connection, projection, version)
+                bookkeeping.forget(connection, projection, version)
+                connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(f'{projection}__v{version}')}")
+
+        self._taking_over(projection, version, drop)
 
     def versions(self, projection: str | None = None) -> list[VersionState]:
         """All versions, or those of one projection."""
@@ -169,20 +174,26 @@ class SqlReadStore:
 
     def seize(self, projection: str, version: int) -> int:
         """Take over a version for writing; whoever had it before is refused at its next commit."""
-        return self._taking_over_all(projection, version, lambda c: bookkeeping.seize(c, projection, version))
+        return self._taking_over(projection, version, lambda c: bookkeeping.seize(c, projection, version))
 
     def join(self, projection: str, version: int) -> int:
         """Write a version with others: the epoch that all of them have."""
-        return self._taking_over_all(projection, version, lambda c: claims.join(c, projection, version))
+        return self._taking_over(projection, version, lambda c: claims.join(c, projection, version))
 
     def claim(
         self, projection: str, version: int, places: Sequence[tuple[str, int]], *, epoch: int
     ) -> list[Claim]:
         """Take over partitions of a version that several write. Raises Fenced, UsageError."""
-        # Who writes other partitions holds the version, too, and rightly: nobody is ended for that.
-        mine = (checkpoint, bookkeeping.of(checkpoint, projection, version) & claims.at(places))
-        what = f"{projection} v{version}"
-        return self._taking_over(what, lambda c: claims.claim(c, projection, version, places, epoch), mine)
+        return self._taking_over(
+            projection, version, lambda c: claims.claim(c, projection, version, places, epoch)
+        )
+
+    def tell(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how all who write a version are doing; a failure stays until all partitions have gone on. Raises Fenced."""
+        with self._writing() as connection:
+            claims.tell(connection, projection, version, state, detail, epoch=epoch, now=now)
 
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come."""
@@ -404,18 +415,10 @@ class SqlReadStore:
         with self._turn, writing(self.engine) as connection, self._own_tables():
             yield connection
 
-    def _taking_over_all(self, projection: str, version: int, act: Callable[[Connection], T]) -> T:
-        rows = [
-            (table, bookkeeping.of(table, projection, version)) for table in (projection_table, checkpoint)
-        ]
-        return self._taking_over(f"{projection} v{version}", act, *rows)
-
-    def _taking_over(
-        self, what: str, act: Callable[[Connection], T], *rows: tuple[Table, ColumnElement[bool]]
-    ) -> T:
+    def _taking_over(self, projection: str, version: int, act: Callable[[Connection], T]) -> T:
         """From one who may stand still in the midst of a commit, too."""
         with self._turn, self._own_tables():
-            return taking_over(self.engine, act, *rows, what=what)
+            return taking_over(self.engine, act, what=f"{projection} v{version}")
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -1,7 +1,4 @@
--- End the sessions of these transactions, if they are this role's and began before everybody's patience was over.
-SELECT pg_terminate_backend(lock.pid)
-FROM pg_locks AS lock
-JOIN pg_stat_activity AS session ON session.pid = lock.pid AND session.usename = current_user
-WHERE lock.locktype = 'transactionid' AND lock.granted
-  AND lock.transactionid::text = ANY(:holders)
-  AND session.xact_start <= clock_timestamp() - make_interval(secs => :patience)
+-- End the session, if it is in the same transaction still, and waits for its client.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE pid = :pid AND xact_start = :begun AND usename = current_user AND wait_event_type = 'Client'

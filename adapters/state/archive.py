@@ -25,6 +25,15 @@ from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
 _promise = query("promise").bindparams(bindparam("watermark", type_=Instant()))
+LOOKED_INTO = 1_000
+"""Parked changes whose tables are read for a look at their subjects."""
+
+
+class _Table(msgspec.Struct):
+    table: str
+
+
+_decode_table = msgspec.json.Decoder(_Table).decode
 _encode_names = msgspec.json.Encoder().encode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -111,11 +120,21 @@ class SqlArchive:
             ]
         return [one for one in waiting if self._shard.owns(one.change.subject)]
 
-    def parked_subjects(self, source: str) -> set[str]:
-        """Subjects with a parked change."""
+    def parked_subjects(self, source: str) -> dict[str, frozenset[str]]:
+        """Subjects with a parked change, each with the tables of its changes; without, where there are too many."""
         table = state.parked_change
+        of_source = table.c.source == source
         with reading(self._engine) as connection:
-            return set(connection.scalars(select(table.c.subject).distinct().where(table.c.source == source)))
+            some = connection.execute(
+                select(table.c.subject, table.c.change).where(of_source).limit(LOOKED_INTO + 1)
+            ).all()
+            if len(some) > LOOKED_INTO:
+                every = connection.scalars(select(table.c.subject).distinct().where(of_source))
+                return dict.fromkeys(every, frozenset())
+        found: dict[str, frozenset[str]] = {}
+        for row in some:
+            found[row.subject] = found.get(row.subject, frozenset()) | {_decode_table(row.change).table}
+        return found
 
     # --- what the relay does
 

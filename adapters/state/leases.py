@@ -42,9 +42,10 @@ class SqlLeases:
             epoch: int | None = connection.execute(_acquire, taken).scalar_one_or_none()
             return epoch
 
-        related = lease.c.name.in_([name, whole]) | lease.c.name.startswith(f"{whole}:", autoescape=True)
-        over = (lease, related & (lease.c.expires_at <= now))
-        epoch = taking_over(self._engine, take, over, what=name)
+        unexpired = select(lease.c.name).where(lease.c.name.in_([name, whole]), lease.c.expires_at > now)
+        epoch = taking_over(
+            self._engine, take, what=name, may_end=lambda connection: connection.scalar(unexpired) is None
+        )
         if epoch is None:
             raise self._held(name)
         return epoch

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.event import listen
@@ -324,6 +325,7 @@ verification = Table(
     Column("digest", String(64), nullable=False),
     Column("skipped", JSON, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("drifted", Boolean, nullable=False, server_default=false()),
 )
 
 rehearsal = Table(

@@ -256,3 +256,46 @@ def test_a_command_does_not_wait_for_libraries_that_few_commands_need() -> None:
     look = "import sys, toolkit.cli.app; print([one for one in ('alembic', 'deepdiff', 'pydantic') if one in sys.modules])"
     told = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "code", "what", "then"),
+    [
+        (["status", "--nope"], "usage", 2, "No such option", "strangler status --help"),
+        (["read"], "usage", 2, "Missing argument", "strangler read --help"),
+        (["freshness", "--timeout", "soon"], "usage", 2, "--timeout", "strangler freshness --help"),
+        (["repair", "nothing"], "usage", 2, "No such command", "strangler repair --help"),
+        (["nothing"], "usage", 2, "No such command", "strangler --help"),
+        (
+            ["check", "-C", "/nowhere"],
+            "usage",
+            2,
+            "/nowhere/strangler.toml",
+            "mend each fault, then strangler check",
+        ),
+    ],
+    ids=["option", "argument", "value", "command of a group", "command", "project"],
+)
+def test_with_json_every_wrong_use_is_one_document_too(
+    given: list[str], kind: str, code: int, what: str, then: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*given, "--json"]) == code
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["kind"], told["exit_code"], told["next"]) == (kind, code, then)
+    assert what in told["message"]
+    assert said.err == ""
+
+
+def test_without_json_a_wrong_use_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--nope"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, "No such option" in said.err) == ("", True)
+
+
+def test_an_error_says_its_kind_and_what_to_do_next(strangler: Any) -> None:
+    told = strangler("freshness", "nothing", "--json")
+    assert (told.json["error"], told.json["next"]) == ("UsageError", "strangler freshness --help")
+    refused = strangler("route", "apply", "claim-cover", "shadow", "--json").json
+    assert (refused["kind"], refused["exit_code"]) == ("findings", 1)
+    assert all(one in refused["next"] for one in refused["reasons"])

@@ -228,6 +228,43 @@ def test_who_failed_has_the_word_until_another_claims_what_it_left(world: World)
     assert world.store.versions("policy_tally")[0].state == "building"
 
 
+def test_who_failed_has_the_word_although_another_claims_something_else(world: World) -> None:
+    first, second = world.worker(ALL[0]), world.worker()
+    first.failed(ValueError("no"))
+    second.claim([ALL[1]])
+    second.advance(world.next(second))
+    assert world.store.versions("policy_tally")[0].state == "failed"
+
+
+def test_who_fails_while_another_looks_how_all_are_has_the_word(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = world.worker(ALL[0]), world.worker(ALL[1])
+    awaited = world.store.awaited
+
+    def fails_meanwhile(name: str, version: int) -> dict[tuple[str, int], int]:
+        first.failed(ValueError("no"))
+        return awaited(name, version)
+
+    monkeypatch.setattr(world.store, "awaited", fails_meanwhile)
+    world.store.set_state("policy_tally", 1, "waiting", "", epoch=second.epoch or 0, now=world.clock())
+    second.advance(world.next(second))
+    assert world.store.versions("policy_tally")[0].state == "failed"
+
+
+def test_who_fails_again_for_the_same_reason_has_the_word_again(world: World) -> None:
+    first, second = world.worker(ALL[0]), world.worker(ALL[1])
+    for _ in range(2):
+        first.claim([ALL[0]])
+        first.failed(ValueError("no"))
+        second.claim(ALL)
+        world.tell(*(PremiumAgreed(policy_no=f"P-{at}", premium=Decimal(3)) for at in range(6)))
+        world.clock()
+        assert world.store.versions("policy_tally")[0].state == "failed"
+        second.advance(world.next(second))
+        assert world.store.versions("policy_tally")[0].state == "building"
+
+
 class Process:
     """A worker that may sleep between any two steps, and hears of nothing that others do."""
 

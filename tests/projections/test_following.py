@@ -10,6 +10,7 @@ import pytest
 
 from adapters.read_store.sql import SqlReadStore
 from adapters.state.store import State
+from tests.support.crew import PolicyViewAnew
 from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.read_store import (
     CATALOGUE,
@@ -22,7 +23,8 @@ from tests.support.read_store import (
 from tests.support.state import state, state_url
 from tests.support.waiting import wait_until
 from toolkit.core.errors import LeaseHeld
-from toolkit.loops.following import Following, borrowed
+from toolkit.loops import wanted
+from toolkit.loops.following import Following, borrowed, drop
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.replay import reproject
 
@@ -40,6 +42,8 @@ class Fleet:
         self.store, self.state, self.story = store, state, Story()
         self.log, self.archive = ListLog(TOPICS), ListArchive(TOPIC)
         self.seizures: list[str] = []
+        self.ended = set[str]()
+        self.failures: list[Exception] = []
 
     def happen(self, count: int) -> None:
         events = [PolicyIssued(policy_no=f"P-{at}", premium=Decimal(at), broker="B") for at in range(count)]
@@ -56,8 +60,20 @@ class Fleet:
             pace = Pace(patience=0.0)
             return Projector(POLICY, CATALOGUE, self.store, as_log(self.log), TOPICS, clock, pace)
 
-        following = Following(POLICY, make, self.state.leases, owner, clock, look_every=0.01)
-        thread = threading.Thread(target=following.run, args=(stop,))
+        def left() -> bool:
+            return wanted.left({1: POLICY}, self.store, POLICY)
+
+        following = Following(POLICY, make, self.state.leases, owner, clock, look_every=0.01, left=left)
+
+        def run() -> None:
+            try:
+                following.run(stop)
+            except Exception as error:  # noqa: BLE001 - looked at by the test
+                self.failures.append(error)
+            finally:
+                self.ended.add(owner)
+
+        thread = threading.Thread(target=run)
         thread.start()
         try:
             yield stop
@@ -108,3 +124,18 @@ def test_a_repair_borrows_the_version_and_the_follower_goes_on_afterwards(fleet:
             assert len(fleet.store.rows(POLICY, None, 99)) == 2
         wait_until(fleet.applied(4))
         assert fleet.epoch() == lent + 1
+
+
+def test_a_version_that_is_dropped_is_followed_no_more_and_not_made_again(fleet: Fleet) -> None:
+    fleet.happen(2)
+    fleet.log.mark(TOPIC, clock())
+    with fleet.process("first:1"), fleet.process("second:2"):
+        wait_until(lambda: [one.state for one in fleet.store.versions("policy_view")] == ["running"])
+        fleet.store.create(PolicyViewAnew.definition, TOPICS, clock())
+        fleet.store.switch("policy_view", 2)
+        fleet.happen(4)
+        drop(fleet.store, "policy_view", 1, fleet.state.leases, "cli:3", clock)
+        fleet.happen(6)
+        wait_until(lambda: fleet.ended == {"first:1", "second:2"}, 6)
+    assert [one.version for one in fleet.store.versions("policy_view")] == [2]
+    assert fleet.failures == []

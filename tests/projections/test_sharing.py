@@ -13,12 +13,12 @@ from adapters.read_store.sql import SqlReadStore
 from adapters.state.lease_list import SqlLeaseList
 from adapters.state.store import State, open_state
 from migrations.schema.state import metadata
-from tests.support.crew import PARTITIONS, TALLY, clock, worker
+from tests.support.crew import ANEW, PARTITIONS, TALLY, clock, worker
 from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.read_store import CATALOGUE, PolicyIssued, PremiumAgreed, Story
 from tests.support.waiting import wait_until
 from toolkit.core.errors import OffsetLost, Refused
-from toolkit.loops.following import borrowed, lease_name
+from toolkit.loops.following import borrowed, drop, lease_name
 from toolkit.loops.replay import reproject
 from toolkit.loops.worker import Worker
 
@@ -33,6 +33,7 @@ class Crew:
     def __init__(self, store: SqlReadStore, state: State) -> None:
         self.store, self.state, self.story = store, state, Story(PARTITIONS, TOPIC)
         self.log, self.archive = ListLog(TOPICS), ListArchive(TOPIC)
+        self.ended = set[str]()
 
     def happen(self, rounds: int = 1) -> None:
         for _ in range(rounds):
@@ -52,6 +53,8 @@ class Crew:
                 made.run(stop)
             except Exception as error:  # noqa: BLE001 - looked at by the test
                 errors.append(error)
+            finally:
+                self.ended.add(owner)
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -111,6 +114,25 @@ def test_a_repair_borrows_the_version_from_all_and_all_go_on_afterwards(crew: Cr
         wait_until(lambda: halves(first, second) and crew.done())
         assert crew.epoch() == lent + 1, "they have one epoch in common"
     assert crew.counts() == {2}
+
+
+def test_a_version_that_is_dropped_while_they_write_it_is_followed_no_more_and_not_made_again(
+    crew: Crew,
+) -> None:
+    crew.happen()
+    crew.log.mark(TOPIC, clock())
+    with crew.process("a:1") as (first, _, errors), crew.process("b:2") as (second, _, others):
+        wait_until(
+            lambda: halves(first, second) and crew.store.versions("policy_tally")[0].state == "running"
+        )
+        crew.store.create(ANEW["policy_tally"], TOPICS, clock())
+        crew.store.switch("policy_tally", 2)
+        crew.happen(5)
+        drop(crew.store, "policy_tally", 1, crew.state.leases, "cli:3", clock)
+        crew.happen()
+        wait_until(lambda: crew.ended == {"a:1", "b:2"})
+    assert [one.version for one in crew.store.versions("policy_tally")] == [2]
+    assert (errors, others) == ([], [])
 
 
 def test_they_wait_for_a_process_that_follows_the_version_alone(crew: Crew) -> None:

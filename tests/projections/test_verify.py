@@ -114,7 +114,10 @@ def test_drift_of_the_live_table_is_shown_with_both_values(read_store: SqlReadSt
     assert done.findings == (
         "replayed and live: broker 'B-1': policies 2 and 77 (strangler repair key broker_book B-1)",
     )
-    assert not done.record.deterministic
+    told = done.record
+    assert (told.deterministic, told.drifted, told.holds) == (True, True, False), "both replays agree"
+    assert told.detail.startswith("drifted: replayed and live: broker 'B-1'")
+    assert told.detail.endswith("give the same 3 rows: the live table is another)")
 
 
 @pytest.mark.parametrize("any_store_url", ["sqlite"], indirect=True)
@@ -200,6 +203,7 @@ def test_dependence_on_the_order_of_different_subjects_shows(
     done = world.verify()
     assert not done.record.deterministic
     assert done.findings[0].startswith("replayed twice: broker ")
+    assert done.record.detail.startswith("not deterministic: replayed twice: broker ")
 
 
 @pytest.mark.parametrize(

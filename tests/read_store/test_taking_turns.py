@@ -13,6 +13,7 @@ from adapters import standstill
 from adapters.engines import writing
 from adapters.read_store import claims
 from adapters.read_store.sql import SqlReadStore
+from tests.support.crew import PolicyViewAnew
 from tests.support.read_store import POLICY, START, TOPIC, TOPICS
 from toolkit.core.errors import Fenced, Infrastructure
 
@@ -24,6 +25,7 @@ MARIADB = pytest.param("mariadb", marks=pytest.mark.mariadb)
 @pytest.fixture
 def epoch(read_store: SqlReadStore, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(standstill, "PATIENCE_S", 1)
+    monkeypatch.setattr(standstill, "STILL_S", 1)
     read_store.create(POLICY, TOPICS, START)
     return read_store.join(NAME, VERSION)
 
@@ -55,6 +57,25 @@ def test_who_waits_for_a_partition_ends_nobody_who_writes_another(
         with pytest.raises(Infrastructure, match="cannot be used"):
             stands_still()
         other.exec_driver_sql("SELECT 1")
+
+
+@pytest.mark.parametrize("read_store_url", [POSTGRES, MARIADB], indirect=True)
+def test_who_drops_a_version_waits_for_who_writes_it_and_takes_nothing_that_he_needs(
+    read_store: SqlReadStore, epoch: int
+) -> None:
+    read_store.create(PolicyViewAnew.definition, TOPICS, START)
+    read_store.switch(NAME, 2)
+    first, second = [(TOPIC, number) for number in (0, 1)]
+    claimed = {at: read_store.claim(NAME, VERSION, [at], epoch=epoch)[0].epoch for at in (first, second)}
+    with ThreadPoolExecutor(1) as pool:
+        with writing(read_store.engine) as connection:
+            claims.hold(connection, NAME, VERSION, epoch, {second: claimed[second]})
+            dropping = pool.submit(read_store.drop, NAME, VERSION)
+            with pytest.raises(TimeoutError):
+                dropping.result(0.5)
+            claims.hold(connection, NAME, VERSION, epoch, claimed)
+        dropping.result(30)
+    assert [one.version for one in read_store.versions(NAME)] == [2]
 
 
 @pytest.mark.parametrize("read_store_url", [POSTGRES, MARIADB], indirect=True)

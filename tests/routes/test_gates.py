@@ -57,6 +57,7 @@ BROKEN: list[tuple[str, Outcome, dict[str, Any]]] = [
     ("determinism", Outcome.INSUFFICIENT, {"verifications": {}}),
     ("determinism", Outcome.INSUFFICIENT, {"versions": {}, "run": run(versions={})}),
     ("determinism", Outcome.FAILED, {"verifications": {"policy": verification(deterministic=False)}}),
+    ("determinism", Outcome.FAILED, {"verifications": {"policy": verification(drifted=True)}}),
     ("determinism", Outcome.INSUFFICIENT, {"verifications": {"policy": verification(at=NOW - 8 * DAY)}}),
     ("determinism", Outcome.INSUFFICIENT, {"code_hashes": {"policy": "edited"}}),
     ("determinism", Outcome.INSUFFICIENT, {"upcaster_hashes": {"policy": "another step"}}),

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from adapters.read_store.sql import SqlReadStore
 from tests.support.read_store import START, TOPIC, read_store, read_store_url
-from toolkit.core.events import Context, Event
+from toolkit.core.events import Catalogue, Context, Event
 from toolkit.core.projections import Projection, on
 from toolkit.core.records import Envelope, Record
 from toolkit.ports import Batch, ParkedEvent
-from toolkit.router.holding import looking
+from toolkit.router.holding import looking, of_subjects, subject_at
 from toolkit.router.paths import Asked, doubted, missing
 
 __all__ = ["read_store", "read_store_url"]
@@ -188,3 +189,48 @@ def test_the_row_and_the_events_of_a_held_key_tell_to_whom_it_may_belong(read_st
     assert told(6) == {"245": False, "7": False, "9": None}, (
         "of 9 there is no row, and no event names a customer"
     )
+
+
+CATALOGUE = Catalogue.of([context])
+
+
+@pytest.mark.parametrize(
+    ("key", "rows", "told"),
+    [
+        ({"policy_no": "P1"}, [], {"P1": True, "P2": False}),
+        ({"policy_no": "p1 "}, [], {"P1": True, "P2": False}),
+        ({"policy_no": "P1", "hold_no": 1}, [], {"P1": True, "P2": False}),
+        ({"hold_no": 1}, [], {"P1": None, "P2": None}),
+        ({"broker": "B-1"}, [], {"P1": None, "P2": None}),
+        ({"broker": "P2"}, [], {"P1": None, "P2": True}),
+        ({"hold_no": 1}, ROWS, {"P1": True, "P2": False}),
+        ({"hold_no": 1}, [{"holds": 3}], {"P1": None, "P2": None}),
+    ],
+    ids=[
+        "its subject",
+        "spelled otherwise",
+        "one row",
+        "another column",
+        "none",
+        "the same text",
+        "a list",
+        "a total",
+    ],
+)
+def test_an_answer_is_doubtful_for_a_subject_with_a_parked_change_unless_it_is_sure_to_be_of_another(
+    key: Mapping[str, object], rows: list[dict[str, object]], told: dict[str, bool | None]
+) -> None:
+    at = subject_at(HOLD, CATALOGUE)
+    assert at == (0,)
+    assert of_subjects(HOLD, at, key, rows, ["P1", "P2"]) == told
+
+
+def test_where_no_column_of_the_key_holds_the_subject_or_nobody_knows_the_subject_every_answer_stays_doubtful() -> (
+    None
+):
+    assert subject_at(HoldNote.definition, CATALOGUE) == (1,)
+    assert of_subjects(HoldNote.definition, (1,), {"company": 7}, [], ["P1"]) == {"P1": None}
+    assert of_subjects(HOLD, None, {"policy_no": "P1"}, [], ["P2"]) == {"P2": None}
+    assert of_subjects(HOLD, (0,), {"policy_no": "P1"}, [], ["", "P\ufffd"]) == {"": None, "P\ufffd": None}
+    by_customer = replace(OPEN, handlers={n: replace(h, key=("customer",)) for n, h in OPEN.handlers.items()})
+    assert subject_at(by_customer, CATALOGUE) is None

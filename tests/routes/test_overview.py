@@ -12,7 +12,7 @@ from tests.routes.facts import HOUR, Blown, Fuse
 from tests.routes.now import NOW
 from tests.routes.world import World
 from toolkit.core.errors import Infrastructure
-from toolkit.core.evidence import Discrepancy, ShadowRun, Waiver
+from toolkit.core.evidence import Discrepancy, ShadowRun, Verification, Waiver
 from toolkit.core.freshness import Confidence
 from toolkit.core.routes import Side, Stage
 from toolkit.cutover.facts import gather
@@ -21,6 +21,7 @@ from toolkit.cutover.guard import guard
 from toolkit.ports import Checkpoint, LeaseState, VersionState
 from toolkit.questions.lagging import lagging
 from toolkit.questions.overview import authority, status, status_of_all
+from toolkit.questions.parked import lacking
 from toolkit.questions.repair import Action, Kind, Loops, execute, plan
 from toolkit.questions.stalling import SILENT, Blocker, silence, stalled
 from toolkit.router.read import Reader
@@ -46,7 +47,7 @@ def test_a_view_that_has_everything_is_fresh_and_nothing_waits(make_world: Make)
     world = running(make_world)
     seen = lagging(world.around, "portal")
     assert seen.confidence is Confidence.FRESH
-    assert [hop.waiting for hop in seen.hops] == [0, 0, 0]
+    assert [hop.waiting for hop in seen.hops] == [0, 0, 0, 0]
     assert (seen.causes, seen.problems) == ((), ())
     assert seen.as_of == seen.watermark
     assert [lease.owner for lease in seen.leases] == ["host:1"]
@@ -55,13 +56,13 @@ def test_a_view_that_has_everything_is_fresh_and_nothing_waits(make_world: Make)
 def test_each_hop_counts_what_waits_before_it(make_world: Make) -> None:
     world = running(make_world)
     world.commit("P4", "P5")
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [2, 0, 0]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [2, 0, 0, 0]
     world._translate(world._leading().epoch, 100)
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 2, 2]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 2, 2]
     world.relay()
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 2]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0, 2]
     world.project_all()
-    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0]
+    assert [hop.waiting for hop in lagging(world.around, "portal").hops] == [0, 0, 0, 0]
 
 
 def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_run(make_world: Make) -> None:
@@ -185,11 +186,42 @@ def test_what_is_parked_is_named_with_its_event_its_place_and_its_reason(make_wo
     world.commit("P1")
     world.relay()
     world.project_all(park="P1")
-    hop = lagging(world.around, "portal").hops[2]
+    hop = lagging(world.around, "portal").hops[3]
     event = world.store.parked("policy", 1)[0].record
     assert hop.blocker is Blocker.PARKED
     assert f"PolicyIssued of P1 ({event.envelope.id}, {TOPIC}[{event.partition}] event 1)" in hop.cause
     assert hop.cause.endswith("no branch has this code")
+
+
+def test_a_change_that_no_translator_could_translate_is_told_with_its_reason_and_what_to_do(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    world.commit("P4")
+    world.park_change("P4", "unknown code Q")
+    seen = lagging(world.around, "portal")
+    hop = next(one for one in seen.hops if one.blocker is Blocker.PARKED)
+    assert (hop.name, hop.waiting) == ("parked changes of crm -> archived", 1)
+    assert hop.cause.endswith("the view may lack their effect; the first: unknown code Q")
+    assert hop.next.startswith("strangler repair parked; mend the rule, then restart the relay")
+    assert hop.cause in seen.causes
+    assert [(one.projection, one.parked_changes, one.parked_events) for one in seen.projected] == [
+        ("policy", 1, 0)
+    ]
+    assert [(one.where, one.count) for one in status(world.around, "portal").parked] == [
+        ("changes of crm", 1)
+    ]
+
+
+def test_a_reader_is_told_which_subjects_have_parked_changes_and_which_events_they_may_become(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    look = lacking(world.project, lambda: world.state.archive)
+    assert look() == {}
+    world.commit("P4")
+    world.park_change("P4", "unknown code Q")
+    assert look() == {"P4": frozenset({"PolicyIssued"})}
 
 
 def lease(seconds: int) -> LeaseState:
@@ -365,6 +397,36 @@ def test_a_read_of_the_real_estate_is_fresh_or_falls_back_for_a_parked_subject(m
 
 def test_where_nothing_is_wrong_there_is_nothing_to_repair(make_world: Make) -> None:
     assert plan(running(make_world).around, "portal") == []
+
+
+@pytest.mark.parametrize(
+    ("found", "then"),
+    [
+        ({"drifted": True}, "strangler repair key policy KEY"),
+        ({"deterministic": False}, "mend what makes it depend"),
+    ],
+)
+def test_what_a_verification_found_is_told_until_the_version_was_built_anew(
+    make_world: Make, found: dict[str, bool], then: str
+) -> None:
+    world = running(make_world)
+    one = Verification(
+        projection="policy",
+        version=1,
+        at=world.clock(),
+        deterministic=True,
+        code_hash="c",
+        upcaster_hash="u",
+        detail="drifted: P1",
+    )
+    world.evidence.save_verification(msgspec.structs.replace(one, **found))
+    (action,) = plan(world.around, "portal")
+    assert action.why.endswith("Z: drifted: P1")
+    assert action.command.startswith(then)
+    built = world.store.seize("policy", 1)
+    world.store.set_state("policy", 1, "running", "", epoch=built, now=world.clock())
+    assert plan(world.around, "portal") == [], "that was of a table that is gone"
+    assert gather(world.around, "portal").verifications == {}
 
 
 def test_what_is_parked_is_replayed_changes_before_events(make_world: Make) -> None:

@@ -180,7 +180,7 @@ def test_a_total_over_held_keys_warns_but_one_poisoned_event_does_not_make_all_t
 def test_a_subject_whose_legacy_change_could_not_be_translated_is_unknown_and_the_others_are_fresh(
     estate: Make,
 ) -> None:
-    at = estate(parked=lambda: {"P1"}, when_stale="legacy")
+    at = estate(parked=lambda: {"P1": None}, when_stale="legacy")
     at.route(Stage.PROJECTION)
     at.route(Stage.PROJECTION, capability="book")
     reading = at.read("P1")
@@ -191,21 +191,35 @@ def test_a_subject_whose_legacy_change_could_not_be_translated_is_unknown_and_th
 
 
 def test_a_total_warns_of_subjects_whose_legacy_changes_wait(estate: Make) -> None:
-    at = estate(parked=lambda: {"P1"})
+    at = estate(parked=lambda: {"P1": None})
     at.route(Stage.PROJECTION, capability="total")
     assert len(at.reader.read("total", "in_force").warnings) == 1
 
 
-def test_a_row_that_is_not_keyed_by_the_subject_warns_of_those_that_wait(estate: Make) -> None:
-    at = estate(parked=lambda: {"1234"})
+def test_a_row_that_is_not_keyed_by_the_subject_warns_of_those_that_wait(
+    estate: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = estate(parked=lambda: {"1234": None})
     at.route(Stage.PROJECTION)
     assert at.read("P1").warnings == ()
-    at.reader.paths("portal").keyed_by_subject = lambda *_: False  # type: ignore[method-assign]
+    assert at.read("P99").confidence is Confidence.FRESH, "there is none, and 1234 is another policy"
+    monkeypatch.setattr("toolkit.router.paths.subject_at", lambda *_: None)
     assert len(at.read("P1").warnings) == 1
+    assert at.read("P99").confidence is Confidence.UNKNOWN, (
+        "1234 may be of any row, and of one that is not there"
+    )
+
+
+def test_a_change_that_can_become_no_event_of_a_view_makes_none_of_its_answers_doubtful(estate: Make) -> None:
+    at = estate(parked=lambda: {"P1": frozenset({"BrokerNamed"}), "P2": frozenset({"PolicyIssued"})})
+    at.route(Stage.PROJECTION)
+    at.route(Stage.PROJECTION, capability="book")
+    assert (at.read("P1").confidence, at.read("P2").confidence) == (Confidence.FRESH, Confidence.UNKNOWN)
+    assert at.reader.read("book", "cancelled").held == ("P2",)
 
 
 def test_that_nobody_knows_what_is_parked_is_said(estate: Make) -> None:
-    def away() -> set[str]:
+    def away() -> dict[str, None]:
         raise Infrastructure("the state database is away")
 
     at = estate(parked=away)

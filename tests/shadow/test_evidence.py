@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import Engine
 
@@ -153,6 +154,10 @@ def test_the_last_verification_is_that_of_the_version(store: EvidenceStore) -> N
     assert store.last_verification("customer_policy", 1) == verification(1, NOW)
     assert store.last_verification("customer_policy", 2) == verification(2, NOW, False)
     assert store.last_verification("customer_policy", 3) is None
+    drifted = msgspec.structs.replace(verification(2, NOW + HOUR), drifted=True)
+    store.save_verification(drifted)
+    assert store.last_verification("customer_policy", 2) == drifted
+    assert not drifted.holds
 
 
 def test_the_last_rehearsal_is_that_of_the_consumer(store: EvidenceStore) -> None:

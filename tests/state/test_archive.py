@@ -87,7 +87,7 @@ def test_a_key_of_any_length_and_spelling_is_kept_as_it_is(state: State, epoch: 
     publish_all(state, epoch)
     assert [one.envelope for one in state.archive.of_subject(TOPIC, LONG)] == [given.envelope]
     assert state.archive.parked(SOURCE) == [parked]
-    assert state.archive.parked_subjects(SOURCE) == {LONG}
+    assert set(state.archive.parked_subjects(SOURCE)) == {LONG}
     assert state.archive.cursors(SOURCE) == [cursor]
 
 
@@ -254,7 +254,21 @@ def test_a_change_whose_subject_no_engine_keeps_is_parked_whole(state: State, ep
     parked = msgspec.structs.replace(waiting, change=change, reason="the subject 'P\x001' is no text")
     state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, parked=[parked])
     assert [one.change for one in state.archive.parked(SOURCE)] == [change]
-    assert state.archive.parked_subjects(SOURCE) == {"P\ufffd1" + "x" * 5000}
+    assert set(state.archive.parked_subjects(SOURCE)) == {"P\ufffd1" + "x" * 5000}
+
+
+def test_parked_subjects_come_with_their_tables_unless_there_are_too_many_to_look_into(
+    state: State, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = waiting_change(1), waiting_change(2)
+    other = msgspec.structs.replace(second, change=msgspec.structs.replace(second.change, table="OTHER"))
+    state.archive.append(SOURCE, TOPIC, [], partitions=PARTITIONS, epoch=epoch, parked=[first, other])
+    tables: dict[str, set[str]] = {}
+    for one in (first, other):
+        tables.setdefault(one.change.subject, set()).add(one.change.table)
+    assert state.archive.parked_subjects(SOURCE) == tables
+    monkeypatch.setattr("adapters.state.archive.LOOKED_INTO", 1)
+    assert state.archive.parked_subjects(SOURCE) == dict.fromkeys(tables, frozenset())
 
 
 def test_parking_again_replaces_the_reason(state: State, epoch: int) -> None:

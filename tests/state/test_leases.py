@@ -86,6 +86,7 @@ def test_one_that_stands_still_in_the_midst_of_a_copy_is_ended_once_its_lease_ha
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standstill, "PATIENCE_S", 1)
+    monkeypatch.setattr(standstill, "STILL_S", 1)
     first = state.leases.acquire(NAME, "first", TTL, START)
 
     def stands_still() -> int:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from tests.support.read_store import CATALOGUE, PolicyIssued, PolicyView, PremiumAgreed
 from toolkit.core.apart import Apart
 from toolkit.core.projections import Definition, Projection, on
+from toolkit.loops import wanted
 from toolkit.loops.keeping import Pace
 from toolkit.loops.leased import members
 from toolkit.loops.worker import Worker, strayed
@@ -65,6 +66,22 @@ def worker(
     member = members(log, definition, topics, leases, known, owner, clock, look_every=0.1, ttl=TTL)
     pace = Pace(smallest=20, largest=200, patience=0.1)
     stray = strayed(Apart(definition, CATALOGUE, {"policy_admin": "policy-administration"}), topic)
+
+    def left() -> bool:
+        return wanted.left({1: definition}, store, definition)
+
     return Worker(
-        definition, CATALOGUE, store, topics, stray, member, leases, known, owner, clock, pace, look_every=0.1
+        definition,
+        CATALOGUE,
+        store,
+        topics,
+        stray,
+        member,
+        leases,
+        known,
+        owner,
+        clock,
+        pace,
+        look_every=0.1,
+        left=left,
     )

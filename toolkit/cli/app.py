@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ from toolkit.cli import (
     starting,
 )
 from toolkit.cli.output import fail
-from toolkit.core.errors import ExitCode, StranglerError
+from toolkit.core.errors import ExitCode, StranglerError, UsageError
 
 app = typer.Typer(
     name="strangler",
@@ -48,6 +48,10 @@ for module in (
     module.register(app)
 
 
+_MISUSE: Any = typer.BadParameter.__base__
+"""Every way to use a command wrongly: an option that there is not, an argument that is missing, a value that does not fit."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"strangler {toolkit.__version__}")
@@ -65,15 +69,32 @@ def root(
 
 def run(arguments: list[str]) -> int:
     """Run a command; turn our errors into a message and an exit code, never a traceback."""
+    as_json = "--json" in arguments
     try:
-        app(arguments)
+        ended = app(arguments, standalone_mode=not as_json)
     except StranglerError as error:
-        return fail(error, "--json" in arguments)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
+        return fail(error, as_json, _help(arguments))
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else ExitCode.USAGE
     except KeyboardInterrupt:
         return ExitCode.INFRASTRUCTURE
-    return ExitCode.CLEAN
+    except typer.Abort:
+        return ExitCode.FINDINGS
+    except _MISUSE as refused:
+        return fail(UsageError(refused.format_message()), as_json, _help(arguments))
+    return ended if isinstance(ended, int) else ExitCode.CLEAN
+
+
+def _help(arguments: list[str]) -> str:
+    """The command that lists what the one that was given takes: its name is as much of it as there is."""
+    command: Any = typer.main.get_command(app)
+    names = ["strangler"]
+    for one in arguments:
+        if one not in getattr(command, "commands", {}):
+            break
+        command = command.commands[one]
+        names.append(one)
+    return " ".join([*names, "--help"])
 
 
 def main() -> None:

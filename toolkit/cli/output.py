@@ -15,7 +15,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from toolkit.core.errors import ExitCode, LeaseHeld, ProjectError, Refused, StranglerError, UsageError
+from toolkit import commands
+from toolkit.core.errors import (
+    ExitCode,
+    Infrastructure,
+    LeaseHeld,
+    NotSetUp,
+    ProjectError,
+    Refused,
+    StranglerError,
+    UsageError,
+)
 
 T = TypeVar("T")
 
@@ -121,13 +131,19 @@ def progress() -> Progress:
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
 
 
-def fail(error: StranglerError, as_json: bool) -> ExitCode:
-    """Say what went wrong, on stderr (and as JSON on stdout when asked for), and return the exit code."""
-    advice = error.advice if isinstance(error, LeaseHeld) else ""
+def fail(error: StranglerError, as_json: bool, usage: str) -> ExitCode:
+    """Say what went wrong, on stderr (or as one JSON document on stdout when asked for), and return the exit code.
+
+    `usage` is the command that tells how the one that failed is used.
+    """
     if as_json:
-        document: dict[str, object] = {"error": type(error).__name__, "message": str(error)}
-        if advice:
-            document["next"] = advice
+        document: dict[str, object] = {
+            "error": type(error).__name__,
+            "kind": error.exit_code.name.lower(),
+            "exit_code": error.exit_code,
+            "message": str(error),
+            "next": _next(error, usage),
+        }
         if isinstance(error, ProjectError):
             document["faults"] = [
                 {"where": one.where, "what": one.what, "next": one.next} for one in error.faults
@@ -136,6 +152,26 @@ def fail(error: StranglerError, as_json: bool) -> ExitCode:
             document["reasons"] = list(error.reasons)
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     else:
+        advice = error.advice if isinstance(error, LeaseHeld) else ""
         said = str(error) + (f": {advice}" if advice else "")
         errors.print(escape(said), style="red", soft_wrap=True)
     return error.exit_code
+
+
+def _next(error: StranglerError, usage: str) -> str:
+    """What to do about an error, as far as its kind tells; its message may tell more."""
+    match error:
+        case LeaseHeld(advice=advice) if advice:
+            return advice
+        case ProjectError():
+            return f"mend each fault, then {commands.CHECK}"
+        case NotSetUp():
+            return commands.SETUP
+        case UsageError():
+            return usage
+        case Refused(reasons=reasons) if reasons:
+            return "; ".join(reasons)
+        case Infrastructure():
+            return f"{commands.DOCTOR} tells what does not answer; run it again once that does"
+        case _:
+            return "the message says what stands in the way; run it again once that is mended"

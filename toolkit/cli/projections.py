@@ -15,6 +15,7 @@ from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
 from toolkit.loops.differing import Explained, explained
+from toolkit.loops.following import drop as remove
 from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, compare_versions
 from toolkit.loops.rebuild import switch as switch_to
@@ -123,7 +124,7 @@ def verify(
         )
         opened.evidence.save_verification(done.record)
     emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))
-    raise typer.Exit(ExitCode.CLEAN if done.record.deterministic else ExitCode.FINDINGS)
+    raise typer.Exit(ExitCode.CLEAN if done.record.holds else ExitCode.FINDINGS)
 
 
 def compare(
@@ -185,18 +186,12 @@ def drop(
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a version that does not serve, with its table."""
+    """Remove a version that does not serve, with its table. Whoever follows it stops by itself."""
     with open_project(project) as opened:
         known = {one.version for one in opened.store.versions(projection)}
         if version not in known:
             raise UsageError(f"the read store has no {projection} v{version}")
         if not yes:
             confirm(f"Drop {projection} v{version} and its table?")
-        opened.store.drop(projection, version)
-        still = version in opened.project.projections.get(projection, {})
-    told = {"dropped": f"{projection} v{version}"}
-    if still:
-        told["note"] = (
-            "its class is still in the code: whoever follows the log builds it again; remove the class"
-        )
-    emit(told, as_json, lambda one: line("; ".join(one.values())))
+        remove(opened.store, projection, version, opened.state.leases, opened.owner, opened.clock)
+    emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line("; ".join(one.values())))

@@ -15,7 +15,7 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line,
 from toolkit.core.errors import ExitCode, NotYet, UsageError
 from toolkit.core.freshness import Token
 from toolkit.core.routes import ANY_CONSUMER
-from toolkit.questions.lagging import Lag, lagging
+from toolkit.questions.lagging import Hop, Lag, Projected, lagging
 from toolkit.questions.overview import Authority, Status, status_of_all
 from toolkit.questions.overview import authority as who_is_right
 from toolkit.router.read import Reading
@@ -216,14 +216,22 @@ def _show_lag(found: Lag) -> None:
     table("", ("view", "partition", "as of", "behind", "offset", "waiting"), ages)
     for view in found.projected:
         state = view.state + (f": {view.detail}" if view.detail else "")
+        lacks = f"; {lacking}" if (lacking := _lacking(view)) else ""
         line(
-            f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state})"
+            f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state}){lacks}"
         )
     if shards := [one for one in found.leases if "/" in one.name]:
         held = [(one.name, one.owner, one.epoch, text_of(one.expires_at)) for one in shards]
         table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
+
+
+def _lacking(view: Projected) -> str:
+    """What a view waits for that somebody has to mend."""
+    counts = ((view.parked_changes or 0, "changes"), (view.parked_events, "events"))
+    told = " and ".join(f"{count} parked {what}" for count, what in counts if count)
+    return f"may lack {told}" if told else ""
 
 
 def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
@@ -238,9 +246,14 @@ def status(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
 
 
 def _waiting(one: Status) -> str:
-    """How many are parked, and how many are never to be applied."""
+    """How many changes and events are parked, and how many events are never to be applied."""
     skipped = sum(map(len, one.skipped.values()))
-    return f"{sum(parked.count for parked in one.parked)}" + (f" ({skipped} skipped)" if skipped else "")
+    counts = {what: sum(some.count for some in one.parked if some.where.startswith(what)) for what in _PARKED}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "0"
+    return told + (f" ({skipped} skipped)" if skipped else "")
+
+
+_PARKED = ("changes", "events")
 
 
 def _show_status(found: list[Status]) -> None:
@@ -265,11 +278,25 @@ def _show_status(found: list[Status]) -> None:
         line(f"! as of {text_of(lag.as_of)}, {span(lag.lag)} ago by {lag.clock}", style="yellow")
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
-    told = [cause for one in found for cause in one.lag.causes] + [
-        one.history for one in found if one.history
-    ]
-    for warning in dict.fromkeys(told):
+    for hop, where in _standing(found).values():
+        line(f"! {hop.name}: {hop.cause} ({where})", style="yellow")
+        line(f"  next  {hop.next}")
+    for warning in dict.fromkeys(one.history for one in found if one.history):
         line(f"! {warning}", style="yellow")
+
+
+def _standing(found: list[Status]) -> dict[tuple[str, str], tuple[Hop, str]]:
+    """What stands in the way in each place, once, with the capabilities that wait for it."""
+    hops: dict[tuple[str, str], tuple[Hop, list[str]]] = {}
+    for one in found:
+        for hop in one.lag.hops:
+            if hop.cause:
+                hops.setdefault((hop.name, hop.cause), (hop, []))[1].append(one.capability)
+    return {key: (hop, _shown(some, len(found))) for key, (hop, some) in hops.items()}
+
+
+def _shown(capabilities: list[str], of: int) -> str:
+    return "every capability" if len(capabilities) == of > 1 else ", ".join(capabilities)
 
 
 def _gathered(found: list[Status]) -> dict[str, str]:
@@ -278,7 +305,4 @@ def _gathered(found: list[Status]) -> dict[str, str]:
     for one in found:
         for problem in dict.fromkeys(" ".join(said.split()) for said in one.problems.values()):
             names.setdefault(problem, []).append(one.capability)
-    return {
-        problem: "every capability" if len(some) == len(found) > 1 else ", ".join(some)
-        for problem, some in names.items()
-    }
+    return {problem: _shown(some, len(found)) for problem, some in names.items()}

@@ -9,20 +9,24 @@ import typer
 
 from toolkit import commands
 from toolkit.app import App, open_project
-from toolkit.cli.options import OptionalCapability, ProjectionArgument
-from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, table, text_of
+from toolkit.cli.options import OptionalCapability, ProjectionArgument, YesOption
+from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table, text_of
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
+from toolkit.core.projections import Definition
 from toolkit.core.unclassified import Unclassified
 from toolkit.cutover.facts import open_shapes, serving_versions
 from toolkit.loops.replay import Reprojected, key_of, replay_parked, reproject, skip_parked
 from toolkit.loops.verify import code_hash
 from toolkit.ports import SkippedEvent
-from toolkit.questions.parked import ParkedReason, all_parked, parked_of
+from toolkit.questions.parked import ParkedOne, ParkedReason, alike, parked_ones, parked_reasons
 from toolkit.questions.repair import Action, plan
 
 repair = typer.Typer(
     help="How do we repair it: show, parked, unclassified, changes, events, skip, key.", no_args_is_help=True
 )
+ParkedForOption = Annotated[
+    str, typer.Option("--parked-for", help="Only what is parked for a reason with this text in it.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -58,13 +62,38 @@ def _show_actions(found: dict[str, list[Action]]) -> None:
 
 @repair.command()
 def parked(
-    capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
+    capability: OptionalCapability = "",
+    each: Annotated[
+        bool, typer.Option("--all", help="Each thing on a line, instead of each reason.")
+    ] = False,
+    because: ParkedForOption = "",
+    project: ProjectOption = ".",
+    as_json: JsonOption = False,
 ) -> None:
-    """List what is parked, by reason: how much, how much is held back behind it, and the first row in full."""
+    """List what is parked, by reason: how much, how much is held back behind it, and the first row in full.
+
+    With `--all` every single change and event. Ends with 1 when there are any.
+    """
+    found: list[ParkedOne] | list[ParkedReason]
     with open_project(project) as opened:
-        found = parked_of(opened.around, [capability]) if capability else all_parked(opened.around)
-    emit(found, as_json, _show_parked)
+        names = [capability] if capability else []
+        if each:
+            found = ones = parked_ones(opened.around, names, because)
+            emit(ones, as_json, _show_ones)
+        else:
+            found = reasons = parked_reasons(opened.around, names, because)
+            emit(reasons, as_json, _show_parked)
     raise typer.Exit(ExitCode.FINDINGS if found else ExitCode.CLEAN)
+
+
+def _show_ones(found: list[ParkedOne]) -> None:
+    if not found:
+        line("nothing is parked")
+    for where in dict.fromkeys(one.where for one in found):
+        some = [one for one in found if one.where == where]
+        rows = [(one.id, one.what, one.subject, one.parked_at, one.reason) for one in some]
+        heads = ("event" if where.startswith("events") else "position", "what", "subject", "since", "reason")
+        table(f"{where}: {len(some)}", heads, rows)
 
 
 def _show_parked(found: list[ParkedReason]) -> None:
@@ -154,20 +183,26 @@ def answer(
 
 @repair.command()
 def changes(
-    source: Annotated[str, typer.Argument(help="A legacy source.")] = "",
+    source: Annotated[str, typer.Argument(help="A legacy source; all of them when left out.")] = "",
+    because: ParkedForOption = "",
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Translate the parked changes again, with the translators as they are now. What is mended flows, in order."""
+    """Translate the parked changes again, with the translators as they are now. What is mended flows, in order.
+
+    With `--parked-for`, those subjects alone that have a change parked for that reason, each with all of its changes.
+    """
     with open_project(project) as opened:
         names = [source] if source else list(opened.project.settings.legacy)
-        done = {name: _replay(opened, name) for name in names}
+        done = {name: _replay(opened, name, because) for name in names}
+    if because and not any(one["tried"] for one in done.values()):
+        raise UsageError(f"no change is parked for {because!r}: see `{commands.PARKED}`")
     rows = [(name, one["tried"], one["events"], one["parked"]) for name, one in done.items()]
     emit(done, as_json, lambda _: table("", ("source", "tried again", "events", "still parked"), rows))
     raise typer.Exit(ExitCode.FINDINGS if any(one["parked"] for one in done.values()) else ExitCode.CLEAN)
 
 
-def _replay(opened: App, source: str) -> dict[str, int]:
+def _replay(opened: App, source: str, because: str) -> dict[str, int]:
     translation = opened.translation(_known(opened, source))
     relay = opened.relay(source, translation)
     try:
@@ -181,7 +216,7 @@ def _replay(opened: App, source: str) -> dict[str, int]:
             ],
         ) from error
     try:
-        done = translation.replay(relay.epoch)
+        done = translation.replay(relay.epoch, lambda one: not one.held and because in alike(one))
     finally:
         relay.resign()
     return {"tried": done.changes, "events": done.events, "parked": done.parked}
@@ -204,25 +239,36 @@ def events(projection: ProjectionArgument, project: ProjectOption = ".", as_json
 @repair.command()
 def skip(
     projection: ProjectionArgument,
-    event_ids: Annotated[list[str], typer.Argument(help="Events, as `repair parked` prints them.")],
     owner: Annotated[str, typer.Option("--owner", help="Who answers for it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why the view is right without it.")],
+    event_ids: Annotated[
+        list[str] | None, typer.Argument(help="Events, as `repair parked` prints them.")
+    ] = None,
+    because: ParkedForOption = "",
+    yes: YesOption = False,
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
     """Never apply these parked events in the serving version: what waits behind them goes on, the ledger keeps them.
 
-    A rebuild of the version passes them by, too; another version meets them anew.
+    With `--parked-for` instead of events, all that are parked for that reason now; it asks before. What they held back
+    is tried, and is parked itself where it fails. A rebuild of the version passes them by, too; another version meets
+    them anew.
     """
+    if bool(event_ids) == bool(because):
+        raise UsageError(
+            "name the events that are to be skipped, or give --parked-for with a text of their reason"
+        )
     with open_project(project) as opened:
         definition = opened.project.definition(projection, _serving(opened, projection))
+        chosen = event_ids or _parked_for(opened, definition, because, yes)
         with opened.borrowed(definition, _tell):
             done = skip_parked(
                 definition,
                 opened.project.catalogue,
                 opened.store,
                 opened.clock,
-                event_ids,
+                chosen,
                 owner=owner,
                 reason=reason,
                 code_hash=code_hash(definition),
@@ -238,6 +284,18 @@ def skip(
     )
     emit(summary, as_json, lambda _: line(said))
     raise typer.Exit(ExitCode.FINDINGS if done.waiting else ExitCode.CLEAN)
+
+
+def _parked_for(opened: App, definition: Definition, because: str, yes: bool) -> list[str]:
+    """The events that are parked for a reason now. Raises UsageError where there are none, or nobody says yes."""
+    waiting = opened.store.parked(definition.name, definition.version)
+    found = [one for one in waiting if not one.held and because in one.reason]
+    if not found:
+        raise UsageError(f"{definition.identity}: nothing is parked for {because!r}: see `{commands.PARKED}`")
+    if not yes:
+        reasons = "; ".join(sorted({one.reason for one in found}))
+        confirm(f"Skip {len(found)} events of {definition.identity}, parked for: {reasons}?")
+    return [one.record.envelope.id for one in found]
 
 
 @repair.command()

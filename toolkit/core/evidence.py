@@ -103,7 +103,11 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of replaying a projection's history twice."""
+    """The outcome of replaying a projection's history twice.
+
+    `deterministic`: the replays agree, and nothing was seen that they might not agree on another time. `drifted`: the live
+    table is not what its history gives, as with a row that somebody wrote by hand, or code that is no longer what made it.
+    """
 
     projection: str
     version: int
@@ -117,6 +121,12 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     skipped: list[str] = []
     """ids of the events that were left out because somebody said so: an input like the code"""
     detail: str = ""
+    drifted: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """May reads rely on the version, as far as this one saw?"""
+        return self.deterministic and not self.drifted
 
 
 class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):

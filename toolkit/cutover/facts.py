@@ -120,7 +120,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
         run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
-        verifications=attempts.get(("determinism",), lambda: _verifications(evidence, versions), {}),
+        verifications=attempts.get(("determinism",), lambda: _verifications(around, versions), {}),
         code_hashes=_code_hashes(around, versions),
         upcaster_hashes=_upcaster_hashes(around, versions),
         rehearsal=attempts.get(
@@ -185,19 +185,8 @@ def freshness(around: Around, capability: str, versions: Mapping[str, int]) -> F
 
 
 def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
-    """What waits: changes of the source, and events of each serving version, with the first reason of each."""
-    every = around.archive.parked(source)
-    changes = concerning(around, source, every, versions)
-    first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
-    found = [
-        Parked(
-            where=f"changes of {source}",
-            count=len(changes),
-            reason=first,
-            next=changes_again(around, source) if changes else "",
-            elsewhere=len(every) - len(changes),
-        )
-    ]
+    """What waits: changes of the sources, and events of each serving version, with the first reason of each."""
+    found = list(parked_changes(around, source, versions))
     for projection, version in versions.items():
         events = around.read_store.parked(projection, version)
         first = next((one.reason for one in events if not one.held), "")
@@ -210,6 +199,32 @@ def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Pa
             )
         )
     return tuple(found)
+
+
+def parked_changes(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
+    """Parked changes that these versions may lack, by source: of `source` in any case, of another one where there are any."""
+    others = [name for name in around.project.settings.legacy if name != source]
+    found = [_changes(around, name, versions) for name in (source, *others)]
+    return tuple(one for one in found if one.count or one is found[0])
+
+
+def _changes(around: Around, source: str, versions: Mapping[str, int]) -> Parked:
+    every = around.archive.parked(source)
+    changes = concerning(around, source, every, versions)
+    first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
+    by_view = {
+        name: len(concerning(around, source, changes, {name: version})) if changes else 0
+        for name, version in versions.items()
+    }
+    return Parked(
+        where=f"changes of {source}",
+        count=len(changes),
+        held=sum(one.held for one in changes),
+        reason=first,
+        next=changes_again(around, source) if changes else "",
+        elsewhere=len(every) - len(changes),
+        by_view=by_view,
+    )
 
 
 def skipped(around: Around, versions: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
@@ -303,9 +318,16 @@ def backfilled(around: Around, source: str) -> dict[str, bool]:
     return {", ".join(tables): done.get(tables, "") == capture.installation(tables) for tables in groups}
 
 
-def _verifications(evidence: Evidence, versions: Mapping[str, int]) -> dict[str, Verification]:
-    found = {name: evidence.last_verification(name, version) for name, version in versions.items()}
-    return {name: one for name, one in found.items() if one is not None}
+def _verifications(around: Around, versions: Mapping[str, int]) -> dict[str, Verification]:
+    """The latest of each version as it stands; one from before it was built is of a table that was dropped since."""
+    found: dict[str, Verification] = {}
+    for name, version in versions.items():
+        last = around.evidence.last_verification(name, version)
+        states = around.read_store.versions(name)
+        built = next((one.built_at for one in states if one.version == version), None)
+        if last is not None and (built is None or last.at >= built):
+            found[name] = last
+    return found
 
 
 def _code_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:

@@ -91,6 +91,10 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
     elsewhere: int = 0
     """how much more waits there that no event of this view can come of"""
+    held: int = 0
+    """of changes, how many only wait behind another one"""
+    by_view: dict[str, int] = {}
+    """of changes, by projection how many its version may lack"""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -345,7 +349,7 @@ def _determinism(facts: Facts, _target: Target) -> Gate:
             return _gate("determinism", Outcome.INSUFFICIENT, f"{name} was never verified", again)
         age = facts.now - found.at
         oldest = age if oldest is None else max(age, oldest)
-        if not found.deterministic:
+        if not found.holds:
             return _gate("determinism", Outcome.FAILED, f"{name}: {short(found.detail)}", again, age)
         if found.code_hash != facts.code_hashes.get(projection):
             said = f"the code of {name} has changed since it was verified"

@@ -17,7 +17,7 @@ from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, StranglerErro
 from toolkit.core.projections import Definition
 from toolkit.loops.project import Advanced, Projector
 from toolkit.loops.together import Seat
-from toolkit.ports import Clock, Leases
+from toolkit.ports import Clock, Leases, ReadStore
 
 logger = logging.getLogger("strangler.project")
 
@@ -37,13 +37,23 @@ def lease_name(definition: Definition) -> str:
 
 def loan_name(definition: Definition) -> str:
     """The lease of who has borrowed it."""
-    return f"repair:{definition.name}:{definition.version}"
+    return _loan(definition.name, definition.version)
+
+
+def _loan(projection: str, version: int) -> str:
+    return f"repair:{projection}:{version}"
 
 
 @contextmanager
 def borrowed(leases: Leases, definition: Definition, owner: str, clock: Clock) -> Iterator[None]:
     """Have a version to oneself: who follows it stands back, and goes on by itself afterwards. Raises LeaseHeld."""
-    name, done = loan_name(definition), threading.Event()
+    with _lent(leases, loan_name(definition), owner, clock):
+        yield
+
+
+@contextmanager
+def _lent(leases: Leases, name: str, owner: str, clock: Clock) -> Iterator[None]:
+    done = threading.Event()
     epoch = leases.acquire(name, owner, LOAN, clock())
 
     def renew() -> None:
@@ -63,6 +73,26 @@ def borrowed(leases: Leases, definition: Definition, owner: str, clock: Clock) -
         leases.release(name, epoch, clock())
 
 
+def drop(store: ReadStore, projection: str, version: int, leases: Leases, owner: str, clock: Clock) -> None:
+    """Remove a version. Whoever follows it stands back meanwhile, and finds that nobody is to follow it any more.
+
+    Raises Refused while it serves, LeaseHeld while a repair has it.
+    """
+    with _lent(leases, _loan(projection, version), owner, clock):
+        store.drop(projection, version)
+
+
+def stops(definition: Definition, left: Callable[[], bool]) -> bool:
+    """Whatever went wrong with the version, is it because there is none to follow any more?"""
+    try:
+        gone = left()
+    except Infrastructure:
+        return False
+    if gone:
+        logger.info("%s: was dropped, or is built anew: follows it no more", definition.identity)
+    return gone
+
+
 class Following:
     """Follow the log for a version once nobody else does, and until told to stop."""
 
@@ -77,7 +107,9 @@ class Following:
         report: Report = lambda _: None,
         look_every: float = LOOK_EVERY,
         monotonic: Callable[[], float] = time.monotonic,
+        left: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._left = left
         self._definition, self._make, self._leases = definition, make, leases
         self._owner, self._clock, self._report = owner, clock, report
         self._look_every, self._monotonic = look_every, monotonic
@@ -107,13 +139,20 @@ class Following:
             logger.info("%s: lent to a repair; goes on once it is given back", self._definition.identity)
             stop.wait(self._look_every)
             return False
+        except Exception:
+            if not stops(self._definition, self._left):
+                raise
         return True
 
     def _begin(self, projector: Projector | Seat, stop: threading.Event) -> bool:
-        """Take the version over while nobody has borrowed it, and nobody can. False when told to stop before."""
+        """Take the version over while nobody has borrowed it, and nobody can. False when told to stop before, or if
+        nobody is to follow it any more.
+        """
         while not stop.is_set():
             try:
                 with borrowed(self._leases, self._definition, self._owner, self._clock):
+                    if stops(self._definition, self._left):
+                        return False
                     projector.start()
             except LeaseHeld as error:
                 logger.debug("%s: %s", self._definition.identity, error)

@@ -266,8 +266,10 @@ class Keeper:
         )
 
     def _state(self) -> VersionState:
-        versions = self._store.versions(self.definition.name)
-        return next(one for one in versions if one.version == self.definition.version)
+        for one in self._store.versions(self.definition.name):
+            if one.version == self.definition.version:
+                return one
+        raise Fenced(f"{self.definition.identity}: somebody has dropped it")
 
     # --- a batch
 
@@ -379,7 +381,7 @@ class Keeper:
     def _tell_for_all(self) -> None:
         """The same of all who write it together: each has told of its own partitions beside where they stand.
 
-        Who failed after this one began has the word, until one takes over what it left.
+        Who failed has the word, until others have gone on with all partitions: with what it left, too.
         """
         now = self._clock()
         if self._spoke is not None and now - self._spoke < SPEAK_EVERY:
@@ -387,14 +389,13 @@ class Keeper:
         self._spoke = now
         name, version = self.definition.name, self.definition.version
         state = self._state()
-        if state.state == "failed" and self._told[0] != "failed":
-            return
         missing = {f"{at[0]}[{at[1]}]": first for at, first in self._shareable.awaited(name, version).items()}
         built = state.built_at is not None or all(
             one.as_of is not None for one in self._store.checkpoints(name, version)
         )
-        self._told = state.state, state.detail
-        self.tell(*_told(missing, built=built))
+        told = _told(missing, built=built)
+        if told != (state.state, state.detail):
+            self._shareable.tell(name, version, *told, epoch=self.epoch or 0, now=now)
 
     def tell(self, state: str, detail: str) -> None:
         """Write the state down when it changes."""
@@ -409,6 +410,7 @@ class Keeper:
         said = str(error) if isinstance(error, StranglerError) else f"{type(error).__name__}: {error}"
         try:
             if self.epoch is not None:
+                self._told = ("", "")  # it may have failed so before, and others have gone on since
                 self.tell("failed", said)
         except StranglerError as other:
             logger.warning("%s: could not note its failure: %s", self.definition.identity, other)

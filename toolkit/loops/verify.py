@@ -112,24 +112,24 @@ def verify(
         *_changed(known, _looked_into(definition)),
         *_unlike("replayed twice", definition, first.rows, second.rows),
         *([] if elsewhere is None else _elsewhere(elsewhere.told(first.digest()), first)),
-        *_failed(first.parked),
-        *_against_live(definition, store, live, first),
     ]
+    drift = [*_failed(first.parked), *_against_live(definition, store, live, first)]
     record = Verification(
         projection=definition.name,
         version=definition.version,
         at=clock(),
         deterministic=not findings,
+        drifted=bool(drift),
         code_hash=code_hash(definition),
         upcaster_hash=upcaster_hash(definition, catalogue),
         positions={f"{topic}/{partition}": sequence for (topic, partition), sequence in positions.items()},
         digest=first.digest(),
         skipped=live.skipped,
         detail=_summary(
-            first, findings, _how(batches, len(positions), elsewhere is not None), len(live.skipped)
+            first, findings, drift, _how(batches, len(positions), elsewhere is not None), len(live.skipped)
         ),
     )
-    return Verified(record=record, rows=len(first.rows), events=first.events, findings=tuple(findings))
+    return Verified(record=record, rows=len(first.rows), events=first.events, findings=(*findings, *drift))
 
 
 # --- the history
@@ -352,11 +352,17 @@ def _how(batches: tuple[int, int], partitions: int, elsewhere: bool) -> str:
     return told + ("; once more in another process" if elsewhere else "")
 
 
-def _summary(replay: _Replay, findings: list[str], how: str, skipped: int) -> str:
-    if not findings:
-        without = f" without {skipped} that were skipped" if skipped else ""
-        told = f"the same {len(replay.rows)} rows, and the live table has them ({how})"
-        return f"{replay.events} events replayed twice{without}: {told}"
+def _summary(replay: _Replay, findings: list[str], drift: list[str], how: str, skipped: int) -> str:
+    if findings:
+        return "not deterministic: " + _first([*findings, *drift])
+    without = f" without {skipped} that were skipped" if skipped else ""
+    replayed = f"{replay.events} events replayed twice{without}"
+    if drift:
+        return f"drifted: {_first(drift)} ({replayed} give the same {len(replay.rows)} rows: the live table is another)"
+    return f"{replayed}: the same {len(replay.rows)} rows, and the live table has them ({how})"
+
+
+def _first(findings: list[str]) -> str:
     more = f" (and {len(findings) - EXAMPLES} more findings)" if len(findings) > EXAMPLES else ""
     return "; ".join(findings[:EXAMPLES]) + more
 

@@ -16,11 +16,15 @@ from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, OffsetLost, R
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.loops.folding import Step
-from toolkit.loops.following import LOOK_EVERY, Report, borrowed, lease_name
+from toolkit.loops.following import LOOK_EVERY, Report, borrowed, lease_name, stops
 from toolkit.loops.keeping import Keeper, Pace, Stream, logger
 from toolkit.loops.leased import MakeMember
 from toolkit.ports import Clock, LeaseList, Leases, Member, ReadStore
 from toolkit.ports.log import Place
+
+
+class _Left(Exception):
+    """Nobody is to follow the version any more."""
 
 
 class Worker:
@@ -42,7 +46,9 @@ class Worker:
         *,
         report: Report = lambda _: None,
         look_every: float = LOOK_EVERY,
+        left: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._left = left
         self._definition, self._store, self._clock = definition, store, clock
         self._catalogue, self._topics, self._pace = catalogue, topics, pace or Pace()
         self._stray = stray
@@ -79,7 +85,19 @@ class Worker:
     # --- the loop
 
     def run(self, stop: threading.Event) -> None:
-        """Join, read, and join again after whatever went wrong; what is wrong with the version is said and raised."""
+        """Join, read, and join again after whatever went wrong; what is wrong with the version is said and raised.
+
+        Ends by itself when nobody is to follow the version any more.
+        """
+        try:
+            self._run(stop)
+        except _Left:
+            return
+        except Exception:
+            if not stops(self._definition, self._left):
+                raise
+
+    def _run(self, stop: threading.Event) -> None:
         pause = 0.0
         with ThreadPoolExecutor(1, f"write {self._definition.identity}") as writer:
             while not stop.is_set():
@@ -106,6 +124,8 @@ class Worker:
             return False
         try:
             with borrowed(self._leases, self._definition, self._owner, self._clock):
+                if stops(self._definition, self._left):
+                    raise _Left
                 self._keeper.join()
         except LeaseHeld as error:
             logger.debug("%s: %s", self._definition.identity, error)

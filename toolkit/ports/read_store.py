@@ -201,6 +201,14 @@ class Shareable(ReadStore, Protocol):
         Raises Fenced when somebody took over the whole since `epoch`, UsageError for a partition that it does not have.
         """
 
+    def tell(
+        self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
+    ) -> None:
+        """Say how all who write the version are doing, as `set_state`. Raises Fenced.
+
+        Of a failed one it stays said until each partition was written since: looked at and written in one transaction.
+        """
+
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come, as those who write it together said."""
 

@@ -58,8 +58,11 @@ class Archive(Protocol):
     def parked(self, source: str) -> list[ParkedChange]:
         """In order of their number."""
 
-    def parked_subjects(self, source: str) -> set[str]:
-        """Subjects with a parked change: what their views cannot know of."""
+    def parked_subjects(self, source: str) -> dict[str, frozenset[str]]:
+        """Subjects with a parked change, which their views cannot know of, each with the tables of its changes.
+
+        No tables where there are too many changes to look into: it is asked beside reads, every second or so.
+        """
 
     def unpublished(self, topic: str, limit: int) -> list[Record]:
         """Records without coordinates, by (partition, sequence), evenly over partitions."""

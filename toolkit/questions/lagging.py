@@ -11,7 +11,8 @@ import msgspec
 from toolkit import commands
 from toolkit.core.ailments import Ailment
 from toolkit.core.freshness import Confidence
-from toolkit.cutover.facts import Around, Attempts, backfilled, serving_versions
+from toolkit.cutover.facts import Around, Attempts, backfilled, parked_changes, serving_versions
+from toolkit.cutover.gates import Parked
 from toolkit.diagnosis import USUAL, Diagnosis, Patient
 from toolkit.ports import Checkpoint, LeaseState, VersionState
 from toolkit.questions.leading import leaderless, relay_leases
@@ -62,7 +63,10 @@ class PartitionAge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Projected(msgspec.Struct, frozen=True, kw_only=True):
-    """The last time a bounded context's view was written, by this machine's clock, and how the version is doing since."""
+    """The last time a bounded context's view was written, by this machine's clock, and how the version is doing since.
+
+    `parked_changes` are of the legacy sources and may become events that it reads, `parked_events` are its own.
+    """
 
     context: str
     projection: str
@@ -70,6 +74,8 @@ class Projected(msgspec.Struct, frozen=True, kw_only=True):
     at: dt.datetime | None
     state: str
     detail: str
+    parked_changes: int | None = None
+    parked_events: int = 0
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +141,7 @@ def lagging(around: Around, capability: str) -> Lag:
     clocks = _Clocks(around, attempts)
     now, trusted = clocks.of(topic)
     served_now = served(around, capability, clocks.of, attempts)
+    parked = attempts.get(("parked",), lambda: parked_changes(around, source, versions), None)
     leases = _leases(around, source, attempts)
     hops = _Hops(around, source, topic, watermark, now if trusted else None, leases, attempts)
     partitions = tuple(
@@ -143,7 +150,7 @@ def lagging(around: Around, capability: str) -> Lag:
     complete = len(versions) == len(section.projections) and all(one.checkpoints for one in seen.values())
     as_of, lag = _oldest(partitions) if complete else (None, None)
     objective = duration(section.freshness)
-    way = hops.all_of(versions, seen)
+    way = hops.all_of(versions, seen, parked)
     sure = clocks.all_trusted and all(hop.blocker is not Blocker.CAPTURE for hop in way)
     return Lag(
         capability=capability,
@@ -158,7 +165,7 @@ def lagging(around: Around, capability: str) -> Lag:
         hops=way,
         partitions=partitions,
         served=served_now,
-        projected=_projected(around, versions, seen),
+        projected=_projected(around, versions, seen, parked),
         watermark=watermark,
         leases=leases,
         problems=attempts.told,
@@ -280,7 +287,10 @@ def _legs(
 
 
 def _projected(
-    around: Around, versions: Mapping[str, int], seen: Mapping[str, _Seen]
+    around: Around,
+    versions: Mapping[str, int],
+    seen: Mapping[str, _Seen],
+    parked: Sequence[Parked] | None,
 ) -> tuple[Projected, ...]:
     """By context, when its views were last written: the one that was longest ago comes first."""
     found = []
@@ -295,6 +305,8 @@ def _projected(
                 at=state.projected_at if state is not None else None,
                 state=state.state if state is not None else "unknown",
                 detail=state.detail if state is not None else "",
+                parked_changes=None if parked is None else sum(one.by_view.get(name, 0) for one in parked),
+                parked_events=seen[name].parked,
             )
         )
     long_ago = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -321,10 +333,18 @@ class _Hops:
             ("archive",), lambda: around.archive.last_sequences(topic), None
         )
 
-    def all_of(self, versions: Mapping[str, int], seen: Mapping[str, _Seen]) -> tuple[Hop, ...]:
+    def all_of(
+        self, versions: Mapping[str, int], seen: Mapping[str, _Seen], parked: Sequence[Parked] | None
+    ) -> tuple[Hop, ...]:
         """The whole way, in order."""
         views = (self.projecting(name, version, seen[name]) for name, version in versions.items())
-        return (self.capturing(), self.publishing(), *views)
+        return (self.capturing(), *self.translating(parked), self.publishing(), *views)
+
+    def translating(self, parked: Sequence[Parked] | None) -> tuple[Hop, ...]:
+        """From what was captured to an event, where no translator could: by source, what the view may lack of it."""
+        if parked is None:
+            return (Hop(name=f"parked changes of {self._source} -> archived", waiting=None, unit="changes"),)
+        return tuple(_untranslated(one) for one in parked)
 
     def capturing(self) -> Hop:
         """From the legacy commit to the archive."""
@@ -432,3 +452,19 @@ class _Hops:
             f"{record.envelope.subject} ({record.envelope.id}, {first.topic}[{record.partition}] event "
             f"{record.sequence}): {first.reason}"
         )
+
+
+def _untranslated(parked: Parked) -> Hop:
+    name = f"parked {parked.where} -> archived"
+    if not parked.count:
+        return Hop(name=name, waiting=0, unit="changes")
+    many = "1 change is" if parked.count == 1 else f"{parked.count} changes are"
+    behind = f" ({parked.held} of them only held back behind others)" if parked.held else ""
+    return Hop(
+        name=name,
+        waiting=parked.count,
+        unit="changes",
+        cause=f"{many} parked{behind}: no event tells of them, so the view may lack their effect; the first: {parked.reason}",
+        blocker=Blocker.PARKED,
+        next=f"{commands.PARKED}; mend the rule, then {parked.next}",
+    )

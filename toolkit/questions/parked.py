@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from toolkit import commands
 from toolkit.cutover.facts import Around, changes_again, concerning, serving_versions
-from toolkit.ports import ParkedChange, ParkedEvent
+from toolkit.loader import Project
+from toolkit.loops.reaching import events_of
+from toolkit.loops.unit import describe
+from toolkit.ports import Archive, ParkedChange, ParkedEvent
 
-T = TypeVar("T")
+
+class ParkedOne(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is parked: what it is, where, and for what. `because` is what it waits for, if it only waits."""
+
+    where: str
+    id: str
+    """of an event its id, of a change its position in the source"""
+    what: str
+    subject: str
+    held: bool
+    reason: str
+    because: str
+    parked_at: dt.datetime
+    row: str
 
 
 class ParkedReason(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,30 +45,76 @@ class ParkedReason(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str = ""
     """of the first row, where it is an event"""
     or_skip: str = ""
-    """what lets the events behind it go on without it"""
+    """what lets the events behind it go on without it, or without all of them"""
 
 
-def parked_of(around: Around, capabilities: Sequence[str]) -> list[ParkedReason]:
-    """Everything that is parked on the way to these capabilities, in each place once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where things are parked, how they are tried again, and the projection whose events they are, if they are events."""
+
+    where: str
+    again: str
+    projection: str
+    ones: list[ParkedOne]
+
+
+def parked_ones(around: Around, capabilities: Sequence[str], because: str = "") -> list[ParkedOne]:
+    """Each thing that is parked on the way to these capabilities (without any: everywhere), for a reason with this text."""
+    return [one for place in _places(around, capabilities, because) for one in place.ones]
+
+
+def parked_reasons(around: Around, capabilities: Sequence[str], because: str = "") -> list[ParkedReason]:
+    """The same by reason: rows that differ in nothing but which row it is share one."""
+    return [one for place in _places(around, capabilities, because) for one in _reasons(place)]
+
+
+def _places(around: Around, capabilities: Sequence[str], because: str) -> list[_Place]:
     project = around.project
     sections = [project.capability(name) for name in capabilities]
     projections = dict.fromkeys(name for section in sections for name in section.projections)
-    serving = serving_versions(around.read_store, list(projections))
-    found: list[ParkedReason] = []
-    for source in dict.fromkeys(project.legacy_of(section) for section in sections):
+    serving = serving_versions(around.read_store, list(projections if capabilities else project.projections))
+    found: list[_Place] = []
+    for source in dict.fromkeys([*map(project.legacy_of, sections), *project.settings.legacy]):
         parked = around.archive.parked(source)
-        changes = with_roots(concerning(around, source, parked, serving), parked)
-        found.extend(_changes(source, changes, changes_again(around, source)))
-    return [*found, *_all_events(around, serving)]
+        changes = with_roots(concerning(around, source, parked, serving), parked) if capabilities else parked
+        ones = _changes(source, changes)
+        found.append(
+            _Place(
+                where=f"changes of {source}", again=changes_again(around, source), projection="", ones=ones
+            )
+        )
+    for name, version in serving.items():
+        ones = _events(name, version, around.read_store.parked(name, version))
+        where, again = f"events of {name} v{version}", commands.replay_events(name)
+        found.append(_Place(where=where, again=again, projection=name, ones=ones))
+    return [replace(one, ones=[it for it in one.ones if because in it.because]) for one in found]
 
 
-def all_parked(around: Around) -> list[ParkedReason]:
-    """Everything that is parked, whether a capability reads of it or not."""
-    found: list[ParkedReason] = []
-    for source in around.project.settings.legacy:
-        found.extend(_changes(source, around.archive.parked(source), changes_again(around, source)))
-    serving = serving_versions(around.read_store, list(around.project.projections))
-    return [*found, *_all_events(around, serving)]
+def lacking(
+    project: Project, archive: Callable[[], Archive]
+) -> Callable[[], dict[str, frozenset[str] | None]]:
+    """What tells a reader which subjects have parked changes, each with the events that they may become (None: any)."""
+    known: dict[tuple[str, str], frozenset[str] | None] = {}
+
+    def events(source: str, table: str) -> frozenset[str] | None:
+        if (source, table) not in known:
+            translators = project.translators.get(source)
+            told = None if translators is None else events_of(table, translators, project.catalogue)
+            known[source, table] = told
+        return known[source, table]
+
+    def look() -> dict[str, frozenset[str] | None]:
+        found: dict[str, frozenset[str] | None] = {}
+        for source in project.settings.legacy:
+            for subject, tables in archive().parked_subjects(source).items():
+                each = [found.get(subject, frozenset()), *(events(source, table) for table in tables)]
+                known_all = [one for one in each if one is not None]
+                found[subject] = (
+                    frozenset().union(*known_all) if tables and len(known_all) == len(each) else None
+                )
+        return found
+
+    return look
 
 
 def with_roots(changes: Sequence[ParkedChange], parked: Sequence[ParkedChange]) -> list[ParkedChange]:
@@ -63,51 +126,71 @@ def with_roots(changes: Sequence[ParkedChange], parked: Sequence[ParkedChange]) 
     return [*changes, *(one for one in parked if not one.held and one.change.number not in here)]
 
 
-def _all_events(around: Around, serving: Mapping[str, int]) -> Iterable[ParkedReason]:
-    for name, version in serving.items():
-        yield from _events(name, version, around.read_store.parked(name, version))
-
-
-def _changes(source: str, parked: Iterable[ParkedChange], command: str) -> list[ParkedReason]:
-    parked = list(parked)
-    roots = {one.change.subject: one.reason for one in parked if not one.held}
+def _changes(source: str, parked: Sequence[ParkedChange]) -> list[ParkedOne]:
+    roots = {one.change.subject: alike(one) for one in parked if not one.held}
     return [
-        ParkedReason(
+        ParkedOne(
             where=f"changes of {source}",
-            reason=reason,
-            count=sum(not one.held and one.reason == reason for one in parked),
-            held=sum(one.held and roots.get(one.change.subject) == reason for one in parked),
-            what=f"{first.change.table} {first.change.op}",
-            subject=first.change.subject,
-            row=msgspec.json.encode(dict(first.change.row)).decode(),
-            command=command,
+            id=one.change.position,
+            what=f"{one.change.table} {one.change.op}",
+            subject=one.change.subject,
+            held=one.held,
+            reason=one.reason,
+            because=roots.get(one.change.subject, one.reason) if one.held else alike(one),
+            parked_at=one.parked_at,
+            row=msgspec.json.encode(dict(one.change.row)).decode(),
         )
-        for reason, first in _first_by_reason((one.reason, one) for one in parked if not one.held)
+        for one in parked
     ]
 
 
-def _events(projection: str, version: int, parked: Iterable[ParkedEvent]) -> list[ParkedReason]:
-    parked = list(parked)
+def alike(parked: ParkedChange) -> str:
+    """Its reason without which row it is, which others share."""
+    change = parked.change
+    return parked.reason.replace(describe(change), f"{change.table} ({change.op})")
+
+
+def _events(projection: str, version: int, parked: Sequence[ParkedEvent]) -> list[ParkedOne]:
     roots = {one.key: one.reason for one in parked if not one.held}
     return [
-        ParkedReason(
+        ParkedOne(
             where=f"events of {projection} v{version}",
-            reason=reason,
-            count=sum(not one.held and one.reason == reason for one in parked),
-            held=sum(one.held and roots.get(one.key) == reason for one in parked),
-            what=first.record.envelope.type,
-            subject=first.record.envelope.subject,
-            row=first.record.data.decode(),
-            command=commands.replay_events(projection),
-            event_id=first.record.envelope.id,
-            or_skip=commands.skip(projection, first.record.envelope.id),
+            id=one.record.envelope.id,
+            what=one.record.envelope.type,
+            subject=one.record.envelope.subject,
+            held=one.held,
+            reason=one.reason,
+            because=roots.get(one.key, one.reason) if one.held else one.reason,
+            parked_at=one.parked_at,
+            row=one.record.data.decode(),
         )
-        for reason, first in _first_by_reason((one.reason, one) for one in parked if not one.held)
+        for one in parked
     ]
 
 
-def _first_by_reason(found: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
-    first: dict[str, T] = {}
-    for reason, one in found:
-        first.setdefault(reason, one)
-    return list(first.items())
+def _reasons(place: _Place) -> list[ParkedReason]:
+    firsts: dict[str, ParkedOne] = {}
+    for one in place.ones:
+        if not one.held:
+            firsts.setdefault(one.because, one)
+    return [_reason(place, because, first) for because, first in firsts.items()]
+
+
+def _reason(place: _Place, because: str, first: ParkedOne) -> ParkedReason:
+    mine = [one for one in place.ones if one.because == because]
+    count, or_skip = sum(not one.held for one in mine), ""
+    if place.projection:
+        alone = commands.skip(place.projection, first.id)
+        or_skip = alone if count == 1 else commands.skip_all(place.projection, because)
+    return ParkedReason(
+        where=place.where,
+        reason=first.reason if count == 1 else because,
+        count=count,
+        held=len(mine) - count,
+        what=first.what,
+        subject=first.subject,
+        row=first.row,
+        command=place.again,
+        event_id=first.id if place.projection else "",
+        or_skip=or_skip,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ import msgspec
 
 from toolkit import commands
 from toolkit.core.errors import StranglerError
-from toolkit.core.evidence import Discrepancy
+from toolkit.core.evidence import Discrepancy, Verification
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import Around, gather
 from toolkit.cutover.gates import Facts
@@ -70,11 +70,10 @@ def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] =
 
     `discrepancies` are the open ones of its latest shadow run.
     """
-    source = around.project.legacy_of(around.project.capability(capability))
     facts = gather(around, capability)
     drifting = Drifting(around, capability, facts.versions)
     return [
-        *_replays(facts, source),
+        *_replays(facts, around.project.settings.legacy),
         *_keys(drifting, discrepancies),
         *_unverified(facts),
         *_skipped(facts),
@@ -115,13 +114,14 @@ def _run(action: Action, loops: Loops) -> int:
     return loops.rebuild(action.target, action.version)
 
 
-def _replays(facts: Facts, source: str) -> list[Action]:
+def _replays(facts: Facts, sources: Iterable[str]) -> list[Action]:
     """Changes first: an event that a change has yet to become may be what the next ones wait for."""
     waiting = {one.where: one for one in facts.parked if one.count}
     found = []
-    if changes := waiting.get(f"changes of {source}"):
-        why = f"{changes.count} changes are parked, first: {changes.reason}"
-        found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=changes.next))
+    for source in sources:
+        if changes := waiting.get(f"changes of {source}"):
+            why = f"{changes.count} changes are parked, first: {changes.reason}"
+            found.append(Action(kind=Kind.REPLAY_CHANGES, target=source, why=why, command=changes.next))
     for projection, version in facts.versions.items():
         if events := waiting.get(f"events of {projection} v{version}"):
             found.append(
@@ -173,18 +173,28 @@ def _again(definition: Definition, keys: tuple[str, ...], count: int, others: st
 
 
 def _unverified(facts: Facts) -> list[Action]:
+    """What the latest verification of each version found, until it is verified again."""
     return [
         Action(
             kind=Kind.REBUILD,
             target=name,
             version=facts.versions[name],
-            why=f"replayed, it came out otherwise: {one.detail}",
-            command=f"{commands.verify(name)} names rows that differ from their history, {commands.reproject(name)} folds one "
-            f"again; where the code is another one, raise its version, then {commands.rebuild(name, facts.versions[name] + 1)}",
+            why=f"verified at {one.at:%Y-%m-%d %H:%M:%S}Z: {one.detail}",
+            command=_verified_again(name, facts.versions[name], one),
         )
         for name, one in facts.verifications.items()
-        if not one.deterministic and name in facts.versions
+        if not one.holds and name in facts.versions
     ]
+
+
+def _verified_again(name: str, version: int, found: Verification) -> str:
+    built = commands.rebuild(name, version + 1)
+    if not found.deterministic:
+        return f"mend what makes it depend on more than its events as a new version, then {built}"
+    return (
+        f"{commands.reproject(name)} folds a row again, then {commands.verify(name)}; where the code is another one than made "
+        f"the table, raise its version, then {built}"
+    )
 
 
 def _skipped(facts: Facts) -> list[Action]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from toolkit.core.columns import from_text
+from toolkit.core.columns import Column, from_text
+from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
+from toolkit.core.subjects import columns_of, parted
 from toolkit.ports import ParkedEvent, ReadStore
 
 MOST = 200
 """Held keys that are looked into for one answer: beyond that a read would cost more than it is worth."""
+_UNKEEPABLE = "\ufffd"
+"""In a subject's text: it stands for what no engine can keep, so that nobody knows whose it is."""
 Look = Callable[[Sequence[str]], Mapping[str, bool | None]]
 """Held keys to whether they may belong to what is asked: None where nobody can say."""
 
@@ -129,3 +134,76 @@ def _fields(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _text(value: object) -> str:
     return str(value).rstrip(" ")
+
+
+def subject_at(definition: Definition, catalogue: Catalogue) -> tuple[int, ...] | None:
+    """Which of the key's columns hold the subject of every event that changes a row; None when there are none."""
+    found: set[tuple[int, ...] | None] = set()
+    for name, handler in definition.handlers.items():
+        columns = columns_of(catalogue.by_name(name).subject)
+        inside = set(columns) <= set(handler.key)
+        found.add(tuple(handler.key.index(one) for one in columns) if inside else None)
+    return found.pop() if len(found) == 1 else None
+
+
+def of_subjects(
+    definition: Definition | None,
+    at: tuple[int, ...] | None,
+    asked: Mapping[str, object],
+    rows: Sequence[Mapping[str, object]],
+    subjects: Sequence[str],
+) -> dict[str, bool | None]:
+    """May a change of these subjects, of which no event tells, touch this answer? None: nobody can say.
+
+    Where the key's columns `at` hold the subject, every row that a change of it may make, move or remove has it there: what
+    is asked for decides, and where it does not name them, the rows that came. What may be missing from a list of others is
+    not looked for there, as with parked events.
+    """
+    named = {str(value) for value in asked.values()}
+    sure: dict[str, bool | None] = {one: one in named or None for one in subjects}
+    if definition is None or at is None:
+        return sure
+    columns = [definition.key_columns[one] for one in at]
+    wanted = {at: _alike(one, asked[one.name]) for at, one in enumerate(columns) if one.name in asked}
+    there = _there(columns, asked, rows)
+    return {one: sure[one] or _touched(columns, wanted, there, one) for one in subjects}
+
+
+def _there(
+    columns: Sequence[Column], asked: Mapping[str, object], rows: Sequence[Mapping[str, object]]
+) -> set[tuple[str, ...]] | None:
+    """The subjects of the rows of an answer; None where it has none, or does not show them."""
+    whole = [{**row, **asked} for row in rows]
+    if not whole or any(column.name not in whole[0] for column in columns):
+        return None
+    return {tuple(_alike(column, row[column.name]) for column in columns) for row in whole}
+
+
+def _touched(
+    columns: Sequence[Column],
+    wanted: Mapping[int, str],
+    there: Collection[tuple[str, ...]] | None,
+    subject: str,
+) -> bool | None:
+    parts = parted(subject) if len(columns) > 1 else (subject,)
+    if not subject or _UNKEEPABLE in subject or len(parts) != len(columns):
+        return None
+    told = tuple(_alike(column, part) for column, part in zip(columns, parts, strict=True))
+    if any(told[at] != value for at, value in wanted.items()):
+        return False
+    if len(wanted) == len(columns):
+        return True
+    if there is not None:
+        return told in there
+    return True if wanted else None
+
+
+def _alike(column: Column, value: object) -> str:
+    """The same text for what a database may take for the same: 7 and 007, and what a collation does not tell apart."""
+    text = _text(value)
+    try:
+        found = from_text(column, text)
+    except ValueError:
+        found = text
+    plain = unicodedata.normalize("NFKD", str(found))
+    return "".join(one for one in plain if not unicodedata.combining(one)).casefold().strip()

@@ -6,21 +6,25 @@ import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from toolkit.core.errors import BadValue, Fault, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
-from toolkit.core.subjects import columns_of
 from toolkit.loader import Project
 from toolkit.ports import Answer, Checkpoint, LegacyReads, ReadStore, SqlReads, ViewAnswer
-from toolkit.router.holding import Look, looking, nobody
+from toolkit.router.holding import Look, looking, nobody, of_subjects, subject_at
 from toolkit.settings import CapabilitySection, duration
 
+T = TypeVar("T")
 Key = Mapping[str, object]
+Lacking = Mapping[str, Collection[str] | None]
+"""Subjects with a legacy change that no event tells of, each with the events that it may become. None: nobody can say."""
 Positions = dict[str, dict[int, int]]
 """Topic to partition to the next offset."""
+NOTHING: Lacking = {}
 _ANYTHING = "SELECT 1 AS one"
 
 
@@ -114,7 +118,7 @@ class ReadPaths:
         self,
         asked: Asked,
         versions: Mapping[str, int] | None = None,
-        waiting: Collection[str] = (),
+        waiting: Lacking = NOTHING,
     ) -> View:
         """Ask the projection read path; `versions` looks at other versions than the serving ones.
 
@@ -130,12 +134,7 @@ class ReadPaths:
         of_each = [answer.checkpoints.get(name, []) for name in self.section.projections]
         checkpoints = [one for some in of_each for one in some]
         as_ofs = oldest_by_topic(checkpoints)
-        held, perhaps, untold = self._held(asked, answer, sorted(waiting))
-        if waiting:
-            blind = [
-                name for name in answer.versions if not self.keyed_by_subject(name, answer.versions[name])
-            ]
-            perhaps = {**dict.fromkeys(blind, len(waiting)), **perhaps}
+        held, perhaps, untold = self._held(asked, answer, waiting)
         return View(
             rows=answer.rows,
             as_of=oldest(as_ofs.values()) if all(of_each) else None,
@@ -165,48 +164,52 @@ class ReadPaths:
         # Asked as a consumer asks, who does not know how wide a column is.
         return [{column: _bare(row[column]) for column in columns} for row in rows]
 
-    def keyed_by_subject(self, projection: str, version: int) -> bool:
-        """Does a subject of the events name the one row that it changes? Else a waiting change may touch any row."""
-        definition = self._project.projections.get(projection, {}).get(version)
-        return definition is not None and all(
-            handler.key == columns_of(self._project.catalogue.by_name(name).subject)
-            for name, handler in definition.handlers.items()
-        )
-
     def _held(
-        self, asked: Asked, answer: ViewAnswer, waiting: Sequence[str]
+        self, asked: Asked, answer: ViewAnswer, waiting: Lacking
     ) -> tuple[tuple[str, ...], dict[str, int], dict[str, tuple[str, ...]]]:
         """The held keys that this answer depends on, per projection how many it may depend on, and what nobody can tell.
 
         A projection asked by its own key, or whose key is a column of the answer, is known to the row. Of
         another (a total, a joined name) nobody can say: that is worth a warning, and not worth more, for
         one poisoned event must not make every answer doubtful. An answer without rows is another matter:
-        a row that is not there may be just the one that is held, unless its row or its events tell otherwise.
+        a row that is not there may be just the one that is held, unless its row, its events or its subject tell otherwise.
         """
         held: list[str] = []
         perhaps: dict[str, int] = {}
         untold: dict[str, tuple[str, ...]] = {}
         for projection, parked in answer.held.items():
-            definition, keys = self._definition(projection, answer), [*parked, *waiting]
-            if keys and not answer.rows and not _whole(definition, asked):
-                told = missing(definition, asked, keys, self._look(definition, asked, waiting))
-                held.extend(key for key in keys if told[key] is not False)
-                if unknown := tuple(key for key in keys if told[key] is None):
-                    untold[projection] = unknown
-                continue
-            sure = doubted(definition, asked, answer.rows, keys)
-            if sure is None:
-                perhaps[projection] = len(keys)
+            definition = self._definition(projection, answer)
+            told = self._told(definition, asked, answer.rows, parked, _lacking(definition, waiting))
+            held.extend(key for key, one in told.items() if one)
+            unsure = tuple(key for key, one in told.items() if one is None)
+            if answer.rows:
+                perhaps[projection] = len(unsure)
             else:
-                held.extend(sure)
-        return tuple(dict.fromkeys(held)), perhaps, untold
+                held.extend(unsure)
+                untold[projection] = unsure
+        return tuple(dict.fromkeys(held)), _some(perhaps), _some(untold)
 
-    def _look(self, definition: Definition | None, asked: Asked, waiting: Sequence[str]) -> Look:
-        """Of a change that waits no event tells: what else is known of its subject says nothing about it."""
-        if definition is None:
-            return nobody
-        look = looking(self._store, definition, asked.key)
-        return lambda keys: {**nobody(keys), **look([key for key in keys if key not in waiting])}
+    def _told(
+        self,
+        definition: Definition | None,
+        asked: Asked,
+        rows: Sequence[Mapping[str, object]],
+        parked: Sequence[str],
+        lacks: Sequence[str],
+    ) -> dict[str, bool | None]:
+        """Does an answer depend on the keys with parked events, and on the subjects with changes that are in no event?"""
+        at = None if definition is None else subject_at(definition, self._project.catalogue)
+        subjects = of_subjects(definition, at, asked.key, rows, lacks)
+        if not rows and not _whole(definition, asked):
+            keys = missing(definition, asked, parked, self._look(definition, asked))
+        else:
+            sure = doubted(definition, asked, rows, parked)
+            keys = {key: None if sure is None else key in sure for key in parked}
+        both = keys.keys() & subjects.keys()
+        return {**subjects, **keys, **{one: _either(keys[one], subjects[one]) for one in both}}
+
+    def _look(self, definition: Definition | None, asked: Asked) -> Look:
+        return nobody if definition is None else looking(self._store, definition, asked.key)
 
     def _definition(self, projection: str, answer: ViewAnswer) -> Definition | None:
         return self._project.projections.get(projection, {}).get(answer.versions.get(projection, 0))
@@ -274,6 +277,22 @@ def _text(project: Project, name: str, section: CapabilitySection, key: str) -> 
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ProjectError([Fault(where=f"capability.{name}.{key}", what=str(error))]) from error
+
+
+def _either(one: bool | None, other: bool | None) -> bool | None:
+    return True if one or other else None if None in (one, other) else False
+
+
+def _some(found: dict[str, T]) -> dict[str, T]:
+    return {name: one for name, one in found.items() if one}
+
+
+def _lacking(definition: Definition | None, waiting: Lacking) -> list[str]:
+    """The subjects whose changes may become an event that the projection reads."""
+    if definition is None:
+        return sorted(waiting)
+    handled = definition.handlers.keys()
+    return sorted(one for one, events in waiting.items() if events is None or not handled.isdisjoint(events))
 
 
 def doubted(

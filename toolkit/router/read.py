@@ -7,7 +7,7 @@ import datetime as dt
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,7 +19,7 @@ from toolkit.core.routes import ANY_CONSUMER, Route, Side, Stage, pick
 from toolkit.loader import Project
 from toolkit.ports import Clock, LegacyReads, ReadStore, RouteStore, Waivers
 from toolkit.router.cached import Cached, Monotonic, Spawn, in_thread
-from toolkit.router.paths import Asked, Key, Positions, ReadPaths, View, furthest_behind
+from toolkit.router.paths import Asked, Key, Lacking, Positions, ReadPaths, View, furthest_behind
 from toolkit.router.waiting import AsOfs, Waiting, later
 from toolkit.settings import duration
 
@@ -129,7 +129,7 @@ class Reader:
         *,
         waivers: Waivers | None = None,
         observe: Observe | None = None,
-        parked: Callable[[], Collection[str]] | None = None,
+        parked: Callable[[], Lacking] | None = None,
         routes_every: dt.timedelta = ROUTES_EVERY,
         clock_every: dt.timedelta = CLOCK_EVERY,
         monotonic: Monotonic = time.monotonic,
@@ -266,7 +266,7 @@ class Reader:
                 self._waits[projections] = Waiting(paths.as_ofs, self._monotonic)
             return self._waits[projections]
 
-    def _view(self, paths: ReadPaths, asked: Asked, parked: Collection[str], needed: _Needed | None) -> View:
+    def _view(self, paths: ReadPaths, asked: Asked, parked: Lacking, needed: _Needed | None) -> View:
         """The view, once it has come as far as is needed. Raises NotYet."""
         view = paths.view(asked, waiting=parked)
         while needed is not None and not later(view.as_ofs, needed.topic, needed.token.instant):
@@ -392,14 +392,14 @@ class Reader:
             return self._from_legacy(paths, asked, route, consumer, [*warnings, "answered by legacy"])
         return self._shown(paths, view, freshness, confidence, route, consumer, warnings)
 
-    def _waiting(self) -> tuple[Collection[str], list[str]]:
+    def _waiting(self) -> tuple[Lacking, list[str]]:
         """Subjects with a legacy change that no event tells of, as a look of a moment ago has it, and what is doubtful."""
         if self._parked is None:
-            return (), []
+            return {}, []
         waiting, age = self._parked.get(), self._parked.age()
         if waiting is None or age is None or age >= self._routing_trusted:
             why = self._parked.error or "the store does not answer"
-            return waiting or (), [f"which changes are parked could not be read: {why}"]
+            return waiting or {}, [f"which changes are parked could not be read: {why}"]
         return waiting, []
 
     def _shown(

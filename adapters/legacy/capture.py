@@ -34,11 +34,11 @@ from adapters.legacy.images import (
     reading_of,
     snapshot_of,
 )
-from adapters.legacy.namesakes import Search, keyed, namesakes, rows_beside, told
+from adapters.legacy.namesakes import Search, keyed, namesakes, with_others
 from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
-from toolkit.core.changes import Change, Op
+from toolkit.core.changes import Change
 from toolkit.core.errors import UsageError
 from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
@@ -195,9 +195,8 @@ class TriggerCapture(ABC):
                 rows = self._head(connection, where, parameters, limit)
             if rows:
                 self._until_durable(connection)
-            inserted = [(row[2], row[4]) for row in rows if row[3] == Op.INSERT.value]
-            others = rows_beside(connection, self._searches_of(connection, registry), inserted)
-        return told(changes_of(self._name, rows, registry), others)
+            changes = changes_of(self._name, rows, registry)
+            return with_others(connection, self._searches_of(connection, registry), changes)
 
     def _searches_of(self, connection: Connection, registry: Mapping[str, Captured]) -> dict[str, Search]:
         """How to look for rows with the same subject, in each table that may have them."""

@@ -54,17 +54,20 @@ def alike(connection: Connection, search: Search, subjects: Iterable[str]) -> di
     return found
 
 
-def rows_beside(
-    connection: Connection, searches: Mapping[str, Search], inserted: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], set[str]]:
-    """By table and subject of what was inserted: the keys of all rows that are there now.
+def with_others(
+    connection: Connection, searches: Mapping[str, Search], changes: list[Change]
+) -> list[Change]:
+    """The changes, with the keys of other rows of their subject that are there now.
 
-    A table that cannot be read any more (dropped, no right to it) must not keep its changes from being offered.
+    Asked for each row that came, and for those with blanks at the end of their key. A table that cannot be read any more
+    (dropped, no right to it) must not keep its changes from being offered.
     """
     wanted: dict[str, set[str]] = {}
-    for table, subject in inserted:
-        if subject and table in searches:
-            wanted.setdefault(table, set()).add(subject)
+    for change in changes:
+        if change.table in searches and change.subject and _may_have_others(change):
+            wanted.setdefault(change.table, set()).add(change.subject)
+    if not wanted:
+        return changes
     found: dict[tuple[str, str], set[str]] = {}
     try:
         for table, subjects in wanted.items():
@@ -74,21 +77,22 @@ def rows_beside(
         if error.connection_invalidated:
             raise
         logger.warning("rows with the same subject could not be looked for: %s", error.orig)
-    return found
+    return [_with_others(change, found.get((change.table, change.subject), ())) for change in changes]
 
 
-def told(changes: list[Change], found: Mapping[tuple[str, str], Collection[str]]) -> list[Change]:
-    """The changes, those of inserted rows with the keys of other rows of their subject."""
-    if not found:
-        return changes
-    return [_beside(change, found.get((change.table, change.subject), ())) for change in changes]
+def _may_have_others(change: Change) -> bool:
+    return change.op is Op.INSERT or (change.op is Op.UPDATE and _own(change) != change.subject)
 
 
-def _beside(change: Change, keys: Collection[str]) -> Change:
-    if change.op is not Op.INSERT or not keys:
+def _own(change: Change) -> str:
+    return str(change.row.get(change.key[0])) if change.key else change.subject
+
+
+def _with_others(change: Change, keys: Collection[str]) -> Change:
+    if not keys or not _may_have_others(change):
         return change
-    own = {str(change.row.get(name)) for name in change.key}
-    others = tuple(sorted(key for key in keys if key not in own))
+    own = _own(change)
+    others = tuple(sorted(key for key in keys if key != own))
     return msgspec.structs.replace(change, beside=others) if others else change
 
 

@@ -13,6 +13,8 @@ from tests.support.bank import Bank
 from tests.support.flowing import prepare
 from tests.support.insurer import SOURCE, Insurer, make_insurer, opened
 from toolkit.cli.app import run
+from toolkit.diagnosis import USUAL
+from toolkit.questions.doctor.flowing import watermark
 
 
 @pytest.fixture
@@ -62,6 +64,9 @@ def test_what_runs_before_the_backfill_says_what_waits_and_what_to_do(
         assert run([command, "--once", "--json", *where]) == 0
         told = json.loads(capsys.readouterr().out).values()
         assert [one["waits"] for one in told if "waits" in one] == [waits]
+    with bank.opened() as app:
+        (told,) = watermark(app.around, BANK, USUAL)
+    assert (waits in told.what, told.next) == (True, "strangler backfill --source bank")
     assert run(["backfill", *where]) == 0
     capsys.readouterr()
     for command in ("relay", "project"):

@@ -56,6 +56,22 @@ def test_what_cannot_be_captured_says_why_and_what_to_do(odd: str, start: Starte
     assert any("customer.pic is left out" in what for what in asked)
 
 
+def test_keys_that_differ_in_blanks_at_their_end_are_asked_about(start: Started, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'padded.db'}"
+    execute(
+        url,
+        "CREATE TABLE policy (no VARCHAR(8) PRIMARY KEY, status TEXT);\n"
+        "CREATE TABLE broker (no TEXT PRIMARY KEY, name TEXT);\n"
+        "INSERT INTO policy VALUES ('A', 'x'), ('A ', 'x '), ('B ', 'y');\n"
+        "INSERT INTO broker VALUES ('A ', 'x'), ('B', 'y');\n",
+    )
+    asked = start(url, tmp_path / "project")["to_decide"]
+    (said,) = [one for one in asked if "blanks at their end" in one["what"]]
+    assert said["what"].startswith("policy: the keys 'A' and 'A ' differ in nothing but blanks")
+    file, line = said["where"].split(":")
+    assert '"policy",' in (tmp_path / "project" / file).read_text().splitlines()[int(line) - 1]
+
+
 def test_a_watermark_warns_of_what_polling_would_miss(odd: str, start: Started, tmp_path: Path) -> None:
     report = start(odd, tmp_path / "project")
     (mark,) = next(one for one in report["tables"] if one["table"] == "customer")["watermarks"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -76,6 +77,17 @@ def test_a_kind_without_a_golden_example_closes_the_gate_of_those_who_read_it_an
         True,
     )
     assert (found.severity, found.next) == (Severity.HINT, "strangler catalogue examples")
+    assert found.what == "no golden example of 1 kind of events: PolicyIssued v1 m1"
+
+
+def test_many_kinds_without_a_golden_example_are_one_finding(estate: Around, tmp_path: Path) -> None:
+    bare = replace(estate, project=replace(estate.project, folder=tmp_path))
+    (found,) = covered(bare)
+    kinds = int(str(found.evidence["kinds"]))
+    assert kinds > 8, "so many have the estate's events"
+    assert found.what.startswith(f"no golden example of {kinds} kinds of events: ")
+    assert found.what.endswith(f", and {kinds - 8} more")
+    assert found.what.count(" m1") == 8
 
 
 def test_who_answers_for_one_kind_does_not_answer_for_the_next(estate: Around) -> None:

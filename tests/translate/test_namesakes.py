@@ -89,6 +89,12 @@ def test_the_one_that_stays_may_be_the_one_that_came_later_and_get_the_others_ke
     assert b'"H"' in found.drafts[0].data
 
 
+def test_a_row_that_was_seen_under_its_later_key_is_no_other_one() -> None:
+    looked_late = msgspec.structs.replace(row(1, "P1 "), beside=("P1",))
+    found = outcome(looked_late, row(2, "P1", Op.UPDATE, was="P1 "))
+    assert (positions(found), found.parked) == (["insert:1", "update:2"], [])
+
+
 def test_where_both_are_gone_the_subject_is_gone() -> None:
     found = outcome(
         row(0, "P1", Op.SNAPSHOT),

@@ -87,6 +87,25 @@ def test_once_the_other_row_has_another_key_all_flows(world: World) -> None:
     assert "PolicyWithdrawn" not in world.types("P1"), "the subject is the row that stayed"
 
 
+def test_rows_that_were_there_before_capture_looked_are_parked_once_the_padded_one_changes(
+    world: World,
+) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy("P1"), policy("P1 "))
+    world.capture.mark([one.number for one in world.capture.pending(10, [])])
+    world.legacy.run("UPDATE POLMAST SET STAT_CD = 'H ' WHERE POL_NO = 'P1 '")
+    world.drain()
+    (reason,) = parked(world)
+    assert "'P1' and 'P1 '" in reason
+
+
+def test_changes_of_a_table_that_is_gone_are_offered_all_the_same(world: World) -> None:
+    world.legacy.run(policy("P1"))
+    assert len(world.capture.pending(10, [])) == 1, "and how to look for others is known"
+    world.legacy.run(policy("P2 "), "DROP TABLE POLMAST")
+    assert [one.subject for one in world.capture.pending(10, [])] == ["P1", "P2"]
+
+
 def test_a_row_that_left_before_anybody_looked_is_not_told_of_the_other_one(world: World) -> None:
     world.skip_backfill()
     world.legacy.run(policy("P1"))

@@ -112,7 +112,8 @@ class Namesakes:
         if change.op is Op.DELETE:
             alive.discard(row)
             return row
-        rows.move(was, now)
+        if was != now:
+            alive.discard(rows.move(was, now))
         alive.add(row)
         return row
 
@@ -131,10 +132,11 @@ class _Rows:
             self._count += 1
         return self._known[key]
 
-    def move(self, was: str, now: str) -> None:
-        """It has this key from now on."""
-        if was != now:
-            self._known[now] = self._known.pop(was)
+    def move(self, was: str, now: str) -> int:
+        """It has this key from now on. Returns the row whose key that was: it is not there, or was this one, seen too early."""
+        former = self._known.get(now, -1)
+        self._known[now] = self._known.pop(was)
+        return former
 
     def keys(self, rows: Collection[int]) -> list[str]:
         """The keys of these rows."""

@@ -151,9 +151,11 @@ def check_legacy(path: str, legacy: LegacySection) -> list[Fault]:
         faults.append(Fault(where=f"{path}.shards", what="must be 1 or more"))
     if legacy.shards > 1 and legacy.capture not in ENGINES_OWN:
         what = f'capture = "{legacy.capture}" fetches changes by one process, and does not divide them among several'
-        faults.append(
-            Fault(where=f"{path}.shards", what=what, next="leave it out: one process leads the source")
+        then = (
+            "leave it out: one process leads the source, and others that run the same command stand by; where that is too slow, "
+            'capture = "trigger" is divided among several'
         )
+        faults.append(Fault(where=f"{path}.shards", what=what, next=then))
     check_duration(legacy.read_timeout, f"{path}.read_timeout", faults)
     faults.extend(_check_tables(path, legacy))
     faults.extend(_check_fetching(path, legacy))

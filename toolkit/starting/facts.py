@@ -27,7 +27,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """What a bounded look at a column's values showed.
 
     `counts` are all values with how often each was seen (numbers as text, padding kept), when there were few enough;
-    `zeros` are zeros among numbers, `day_numbers` says that all others are days such as 20260630.
+    `zeros` are zeros among numbers, `day_numbers` says that all others are days such as 20260630. `alike` are two texts that
+    differ in nothing but blanks at their end, where there are such.
     """
 
     rows: int
@@ -39,6 +40,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: int = 0
     zeros: int = 0
     day_numbers: bool = False
+    alike: tuple[str, ...] = ()
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.resources import files as resources
 
+from toolkit import commands
 from toolkit.starting import rules, vocabulary
 from toolkit.starting.fields import Field
 from toolkit.starting.files import Open, Written
@@ -153,6 +154,17 @@ def _open(proposal: Proposal, reads: Sequence[Read]) -> Iterator[Open]:
         yield Open(
             file=SETTINGS, anchor=anchor, what=f"{one.table} is not captured: {one.why}", next=one.next
         )
+    for table in (entry.table for entry in proposal.entries):
+        sample = table.column(table.key[0]).sample if len(table.key) == 1 else None
+        if sample is not None and sample.alike:
+            spelt = " and ".join(map(repr, sample.alike))
+            yield Open(
+                file=SETTINGS,
+                anchor=f"    {toml(table.name)},",
+                what=f"{table.name}: the keys {spelt} differ in nothing but blanks at their end, so that they would be one "
+                "subject: both rows will be parked",
+                next=f"give one of them another key, or delete it; {commands.CAPTURE_PLAN} says how many there are",
+            )
     if proposal.choices.context == proposal.choices.name:
         yield Open(
             file=SETTINGS,

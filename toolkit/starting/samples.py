@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from toolkit.starting.facts import Kind, Sample
 
@@ -32,7 +32,16 @@ def summarise(kind: Kind, values: Sequence[object]) -> Sample:
         unreadable=sum(not _is_date(text) for text in texts) if dated else 0,
         zeros=sum(text == "0" for text in texts),
         day_numbers=bool(numbers) and all(_is_day_number(text) for text in numbers),
+        alike=_alike(counts) if kind is Kind.TEXT else (),
     )
+
+
+def _alike(texts: Iterable[str]) -> tuple[str, ...]:
+    seen: dict[str, str] = {}
+    for text in sorted(texts):
+        if (other := seen.setdefault(text.rstrip(" "), text)) != text:
+            return other, text
+    return ()
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from adapters.engines import reading, writing
 from adapters.legacy.guard import CAPTURE_TIMEOUT
 from adapters.legacy.images import Captured, Chosen
-from adapters.legacy.namesakes import WATCHED, rows_beside, told
+from adapters.legacy.namesakes import WATCHED, with_others
 from adapters.legacy.postgresql.capture import PostgresCapture, clock
 from adapters.legacy.postgresql.source import postgres_engine
 from adapters.legacy.subjects import SubjectOrder
@@ -34,7 +34,7 @@ from adapters.legacy.wal.standing import (
     standing_of,
 )
 from adapters.legacy.wanted import every
-from toolkit.core.changes import Change, Op
+from toolkit.core.changes import Change
 from toolkit.core.errors import Fault, StranglerError, UsageError
 from toolkit.inbox import Fetching, Inbox
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
@@ -211,16 +211,11 @@ class WalCapture(PostgresCapture):
 
         None come although there are some only while a transaction is fetched that takes longer; `behind` tells.
         """
-        return self._beside(self._fetched(limit, cursors))
-
-    def _beside(self, changes: list[Change]) -> list[Change]:
-        """With the keys of other rows that have the subject of one that came."""
-        inserted = [(one.table, one.subject) for one in changes if one.op is Op.INSERT]
-        if not inserted:
+        changes = self._fetched(limit, cursors)
+        if not changes:
             return changes
         with self._judged(), reading(self._engine) as connection:
-            searches = self._searches_of(connection, self._registry(connection))
-            return told(changes, rows_beside(connection, searches, inserted))
+            return with_others(connection, self._searches_of(connection, self._registry(connection)), changes)
 
     def _fetched(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
         cursors = [one.beside(self.installation(one.tables)) for one in cursors]

@@ -12,6 +12,7 @@ from toolkit.cutover.facts import Around
 from toolkit.diagnosis import Limits
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Log, VersionState
+from toolkit.questions.backfilling import unread_in
 from toolkit.questions.leading import leaderless, leaders, relay_leases
 
 _MANY = 10_000
@@ -30,10 +31,11 @@ def watermark(around: Around, source: str, limits: Limits) -> Iterator[Ailment]:
     evidence |= _leader(around, source)
     if age is None or age > limits.waiting:
         said = "was never written" if age is None else f"is {age.total_seconds():.0f} s old"
+        waits = unread_in(around.archive, source, around.project.groups(source))
         yield Ailment(
             where=f"relay of {source}",
-            what=f"the last watermark of {topic} {said}: no view of it gets any fresher; {_led(evidence)}",
-            next=f"{commands.RELAY} (or, if it runs, its log)",
+            what=f"the last watermark of {topic} {said}: no view of it gets any fresher; {waits or _led(evidence)}",
+            next=commands.backfill(source) if waits else f"{commands.RELAY} (or, if it runs, its log)",
             severity=Severity.RISK,
             evidence=evidence,
         )

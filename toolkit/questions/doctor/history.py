@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from toolkit import commands
 from toolkit.core.ailments import Ailment, Severity
-from toolkit.cutover.coverage import coverage
+from toolkit.cutover.coverage import Covered, coverage
 from toolkit.cutover.facts import Around
 from toolkit.golden import examples
 from toolkit.ports import Retention
@@ -16,6 +16,8 @@ from toolkit.settings import age
 
 _GRACE = dt.timedelta(days=35)
 """A prune a month, and the rest of a time partition."""
+_NAMED = 8
+"""Kinds that one finding names; the others it counts."""
 
 
 def reach(around: Around, retention: Retention) -> Iterator[Ailment]:
@@ -54,18 +56,40 @@ def covered(around: Around) -> Iterator[Ailment]:
     kept, _ = examples(project.folder)
     definitions = [one for versions in project.projections.values() for one in versions.values()]
     seen = [one for topic in project.topics for one in around.kinds.seen(topic)]
-    for one in coverage(project.catalogue, definitions, kept, seen):
-        if not one.findings:
-            continue
-        lost = one.path == "none"
-        bare = not one.golden and len(one.findings) == 1
-        yield Ailment(
-            where=f"archive, {one.event} v{one.version} m{one.meaning}",
-            what="; ".join(one.findings),
-            next=commands.EXAMPLES if bare else f"{commands.COVERAGE}, and mend the catalogue",
-            severity=Severity.BROKEN if lost else Severity.HINT if bare else Severity.RISK,
-            evidence={"events": one.events, "golden": one.golden},
-        )
+    found = [one for one in coverage(project.catalogue, definitions, kept, seen) if one.findings]
+    bare = [one for one in found if not one.golden and len(one.findings) == 1 and one.path != "none"]
+    for one in found:
+        if one not in bare:
+            yield Ailment(
+                where=f"archive, {_kind(one)}",
+                what="; ".join(one.findings),
+                next=f"{commands.COVERAGE}, and mend the catalogue",
+                severity=Severity.BROKEN if one.path == "none" else Severity.RISK,
+                evidence={"events": one.events, "golden": one.golden},
+            )
+    if bare:
+        yield _without_example(bare)
+
+
+def _without_example(kinds: Sequence[Covered]) -> Ailment:
+    """One finding for all of them: one command mends it, too."""
+    more = f", and {len(kinds) - _NAMED} more" if len(kinds) > _NAMED else ""
+    named = ", ".join(_kind(one) for one in kinds[:_NAMED])
+    return Ailment(
+        where="archive",
+        what=f"no golden example of {_counted(kinds)}: {named}{more}",
+        next=commands.EXAMPLES,
+        severity=Severity.HINT,
+        evidence={"kinds": len(kinds), "events": sum(one.events for one in kinds)},
+    )
+
+
+def _counted(kinds: Sequence[Covered]) -> str:
+    return "1 kind of events" if len(kinds) == 1 else f"{len(kinds)} kinds of events"
+
+
+def _kind(one: Covered) -> str:
+    return f"{one.event} v{one.version} m{one.meaning}"
 
 
 def strays(retention: Retention) -> Iterator[Ailment]:

@@ -179,7 +179,7 @@ class App:
     @cached_property
     def leases(self) -> SqlLeaseList:
         """Who leads what."""
-        return SqlLeaseList(self.state.engine)
+        return SqlLeaseList(self.state.engine, self.state.leases.skew)
 
     def sharing(self, source: str) -> Sharing[Shard]:
         """This process's part in leading the shards of a source."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from adapters.engines import reading, writing
 from adapters.standstill import taking_over
 from adapters.state.queries import query
+from adapters.state.skew import NONE
 from migrations.schema.state import lease
 from migrations.schema.types import Instant
 from toolkit.core.errors import Fenced, LeaseHeld
@@ -23,10 +25,10 @@ _known = query("know_lease").bindparams(bindparam("now", type_=Instant()))
 
 
 class SqlLeases:
-    """Implements `toolkit.ports.Leases`."""
+    """Implements `toolkit.ports.Leases`. `skew` is what all add to their own clocks, so that they have one."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, skew: Callable[[], dt.timedelta] = lambda: NONE) -> None:
+        self._engine, self.skew = engine, skew
 
     def acquire(self, name: str, owner: str, ttl: dt.timedelta, now: dt.datetime, *, whole: str = "") -> int:
         """Take the lease and return its new epoch. Raises LeaseHeld while another's has not run out.
@@ -34,6 +36,7 @@ class SqlLeases:
         With `whole`, it is a part of that lease (or that lease): those of any other division must have run out, too,
         and whoever held one is fenced.
         """
+        now += self.skew()
 
         def take(connection: Connection) -> int | None:
             if whole:
@@ -52,12 +55,12 @@ class SqlLeases:
 
     def renew(self, name: str, epoch: int, ttl: dt.timedelta, now: dt.datetime) -> None:
         """Keep the lease, also one that ran out if nobody took it. Raises Fenced when somebody did."""
-        if not self._expire(name, epoch, now + ttl):
+        if not self._expire(name, epoch, now + self.skew() + ttl):
             raise Fenced(f"{name}: another process leads now (this one's epoch was {epoch})")
 
     def release(self, name: str, epoch: int, now: dt.datetime) -> None:
         """Let the next one in at once. Without effect when the lease is no longer ours."""
-        self._expire(name, epoch, now)
+        self._expire(name, epoch, now + self.skew())
 
     def _expire(self, name: str, epoch: int, at: dt.datetime) -> bool:
         ours = (lease.c.name == name) & (lease.c.epoch == epoch)

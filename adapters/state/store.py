@@ -13,6 +13,7 @@ from adapters.state.kinds import SqlKinds
 from adapters.state.leases import SqlLeases
 from adapters.state.pauses import SqlPauses
 from adapters.state.retention import SqlRetention
+from adapters.state.skew import Skew
 from adapters.state.unclassified import SqlUnclassified
 
 
@@ -44,7 +45,7 @@ def open_state(url: str) -> State:
         engine=engine,
         archive=SqlArchive(engine),
         retention=SqlRetention(engine),
-        leases=SqlLeases(engine),
+        leases=SqlLeases(engine, Skew(engine)),
         pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),
         kinds=SqlKinds(engine),

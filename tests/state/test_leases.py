@@ -10,6 +10,8 @@ import pytest
 from adapters import standstill
 from adapters.engines import writing
 from adapters.state import leases
+from adapters.state.lease_list import SqlLeaseList
+from adapters.state.skew import Skew
 from adapters.state.store import State
 from tests.support.state import SECOND, START
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld
@@ -102,3 +104,31 @@ def test_one_that_stands_still_in_the_midst_of_a_copy_is_ended_once_its_lease_ha
         stands_still()
     with pytest.raises(Fenced):
         state.leases.renew(NAME, first, TTL, START + TTL)
+
+
+HOUR = dt.timedelta(hours=1)
+
+
+def test_processes_whose_clocks_differ_have_one_clock_for_leases(state: State) -> None:
+    """The one is an hour ahead: it takes nothing that is held, and what it held is free as soon as anybody's."""
+    ahead = leases.SqlLeases(state.engine, lambda: -HOUR)
+    state.leases.acquire(NAME, "right", TTL, START)
+    with pytest.raises(LeaseHeld):
+        ahead.acquire(NAME, "ahead", TTL, START + HOUR)
+    epoch = ahead.acquire(NAME, "ahead", TTL, START + HOUR + TTL)
+    ahead.renew(NAME, epoch, TTL, START + HOUR + TTL)
+    (seen,) = SqlLeaseList(state.engine, lambda: -HOUR).leases()
+    assert seen.expires_at == START + HOUR + 2 * TTL, "by its own clock"
+    with pytest.raises(LeaseHeld):
+        state.leases.acquire(NAME, "right", TTL, START + 2 * TTL - SECOND)
+    state.leases.acquire(NAME, "right", TTL, START + 2 * TTL)
+
+
+@pytest.mark.parametrize("state_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+def test_how_far_a_clock_is_off_is_asked_of_the_state_database(state: State) -> None:
+    def at(off: dt.timedelta) -> dt.timedelta:
+        return Skew(state.engine, local=lambda: dt.datetime.now(dt.UTC) + off)()
+
+    assert at(HOUR) + HOUR == pytest.approx(dt.timedelta(), abs=60 * SECOND)
+    assert at(-HOUR) - HOUR == pytest.approx(dt.timedelta(), abs=60 * SECOND)
+    assert at(SECOND / 10) == dt.timedelta(), "what does not matter"

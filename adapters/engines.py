@@ -192,15 +192,19 @@ def _answering(engine: Engine) -> Iterator[None]:
 
 
 _OURS = frozenset((*state_tables.tables, *store_tables.tables))
-_MISSING = re.compile(r"no such table: (\w+)|relation \"(\w+)\" does not exist|Table '(?:[^'.]*\.)?(\w+)'")
+_MISSING = re.compile(
+    r"no such table: (\w+)|relation \"(\w+)\" does not exist|Table '(?:[^'.]*\.)?(\w+)'"
+    # or a column of it, which an upgrade adds
+    r"|table (\w+) has no column|no such column: (\w+)\.|column (\w+)\.\w+ does not exist|Unknown column '(\w+)\."
+)
 
 
 def ours_is_missing(error: BaseException) -> bool:
-    """Did the server miss one of the toolkit's own tables (and not one of capture's, or of a user)?"""
+    """Did the server miss one of the toolkit's own tables, or a column of one (and not of capture's, or of a user's)?"""
     found = _MISSING.search(str(getattr(error, "orig", None) or error))
     return found is not None and found[found.lastindex or 0] in _OURS
 
 
 def _not_set_up(engine: Engine) -> str:
     where = engine.url.render_as_string(hide_password=True)
-    return f"the toolkit's own tables are not in {where}: run `{commands.SETUP}` first"
+    return f"the toolkit's own tables are not in {where}, or are of an older version: run `{commands.SETUP}` first"

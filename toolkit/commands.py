@@ -113,6 +113,11 @@ def rebuild(projection: str, version: int) -> str:
     return f"strangler rebuild {projection} --version {version}"
 
 
+def drop(projection: str, version: int) -> str:
+    """Remove a version that does not serve."""
+    return f"strangler drop {projection} --version {version}"
+
+
 def rebuild_from(projection: str, version: int, origin: str) -> str:
     """Build a version from one history or the other: `archive` or `log`."""
     return f"{rebuild(projection, version)} --from {origin}"

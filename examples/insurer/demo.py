@@ -54,7 +54,7 @@ class Story:
                 f"the story broke: strangler {' '.join(arguments)} ended with {code}, not {expect}"
             )
 
-    def until_fresh(self, capability: str, within: float = 60) -> None:
+    def until_fresh(self, capability: str, within: float = 300) -> None:
         """Wait until the capability's view contains what is committed now."""
         began = time.monotonic()
         with open_project(self.project) as opened:
@@ -200,6 +200,7 @@ def second_version(story: Story) -> None:
 def second_look(story: Story) -> None:
     """Now the runs are clean."""
     story.chapter("7  The shadow run again")
+    story.until_fresh("portal-policy")
     story.strangler("shadow", "run", "portal-policy", "--keys", "800")
     story.strangler("shadow", "run", "agent-case", "--keys", "800")
     story.chapter(
@@ -219,6 +220,7 @@ def move(story: Story) -> None:
     story.strangler("route", "apply", "portal-policy", "canary", "--share", "10", "--why", "first tenth")
     story.strangler("route", "apply", "portal-policy", "projection", "--why", "canary was clean")
     story.strangler("read", "portal-policy", "P000000042")
+    story.until_fresh("portal-policy")
     story.strangler("shadow", "run", "portal-policy", "--keys", "500")
     story.chapter(
         "10  The way back is real", "Back to legacy in one command, and forward again through the same gates."

@@ -34,6 +34,9 @@ def test_what_cannot_be_shared_is_refused_event_by_event_with_all_other_faults(t
         "projection compliance_hold v1" in where and "is about the subject" in what for where, what in said
     )
     assert any(what.startswith("there is no projection nobody") for _, what in said)
+    ways_out = [one.next for one in raised.value.faults if "is about the subject" in one.what]
+    assert ways_out
+    assert all("into its key" in way and "read_store.shared" in way for way in ways_out)
 
 
 @pytest.mark.slow

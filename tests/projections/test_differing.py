@@ -4,9 +4,10 @@ from decimal import Decimal
 
 from tests.projections.test_rebuild import SECOND_VIEW, World, drain, issued, world
 from tests.support.log import as_archive
-from tests.support.read_store import CATALOGUE, POLICY, PremiumAgreed
+from tests.support.read_store import CATALOGUE, POLICY, START, PremiumAgreed
 from toolkit.loops.differing import Explained, explained
 from toolkit.loops.rebuild import compare_versions
+from toolkit.ports import Batch
 
 __all__ = ["world"]
 
@@ -54,3 +55,30 @@ def test_of_a_history_without_its_beginning_nobody_says_why(world: World) -> Non
     world.archive.gone = 3
     found = compared(world)
     assert (found.different, found.why) == (1, ())
+
+
+def test_a_row_that_somebody_wrote_by_hand_is_not_what_its_events_give(world: World) -> None:
+    world.happen(PremiumAgreed(policy_no="P-0", premium=Decimal(7)))
+    drain(world.first)
+    world.archive.watermark = None
+    world.rebuild().run()
+    store, definition = world.store, world.first.definition
+    (row,) = store.load(POLICY, ["P-0"]).values()
+    epoch = store.seize(definition.name, definition.version)
+    store.commit(definition, Batch(upserts=[{**row, "premium": Decimal(99)}]), epoch=epoch, now=START)
+    cause = next(one for one in compared(world).why if one.drifted)
+    assert (cause.key, cause.column, cause.event) == ("P-0", "premium", "")
+    (drift,) = cause.drifted
+    assert (drift.version, drift.has, drift.given) == (1, Decimal(99), Decimal(7))
+    assert drift.next == "strangler repair key policy_view P-0"
+    store.switch("policy_view", 2)
+    ((other,),) = (one.drifted for one in compared(world).why if one.drifted)
+    assert (
+        other.next == "strangler drop policy_view --version 1, then strangler rebuild policy_view --version 1"
+    )
+
+
+def test_a_row_whose_event_is_parked_is_no_drift(world: World) -> None:
+    world.archive.watermark = None
+    world.rebuild().run()
+    assert not any(one.drifted for one in compared(world).why)

@@ -3,6 +3,7 @@
 import datetime as dt
 import tempfile
 import threading
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -25,14 +26,17 @@ from tests.support.read_store import (
     TOPICS,
     BrokerBook,
     PolicyIssued,
+    PolicyView,
     PremiumAgreed,
     Story,
 )
 from toolkit.core.errors import Fenced, Infrastructure
 from toolkit.core.events import Event
-from toolkit.core.projections import Definition
+from toolkit.core.projections import Definition, Projection
+from toolkit.loops import folding
+from toolkit.loops.folding import Held
 from toolkit.loops.keeping import Advanced, Pace
-from toolkit.loops.known import KnownRows
+from toolkit.loops.known import KnownRows, weight
 from toolkit.loops.project import Projector
 from toolkit.loops.rebuild import Rebuild
 from toolkit.loops.replay import replay_parked, reproject
@@ -281,3 +285,38 @@ def test_a_row_that_is_not_committed_is_not_let_go() -> None:
     known.learn({"old": {"n": 1}, "new": {"n": 2}})
     known.keep(0, {"old": None})
     assert list(known.rows) == ["old"]
+
+
+@pytest.mark.parametrize("whole", [PolicyView, BrokerBook], ids=["a few columns", "two columns"])
+def test_rows_in_memory_take_what_they_are_said_to_take(whole: type[Projection]) -> None:
+    definition = whole.definition
+
+    def folded() -> KnownRows:
+        events = [
+            PolicyIssued(policy_no=f"P-{at}", broker=f"B-{at}", premium=Decimal(at)) for at in range(2000)
+        ]
+        steps = folding.read(definition, CATALOGUE, [(TOPIC, record) for record in Story(1).tell(*events)])
+        known = KnownRows()
+        for first in range(0, len(steps), 200):
+            known.learn(folding.fold(definition, steps[first : first + 200], {}, Held(), START).changed)
+        return known
+
+    folded()  # what is kept once, whatever rows there are
+    tracemalloc.start()
+    try:
+        known = folded()
+        real, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    said = sum(weight(row) for row in known.rows.values() if row)
+    assert 0.7 < said / real < 1.3
+
+
+def test_large_rows_are_kept_in_smaller_number(read_store: SqlReadStore) -> None:
+    log, story = ListLog(TOPICS), Story()
+    log.put(TOPIC, *issue(story, 60))
+    small, large = projector(read_store, log, known_bytes=20_000), projector(read_store, log)
+    for one in (small, large):
+        one.start()
+        one.advance(60)
+    assert 5 < small.keeper.room < 60 < large.keeper.room

@@ -13,10 +13,12 @@ import pytest
 
 from adapters.log.kafka import KafkaLog
 from adapters.log.sql import SqlLog
+from adapters.state.lease_list import SqlLeaseList
 from adapters.state.store import State, open_state
 from migrations.schema.state import metadata
 from tests.support.relaying import Fuse, Killed, Ledger, Stutter, Witness, translating
 from tests.support.state import SECOND, START, draft
+from tests.support.waiting import wait_until
 from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, partition_of
 from toolkit.loops.batches import one_by_one
@@ -587,3 +589,35 @@ def test_a_relay_that_stands_by_takes_over_when_the_leader_leaves(world: World) 
 
 def test_subjects_of_these_tests_do_cover_several_partitions() -> None:
     assert len({partition_of(subject, PARTITIONS) for subject in SUBJECTS}) > 1
+
+
+def test_a_step_that_takes_long_keeps_its_lease_and_one_that_hangs_does_not(world: World) -> None:
+    begun, go_on, ends = threading.Event(), threading.Event(), list[Exception]()
+    pace = Pace(heartbeat=0, interval=0, lease=0.06)
+
+    def slow(_epoch: int, _limit: int, _rounds: int) -> Any:
+        begun.set()
+        go_on.wait(30)
+        yield from ()
+
+    relay = world.relay(pace=pace, translate=slow)
+
+    def run() -> None:
+        try:
+            relay.run(threading.Event())
+        except Fenced as error:
+            ends.append(error)
+
+    running = threading.Thread(target=run)
+    running.start()
+    assert begun.wait(30)
+    world.now += 10 * SECOND
+    wait_until(lambda: SqlLeaseList(world.state.engine).leases()[0].expires_at > world.now)
+    second = world.relay(owner="second")
+    with pytest.raises(LeaseHeld):
+        second.lead()
+    world.let_the_lease_run_out()
+    assert second.lead() == 2
+    go_on.set()
+    running.join(30)
+    assert len(ends) == 1, "the first was fenced"

@@ -20,6 +20,7 @@ from toolkit.cutover.gates import Outcome, evaluate
 from toolkit.cutover.guard import guard
 from toolkit.ports import Checkpoint, LeaseState, VersionState
 from toolkit.questions.lagging import lagging
+from toolkit.questions.leading import Readers
 from toolkit.questions.overview import authority, status, status_of_all
 from toolkit.questions.parked import lacking
 from toolkit.questions.repair import Action, Kind, Loops, execute, plan
@@ -227,6 +228,21 @@ def test_a_reader_is_told_which_subjects_have_parked_changes_and_which_events_th
 def lease(seconds: int) -> LeaseState:
     expires = NOW + dt.timedelta(seconds=seconds)
     return LeaseState(name="relay:crm", owner="host:1", epoch=4, expires_at=expires)
+
+
+def test_each_partition_is_told_with_the_process_that_reads_it(make_world: Make) -> None:
+    world = running(make_world)
+    hour, now = dt.timedelta(hours=1), world.clock()
+    read = {one.partition: one.reader for one in lagging(world.around, "portal").partitions}
+    assert read == {0: "", 1: ""}, "nobody reads now"
+    world.state.leases.acquire("projector:policy:1", "host:7", hour, now)
+    alone = lagging(world.around, "portal").partitions
+    assert {one.reader for one in alone} == {"host:7"}
+    world.project.settings.read_store.shared.append("policy")
+    parts = [LeaseState(name=f"projector:policy:1:{TOPIC}:0", owner="host:8", epoch=1, expires_at=now + hour)]
+    assert [Readers(world.around, parts).of("policy", 1, TOPIC, at) for at in (0, 1)] == ["host:8", ""]
+    ended = [msgspec.structs.replace(one, expires_at=now - hour) for one in parts]
+    assert Readers(world.around, ended).of("policy", 1, TOPIC, 0) == ""
 
 
 def test_silence_is_told_with_its_length_and_who_leads() -> None:

@@ -107,9 +107,19 @@ def _plan(
 ) -> cutover.Plan:
     facts = gather(opened.around, capability, consumer)
     part = hundredths(share)
+    _needs_share(facts.route, capability, consumer, stage, part)
     return cutover.plan(
         facts.route, stage, part, evaluate(facts, stage, part or None), consumer=consumer, who=who, why=why
     )
+
+
+def _needs_share(route: Route, capability: str, consumer: str, stage: Stage, part: int) -> None:
+    """Raise UsageError for a canary of nobody: how many is for a person to say."""
+    if stage is Stage.CANARY and not part:
+        raise UsageError(
+            f"{capability} for {consumer}: which part of the subjects? Give --share with a per cent above 0 and up to 100 "
+            f"(the route is at {route.label} now)"
+        )
 
 
 def hundredths(share: float) -> int:
@@ -162,6 +172,7 @@ def rollback(
     with open_project(project) as opened:
         was = opened.routes.get(capability, consumer)
         opened.project.capability(capability)
+        _needs_share(was, capability, consumer, to, hundredths(share))
         back = cutover.rollback(
             opened.routes,
             capability,

@@ -83,8 +83,10 @@ def line(text: str = "", style: str = "") -> None:
     console.print(escape(text), style=style or None, soft_wrap=True)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headings; an empty table says so."""
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str = "none"
+) -> None:
+    """Print rows under headings; an empty table says so, in the words of `none`."""
     made = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -95,7 +97,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     if count:
         console.print(made)
     else:
-        line(f"{title}: none" if title else "none")
+        line(f"{title}: {none}" if title else none)
 
 
 def text_of(value: object) -> str:

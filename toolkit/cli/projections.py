@@ -14,7 +14,7 @@ from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
-from toolkit.loops.differing import Explained, explained
+from toolkit.loops.differing import Cause, Explained, explained
 from toolkit.loops.following import drop as remove
 from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, compare_versions
@@ -160,9 +160,22 @@ def _show_compared(done: Explained) -> None:
             line(f"columns {what}: {', '.join(columns)}")
     for cause in done.why:
         where = f"{cause.column} of {cause.key}" if cause.column else f"the row {cause.key}"
-        line(f"why: {where} differs since {cause.event} of {cause.time:%Y-%m-%d %H:%M:%S} ({cause.event_id})")
+        if cause.time is not None:
+            line(
+                f"why: {where} differs since {cause.event} of {cause.time:%Y-%m-%d %H:%M:%S} ({cause.event_id})"
+            )
         for reason in cause.parked:
             line(f"  not applied by {reason}")
+        for drift in cause.drifted:
+            has, given = (_shown(cause, value) for value in (drift.has, drift.given))
+            line(
+                f"why: {where} in v{drift.version} is not what its events give: it has {has}, they give {given}"
+            )
+            line(f"  next  {drift.next}")
+
+
+def _shown(cause: Cause, value: object) -> str:
+    return text_of(value) if cause.column else "a row" if value else "no row"
 
 
 def switch(

@@ -210,10 +210,12 @@ def _show_lag(found: Lag) -> None:
             one.behind,
             one.next_offset,
             one.waiting,
+            one.reader or None,
         )
         for one in found.partitions
     ]
-    table("", ("view", "partition", "as of", "behind", "offset", "waiting"), ages)
+    heads = ("view", "partition", "as of", "behind", "offset", "waiting", "read by")
+    table("", heads, ages, none="nothing is projected yet: no version of its projections was ever begun")
     for view in found.projected:
         state = view.state + (f": {view.detail}" if view.detail else "")
         lacks = f"; {lacking}" if (lacking := _lacking(view)) else ""

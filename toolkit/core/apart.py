@@ -60,7 +60,8 @@ def _way(
     lacking = [part for part in parts if part not in fields]
     if lacking:
         what = f"{event} is about the subject {', '.join(parts)}, which does not stand in the key of its rows ({', '.join(handler.key)}): rows would be fed from several partitions"
-        faults.append(_fault(definition, what))
+        wider = f"in a new version, put {', '.join(lacking)} into its key, a row for each subject, and let the read add them up; or {_ALONE}"
+        faults.append(_fault(definition, what, wider))
         return None
     way = tuple(fields.index(part) for part in parts)
     vague = [one.name for one in (definition.key_columns[at] for at in way) if one.type not in EXACT]
@@ -97,9 +98,12 @@ def _names(definition: Definition, way: Sequence[int]) -> str:
     return ", ".join(definition.key[at] for at in way)
 
 
-def _fault(definition: Definition, what: str) -> Fault:
+_ALONE = "take it out of read_store.shared: one process follows it then"
+
+
+def _fault(definition: Definition, what: str, advice: str = _ALONE) -> Fault:
     return Fault(
         where=f"read_store.shared, projection {definition.identity}",
         what=what,
-        next="take it out of read_store.shared: one process follows it then",
+        next=advice,
     )

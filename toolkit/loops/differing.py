@@ -1,4 +1,4 @@
-"""Why two versions of a projection differ in a row: the event since which they do."""
+"""Why two versions of a projection differ in a row: the event since which they do, or a row that no event explains."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
+from toolkit import commands
 from toolkit.core.errors import Refused
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
@@ -25,15 +26,27 @@ Row = dict[str, object]
 class Cause:
     """Since which event two versions differ in one row; without a column: since when only one of them has it.
 
-    `parked`: what one of them could not apply of the row's events, and why.
+    `parked`: what one of them could not apply of the row's events, and why. `drifted`: where the row of one of them is not
+    what its events give, as when somebody wrote it by hand; without an event, that is all there is to it.
     """
 
     key: object
     column: str
-    event: str
-    event_id: str
-    time: dt.datetime
+    event: str = ""
+    event_id: str = ""
+    time: dt.datetime | None = None
     parked: tuple[str, ...] = ()
+    drifted: tuple[Drift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A version whose row is not what its events give: what it has, what they give, and what mends it."""
+
+    version: int
+    has: object
+    given: object
+    next: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +116,51 @@ def _cause(
             side.take(mine)
         before, after = (side.seen(key, column) for side in sides)
         since = None if before == after else since or step
+    drifts = (
+        _drift(side, mine, catalogue, archive, key, column) for side, mine in zip(sides, steps, strict=True)
+    )
+    drifted = tuple(one for one in drifts if one is not None)
     if since is None:
-        return None
+        return Cause(key=key, column=column, drifted=drifted) if drifted else None
     envelope = since.record.envelope
     parked = tuple(f"v{side.definition.version}: {side.parked}" for side in sides if side.parked)
     return Cause(
-        key=key, column=column, event=envelope.type, event_id=envelope.id, time=envelope.time, parked=parked
+        key=key,
+        column=column,
+        event=envelope.type,
+        event_id=envelope.id,
+        time=envelope.time,
+        parked=parked,
+        drifted=drifted,
     )
+
+
+def _drift(
+    side: _Side, steps: list[Step], catalogue: Catalogue, archive: Archive, key: object, column: str
+) -> Drift | None:
+    """The row as it is, where its events give another one. None also where that cannot be told now.
+
+    Events that are parked live are not in the row, whatever the code makes of them today; nor is it known what a row
+    should be that was written between the look at its events and the look at it.
+    """
+    store, definition = side.store, side.definition
+    ids = [one.record.envelope.id for one in steps]
+    parked = {one.record.envelope.id for one in store.parked(definition.name, definition.version)}
+    has = _seen(store.load(definition, [key]).get(key), column)
+    given = side.seen(key, column)
+    if has == given or not parked.isdisjoint(ids):
+        return None
+    if ids != [one.record.envelope.id for one in passed_steps(definition, catalogue, store, archive, key)]:
+        return None
+    versions = store.versions(definition.name)
+    serves = any(one.version == definition.version and one.serving for one in versions)
+    mend = (
+        commands.reproject(definition.name, [definition.key_text(key)])
+        if serves
+        else f"{commands.drop(definition.name, definition.version)}, then "
+        f"{commands.rebuild(definition.name, definition.version)}"
+    )
+    return Drift(version=definition.version, has=has, given=given, next=mend)
 
 
 @dataclass(slots=True)
@@ -143,8 +194,11 @@ class _Side:
 
     def seen(self, key: object, column: str) -> object:
         """The value of a column, or whether there is the row at all."""
-        row = self.rows.get(key)
-        return row is not None if not column else None if row is None else row[column]
+        return _seen(self.rows.get(key), column)
+
+
+def _seen(row: Row | None, column: str) -> object:
+    return row is not None if not column else None if row is None else row[column]
 
 
 def _together(old: list[Step], new: list[Step]) -> Iterator[tuple[Step | None, Step | None]]:

@@ -32,7 +32,17 @@ Report = Callable[[Advanced], None]
 
 def lease_name(definition: Definition) -> str:
     """The lease of who follows a version."""
-    return f"projector:{definition.name}:{definition.version}"
+    return version_name(definition.name, definition.version)
+
+
+def version_name(projection: str, version: int) -> str:
+    """The same by name and number."""
+    return f"projector:{projection}:{version}"
+
+
+def part_name(group: str, topic: str, partition: int) -> str:
+    """The lease of who reads one partition for those who follow a version together (`group`: the version's lease)."""
+    return f"{group}:{topic}:{partition}"
 
 
 def loan_name(definition: Definition) -> str:

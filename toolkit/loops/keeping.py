@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 
@@ -21,7 +22,7 @@ from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery, Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
-from toolkit.loops.known import KnownRows, Row, known_rows
+from toolkit.loops.known import KnownRows, Row, known_rows, weight
 from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, Shareable, VersionState
 
 logger = logging.getLogger("strangler.project")
@@ -48,8 +49,8 @@ class Pace:
     """more parked events than that are no exception any more: the projection has failed"""
     known_rows: int = 100_000
     """rows written last that are kept in memory, so that they are not read again"""
-    known_bytes: int = 64_000_000
-    """the same, as far as a row is as large as an event's data"""
+    known_bytes: int = 96_000_000
+    """of memory that they take: large rows are fewer"""
 
 
 class Advanced(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +179,7 @@ class Keeper:
         self._known = KnownRows()
         self.ahead = self.at = Standing()
         """How far it is folded, and how far it is committed."""
-        self._bytes = 0.0
+        self._bytes = self._row_bytes = 0.0
         self._told = ("", "")
         self._built = False
         self._claims: dict[Place, int] = {}
@@ -291,7 +292,7 @@ class Keeper:
         held = ahead.held | Held.by(folded.parked) if folded.parked else ahead.held
         self.ahead = work.after = Standing(arranged.checkpoints, arranged.seen, held, parked)
         known.learn(folded.changed)
-        self._weigh(arranged.due)
+        self._weigh(arranged.due, folded.changed)
         return work
 
     def _parked_with(self, parked: Sequence[ParkedEvent]) -> int:
@@ -325,12 +326,18 @@ class Keeper:
 
     # --- how much at once
 
-    def _weigh(self, due: Sequence[tuple[str, Record]]) -> None:
-        """How large are events? A few of them tell."""
+    def _weigh(self, due: Sequence[tuple[str, Record]], changed: Mapping[object, Row | None]) -> None:
+        """How large are events, and rows? A few of them tell."""
         some = due[:: max(1, len(due) // 32)]
         if some:
             here = sum(len(record.data) for _, record in some) / len(some)
             self._bytes = max(here, (self._bytes + here) / 2)
+        rows = [
+            row for row in islice(changed.values(), 0, None, max(1, len(changed) // 16)) if row is not None
+        ]
+        if rows:
+            here = sum(map(weight, rows)) / len(rows)
+            self._row_bytes = max(here, (self._row_bytes + here) / 2)
 
     @property
     def most(self) -> int:
@@ -343,7 +350,8 @@ class Keeper:
     def room(self) -> int:
         """Rows that may be known, and changed by one transaction."""
         pace = self._pace
-        return min(pace.known_rows, int(pace.known_bytes / self._bytes)) if self._bytes else pace.known_rows
+        fitting = int(pace.known_bytes / self._row_bytes) if self._row_bytes else pace.known_rows
+        return min(pace.known_rows, fitting)
 
     def next_size(self, size: int, got: int, took: dt.timedelta) -> int:
         """Small batches while little comes, for latency; large ones to catch up, as long as commits stay short."""

@@ -10,7 +10,7 @@ from typing import Any
 from toolkit.core.errors import Infrastructure, LeaseHeld
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery
-from toolkit.loops.following import lease_name
+from toolkit.loops.following import lease_name, part_name
 from toolkit.loops.keeping import logger
 from toolkit.loops.sharing import Sharing
 from toolkit.ports import Clock, Consumer, Grouped, Holder, LeaseList, Leases, Log, Member
@@ -71,7 +71,7 @@ class LeasedMember:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._names = {
-            (topic, number): f"{group}:{topic}:{number}"
+            (topic, number): part_name(group, topic, number)
             for topic, partitions in topics.items()
             for number in range(partitions)
         }

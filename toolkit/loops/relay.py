@@ -12,14 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import Infrastructure, LeaseHeld, Refused
+from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
 from toolkit.core.records import Record, Watermark
 from toolkit.core.shards import WHOLE, Shard
 from toolkit.inbox import Underway
@@ -56,6 +56,8 @@ class Pace:
 
     `rounds` bounds a pass, so that a source that is written to without end gets its watermarks and its lease renewed.
     `gather` is the rest after a pass that found little: each pass sends watermarks, and each makes every projector commit.
+    `longest_step` is how long a step may take, by rules that are slow or a transaction that is huge, and keep its lease:
+    it would be another's otherwise, who takes as long, and nobody would ever get on. What takes longer, hangs.
     `patience` is how long `drain` waits for a promise that does not move any more.
     """
 
@@ -65,6 +67,7 @@ class Pace:
     interval: float = 0.2
     heartbeat: float = 0.5
     lease: float = 15.0
+    longest_step: float = 300.0
     longest_pause: float = 30.0
     patience: float = 5.0
 
@@ -120,7 +123,7 @@ class Relay:
         self._pace = pace or Pace()
         self._ttl = dt.timedelta(seconds=self._pace.lease)
         self._horizon: Horizon | None = None
-        self._promised = self._renewed = -float("inf")
+        self._promised = self._renewed = self._stirred = -float("inf")
         self.epoch = 0
 
     @property
@@ -224,25 +227,55 @@ class Relay:
         """
         if not self._elected(stop, standby):
             return
-        pause, begun = self._pace.interval, False
         try:
-            while not stop.is_set() and not gives():
-                try:
-                    if not begun and not self._paused():
-                        first(self.epoch)
-                        begun = True
-                    done = self.step()
-                except Infrastructure as error:
-                    pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
-                    log.warning("relay of %s: %s; again in %.1f s", self._name, error, pause)
-                    stop.wait(pause)
-                    self._take_over(stop)
-                    continue
-                report(done)
-                pause = self._pace.interval
-                stop.wait(self._rest(done))
+            with self._kept():
+                self._pass_until(stop, gives, first, report)
         finally:
             self._leave()
+
+    def _pass_until(
+        self,
+        stop: threading.Event,
+        gives: Callable[[], bool],
+        first: Callable[[int], object],
+        report: Callable[[RelayPass], None],
+    ) -> None:
+        pause, begun = self._pace.interval, False
+        while not stop.is_set() and not gives():
+            try:
+                if not begun and not self._paused():
+                    first(self.epoch)
+                    begun = True
+                done = self.step()
+            except Infrastructure as error:
+                pause = min(max(pause * 2, 0.5), self._pace.longest_pause)
+                log.warning("relay of %s: %s; again in %.1f s", self._name, error, pause)
+                stop.wait(pause)
+                self._take_over(stop)
+                continue
+            report(done)
+            pause = self._pace.interval
+            stop.wait(self._rest(done))
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Renew the lease beside steps that take long."""
+        done = threading.Event()
+        self._stirred = self._monotonic()
+
+        def keep() -> None:
+            while not done.wait(self._pace.lease / 3):
+                if self._monotonic() - self._stirred < self._pace.longest_step:
+                    with suppress(Fenced, Infrastructure):  # the next step meets it, too
+                        self._leases.renew(self.lease, self.epoch, self._ttl, self._clock())
+
+        keeping = threading.Thread(target=keep, name=f"keep {self._name}", daemon=True)
+        keeping.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeping.join()
 
     def _rest(self, done: RelayPass) -> float:
         if done.idle:
@@ -286,6 +319,7 @@ class Relay:
             log.warning("relay of %s could not give its lease back: %s", self._name, error)
 
     def _renew(self, *, now: bool = False) -> None:
+        self._stirred = self._monotonic()
         if now or self._monotonic() - self._renewed > self._pace.lease / 3:
             self._leases.renew(self.lease, self.epoch, self._ttl, self._clock())
             self._renewed = self._monotonic()

@@ -15,7 +15,7 @@ from toolkit.cutover.facts import Around, Attempts, backfilled, parked_changes, 
 from toolkit.cutover.gates import Parked
 from toolkit.diagnosis import USUAL, Diagnosis, Patient
 from toolkit.ports import Checkpoint, LeaseState, VersionState
-from toolkit.questions.leading import leaderless, relay_leases
+from toolkit.questions.leading import Readers, leaderless, relay_leases
 from toolkit.questions.serving import Served, served
 from toolkit.questions.stalling import Blocker, silence, stalled
 from toolkit.router.paths import oldest
@@ -49,7 +49,10 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionAge(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one version has come in one partition. `waiting` events are archived and not in the view yet."""
+    """How far one version has come in one partition. `waiting` events are archived and not in the view yet.
+
+    `reader` is the process that reads it now, empty when none does.
+    """
 
     projection: str
     version: int
@@ -60,6 +63,7 @@ class PartitionAge(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int | None
     as_of: dt.datetime | None
     behind: dt.timedelta | None
+    reader: str = ""
 
 
 class Projected(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +146,13 @@ def lagging(around: Around, capability: str) -> Lag:
     now, trusted = clocks.of(topic)
     served_now = served(around, capability, clocks.of, attempts)
     parked = attempts.get(("parked",), lambda: parked_changes(around, source, versions), None)
-    leases = _leases(around, source, attempts)
+    known = _leases(around, attempts)
+    leases, readers = relay_leases(source, known), Readers(around, known)
     hops = _Hops(around, source, topic, watermark, now if trusted else None, leases, attempts)
     partitions = tuple(
-        age for name, one in seen.items() for age in _ages(name, versions[name], one, clocks, hops.last)
+        age
+        for name, one in seen.items()
+        for age in _ages(name, versions[name], one, clocks, hops.last, readers)
     )
     complete = len(versions) == len(section.projections) and all(one.checkpoints for one in seen.values())
     as_of, lag = _oldest(partitions) if complete else (None, None)
@@ -220,10 +227,9 @@ def _versions(around: Around, projections: Sequence[str], attempts: Attempts) ->
     return attempts.get(("read store",), lambda: serving_versions(around.read_store, projections), nothing)
 
 
-def _leases(around: Around, source: str, attempts: Attempts) -> tuple[LeaseState, ...]:
+def _leases(around: Around, attempts: Attempts) -> list[LeaseState]:
     nobody: list[LeaseState] = []
-    held = attempts.get(("leases",), lambda: around.leases.leases() if around.leases else [], nobody)
-    return relay_leases(source, held)
+    return attempts.get(("leases",), lambda: around.leases.leases() if around.leases else [], nobody)
 
 
 def _look(around: Around, projection: str, version: int, attempts: Attempts) -> _Seen:
@@ -239,7 +245,12 @@ def _look(around: Around, projection: str, version: int, attempts: Attempts) -> 
 
 
 def _ages(
-    projection: str, version: int, seen: _Seen, clocks: _Clocks, last: Mapping[int, int] | None
+    projection: str,
+    version: int,
+    seen: _Seen,
+    clocks: _Clocks,
+    last: Mapping[int, int] | None,
+    readers: Readers,
 ) -> list[PartitionAge]:
     found = []
     for one in seen.checkpoints:
@@ -257,6 +268,7 @@ def _ages(
                 waiting=None if archived is None else max(0, archived - one.sequence),
                 as_of=one.as_of,
                 behind=behind,
+                reader=readers.of(projection, version, one.topic, one.partition),
             )
         )
     return found

@@ -176,7 +176,7 @@ def _unverified(facts: Facts) -> list[Action]:
     """What the latest verification of each version found, until it is verified again."""
     return [
         Action(
-            kind=Kind.REBUILD,
+            kind=Kind.REBUILD if not one.deterministic else Kind.MEND,
             target=name,
             version=facts.versions[name],
             why=f"verified at {one.at:%Y-%m-%d %H:%M:%S}Z: {one.detail}",

@@ -39,7 +39,7 @@ from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import ReadTimeout, UsageError
 from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 
@@ -206,11 +206,15 @@ class TriggerCapture(ABC):
                 self._searches[name] = self._search(connection, table) if keyed(table) else None
         return {name: search for name in registry if (search := self._searches.get(name)) is not None}
 
-    def _namesakes(self, connection: Connection, table: Captured, rows: int) -> Iterator[Hole]:
-        """Rows of a table that are one subject, as far as so many keys show it."""
-        search = self._search(connection, table) if keyed(table) else None
-        if search is not None:
-            yield from namesakes(connection, table, search, rows)
+    def _namesakes(self, tables: Iterable[Captured], rows: int) -> list[Hole]:
+        """Rows that are one subject, as far as so many keys of each table show it. What cannot be read is passed by."""
+        found: list[Hole] = []
+        for table in filter(keyed, tables):
+            # Each with a connection of its own: a statement that fails may end the transaction.
+            with suppress(UsageError, ReadTimeout), self._judged(), reading(self._engine) as connection:
+                search = self._search(connection, table)
+                found += namesakes(connection, table, search, rows) if search is not None else ()
+        return found
 
     def _until_durable(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
         """What was read may leave only when a crash of the server cannot undo it. Most show nothing before that."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tests.routes import estate
 from tests.routes.estate import TOPIC
 from tests.routes.facts import HOUR, Blown, Fuse
 from tests.routes.now import NOW
 from tests.routes.world import World
+from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Infrastructure
 from toolkit.core.evidence import Discrepancy, ShadowRun, Verification, Waiver
 from toolkit.core.freshness import Confidence
@@ -18,7 +20,7 @@ from toolkit.core.routes import Side, Stage
 from toolkit.cutover.facts import gather
 from toolkit.cutover.gates import Outcome, evaluate
 from toolkit.cutover.guard import guard
-from toolkit.ports import Checkpoint, LeaseState, VersionState
+from toolkit.ports import Checkpoint, LeaseState, ParkedChange, VersionState
 from toolkit.questions.lagging import lagging
 from toolkit.questions.leading import Readers
 from toolkit.questions.overview import authority, status, status_of_all
@@ -212,6 +214,58 @@ def test_a_change_that_no_translator_could_translate_is_told_with_its_reason_and
     assert [(one.where, one.count) for one in status(world.around, "portal").parked] == [
         ("changes of crm", 1)
     ]
+
+
+ERP = """
+erp = Translators("erp")
+erp.aggregate("policy", {"CONTRACT": "NO"})
+erp.aggregate("person", {"PERSON": "NO"})
+
+@erp.table("CONTRACT")
+def contract(change):
+    yield PolicyIssued(policy_no=change.text("NO"))
+
+@underwriting.event(subject="no", means="Somebody.")
+class PersonKnown(Event):
+    no: str
+
+@erp.table("PERSON")
+def person(change):
+    yield PersonKnown(no=change.text("NO"))
+"""
+
+
+def test_what_a_view_may_lack_of_another_source_is_told_and_what_it_cannot_read_is_not(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = '[legacy.erp]\nurl = "{legacy_url}"\ncontext = "erp"\ntables = ["CONTRACT", "PERSON"]\n[log]\n'
+    settings = estate.SETTINGS.replace("[log]\n", other)
+    settings = settings.replace('projection = "policy"\n', 'projection = "policy"\nlegacy = "crm"\n')
+    monkeypatch.setattr(estate, "SETTINGS", settings)
+    monkeypatch.setitem(estate.FILES, "model.py", estate.MODEL + ERP)
+    world = running(make_world)
+    epoch = world.state.leases.acquire("relay:erp", "t", HOUR, world.clock())
+
+    def park(table: str) -> None:
+        change = Change(
+            source="erp",
+            table=table,
+            op=Op.INSERT,
+            subject="7",
+            position=f"change:{table}",
+            captured_at=world.clock(),
+            after={"NO": "7"},
+        )
+        one = ParkedChange(source="erp", change=change, reason=table, held=False, parked_at=world.clock())
+        world.state.archive.append("erp", "estate.erp", [], partitions=2, epoch=epoch, parked=[one])
+
+    park("PERSON")
+    assert lagging(world.around, "portal").causes == ()
+    park("CONTRACT")
+    (hop,) = (one for one in lagging(world.around, "portal").hops if one.blocker is Blocker.PARKED)
+    assert (hop.name, hop.waiting) == ("parked changes of erp -> archived", 1)
+    assert [one.where for one in gather(world.around, "portal").parked if one.count] == ["changes of erp"]
+    assert [one.target for one in plan(world.around, "portal")] == ["erp"]
 
 
 def test_a_reader_is_told_which_subjects_have_parked_changes_and_which_events_they_may_become(

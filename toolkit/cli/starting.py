@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
@@ -132,8 +133,8 @@ def _show_plans(plans: dict[str, Plan]) -> None:
 
 def _show_escaping(plan: Plan) -> None:
     for hole in plan.holes:
-        line(f"NOT CAPTURED  {hole.where}: {hole.what}", style="bold")
-        line(f"              {hole.next}")
+        line(f"{'HOLE' if hole.escapes else 'NOTE'}  {hole.where}: {hole.what}", style="bold")
+        line(f"      {hole.next}")
 
 
 @capture.command()
@@ -201,15 +202,15 @@ def remove(
 
 @capture.command()
 def status(source: SourceOption = "", project: ProjectOption = ".", as_json: JsonOption = False) -> None:
-    """Show what is captured, how much waits, and the holes through which changes can escape."""
+    """Show what is captured, how much waits, and the holes through which changes can escape. Ends with 1 when there are any."""
     with open_project(project) as opened:
         found = {name: _status(opened, name) for name in _sources(opened, source)}
     emit(found, as_json, _show_status)
-    holes = any(one["holes"] for one in found.values())
+    holes = any(hole["escapes"] for one in found.values() for hole in one["holes"])
     raise typer.Exit(ExitCode.FINDINGS if holes else ExitCode.CLEAN)
 
 
-def _status(opened: App, source: str) -> dict[str, object]:
+def _status(opened: App, source: str) -> dict[str, Any]:
     capturing = opened.legacy(source).capture
     installed = capturing.installed()
     return {
@@ -219,11 +220,9 @@ def _status(opened: App, source: str) -> dict[str, object]:
     }
 
 
-def _show_status(found: dict[str, dict[str, object]]) -> None:
+def _show_status(found: dict[str, dict[str, Any]]) -> None:
     for name, one in found.items():
         holes, installed = one["holes"], one["installed"]
-        assert isinstance(holes, list)
-        assert isinstance(installed, tuple)
         captured = ", ".join(installed) or "nothing"
         line(f"{name}: capturing {captured}; {one['waiting']} changes wait for the relay")
         if holes:

@@ -149,11 +149,7 @@ def lagging(around: Around, capability: str) -> Lag:
     known = _leases(around, attempts)
     leases, readers = relay_leases(source, known), Readers(around, known)
     hops = _Hops(around, source, topic, watermark, now if trusted else None, leases, attempts)
-    partitions = tuple(
-        age
-        for name, one in seen.items()
-        for age in _ages(name, versions[name], one, clocks, hops.last, readers)
-    )
+    partitions = _partitions(versions, seen, clocks, hops.last, readers)
     complete = len(versions) == len(section.projections) and all(one.checkpoints for one in seen.values())
     as_of, lag = _oldest(partitions) if complete else (None, None)
     objective = duration(section.freshness)
@@ -242,6 +238,17 @@ def _look(around: Around, projection: str, version: int, attempts: Attempts) -> 
         )
 
     return attempts.get((f"{projection} v{version}",), look, _Seen(state=None, checkpoints=[], parked=0))
+
+
+def _partitions(
+    versions: Mapping[str, int],
+    seen: Mapping[str, _Seen],
+    clocks: _Clocks,
+    last: Mapping[int, int] | None,
+    readers: Readers,
+) -> tuple[PartitionAge, ...]:
+    ages = (_ages(name, versions[name], one, clocks, last, readers) for name, one in seen.items())
+    return tuple(one for some in ages for one in some)
 
 
 def _ages(

@@ -140,8 +140,7 @@ class MariadbCapture(TriggerCapture):
                 removal += triggers.drop_tables()
             holes = [hole_of(one) for one in cascades.untold]
             holes += [] if known else [followed(*one) for one in followers(cascades)]
-            for table in found:
-                holes += self._namesakes(connection, table.captured, PLANNED)
+        holes += self._namesakes([table.captured for table in found], PLANNED)
         if statements:
             statements.insert(0, triggers.SESSION)
         guarantees = {
@@ -234,9 +233,7 @@ class MariadbCapture(TriggerCapture):
                 found += [followed(*one) for one in followers(cascades)]
             for table in registry.values():
                 found += holes_of(connection, table, _home(connection), cascades)
-                with suppress(UsageError):  # a table or column that is gone: that has been said
-                    found += self._namesakes(connection, table, WATCHED)
-        return found
+        return [*found, *self._namesakes(registry.values(), WATCHED)]
 
     def _until_durable(self, connection: Connection) -> None:
         until_durable(connection)

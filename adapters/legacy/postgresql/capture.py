@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,6 @@ from adapters.legacy.postgresql.tables import (
 from adapters.legacy.subjects import SubjectOrder
 from adapters.legacy.wanted import distinct, every
 from toolkit.core.changes import Change
-from toolkit.core.errors import UsageError
 from toolkit.ports import CapturedTable, Cursor, Hole, Horizon, Plan
 
 GUARANTEES = {
@@ -101,19 +100,14 @@ class PostgresCapture(TriggerCapture):
                 removal = [*triggers.drop(table), triggers.unregister(table), *removal]
             if not registry.keys() - {table.table for table in found}:
                 removal += triggers.drop_schema()
-            holes = [hole for table in found for hole in self._namesakes(connection, table, PLANNED)]
-        return Plan(
-            statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES, holes=tuple(holes)
-        )
+        holes = tuple(self._namesakes(found, PLANNED))
+        return Plan(statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES, holes=holes)
 
     def holes(self) -> list[Hole]:
         """Triggers that are missing or do not always fire, and tables that are not what they were."""
         with self._judged(), reading(self._engine) as connection:
             registry = self._registry(connection)
             found = [hole for table in registry.values() for hole in holes_of(connection, table)]
-            for table in registry.values():
-                with suppress(UsageError):  # a table or column that is gone: that has been said
-                    found += self._namesakes(connection, table, WATCHED)
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
             elif triggers.mended(_functions(connection)):
@@ -121,7 +115,7 @@ class PostgresCapture(TriggerCapture):
                 found.append(
                     Hole(where=self._name, what=what, next="install capture again: the plan has the change")
                 )
-        return found
+        return [*found, *self._namesakes(registry.values(), WATCHED)]
 
     def horizon(self) -> Horizon:
         """The clock, then a snapshot: two statements, because a statement's snapshot is older than its clock."""

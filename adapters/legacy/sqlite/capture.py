@@ -66,8 +66,8 @@ class SqliteCapture(TriggerCapture):
                 removal = [*_gone(table), *removal]
             if not registry.keys() - {table.table for table in found}:
                 removal += offline_sql("sqlite", "capture", down=True)
-            holes = [hole for table in found for hole in self._namesakes(connection, table, PLANNED)]
-            holes += [followed(*one) for one in followers(connection, found)]
+            holes = [followed(*one) for one in followers(connection, found)]
+        holes += self._namesakes(found, PLANNED)
         return Plan(
             statements=tuple(statements), removal=tuple(removal), guarantees=GUARANTEES, holes=tuple(holes)
         )
@@ -82,7 +82,7 @@ class SqliteCapture(TriggerCapture):
             found += [followed(*one) for one in followers(connection, registry.values())]
             if not registry:
                 found.append(Hole(where=self._name, what="capture is not installed", next="install capture"))
-        return found
+        return [*found, *self._namesakes(registry.values(), WATCHED)]
 
     def _holes_of(self, connection: Connection, table: Captured, there: dict[str, str]) -> Iterator[Hole]:
         now = shape_of(connection, bare(table.relation))
@@ -97,8 +97,6 @@ class SqliteCapture(TriggerCapture):
             yield Hole(where=table.table, what=what, next=ACCEPT)
         if now.columns:
             yield from altered(table, _as_it_was(now, renamed), listed=True)
-            if set(table.subjects) <= now.columns.keys():
-                yield from self._namesakes(connection, table, WATCHED)
         else:
             yield Hole(where=table.table, what=f"the table {table.relation} is gone", next=AGAIN)
 

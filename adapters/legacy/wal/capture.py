@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 
 import msgspec
 from sqlalchemy import Connection, Engine, text
@@ -199,10 +198,8 @@ class WalCapture(PostgresCapture):
             position = position_of(self._inbox.position(POSITION))
             limit = size(self._section.max_retained)
             found = list(holes(connection, self._name, self._slot, standing, position, limit))
-            for table in self._registry(connection).values():
-                with suppress(UsageError):  # a table or column that is gone: that has been said
-                    found += self._namesakes(connection, table, WATCHED)
-        return found
+            registry = self._registry(connection)
+        return [*found, *self._namesakes(registry.values(), WATCHED)]
 
     # --- what was captured
 

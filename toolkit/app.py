@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -171,10 +172,10 @@ class App:
         section = self.project.settings.legacy[source]
         return Backfill(translation, self.project.groups(source), chunk=section.chunk, pace=section.pace)
 
-    @property
+    @cached_property
     def owner(self) -> str:
-        """What this process calls itself in a lease."""
-        return f"{socket.gethostname()}:{os.getpid()}"
+        """What this process calls itself in a lease. Containers on one host may have its name, and each a process 1."""
+        return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
 
     @cached_property
     def leases(self) -> SqlLeaseList:

@@ -39,6 +39,14 @@ def test_what_cannot_be_shared_is_refused_event_by_event_with_all_other_faults(t
     assert all("into its key" in way and "read_store.shared" in way for way in ways_out)
 
 
+def test_two_processes_of_one_host_and_number_are_told_apart(tmp_path: Path) -> None:
+    """Containers in their host's network: who thinks that another's leases are its own never asks for its part."""
+    made = insurer(tmp_path / "project")
+    with opened(made) as one, opened(made) as other:
+        assert one.owner == one.owner
+        assert one.owner != other.owner
+
+
 @pytest.mark.slow
 def test_two_commands_divide_a_projection_and_one_takes_over_from_the_other(tmp_path: Path) -> None:
     made = insurer(tmp_path / "project", *SHARED)

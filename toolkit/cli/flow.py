@@ -100,7 +100,8 @@ def _leading(opened: App, source: str, shard: Shard = WHOLE) -> Iterator[tuple[T
     leader = opened.relay(source, translation, shard)
     leader.lead()
     try:
-        yield translation, leader
+        with leader.kept():
+            yield translation, leader
     finally:
         leader.resign()
 

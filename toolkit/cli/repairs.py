@@ -216,7 +216,8 @@ def _replay(opened: App, source: str, because: str) -> dict[str, int]:
             ],
         ) from error
     try:
-        done = translation.replay(relay.epoch, lambda one: not one.held and because in alike(one))
+        with relay.kept():
+            done = translation.replay(relay.epoch, lambda one: not one.held and because in alike(one))
     finally:
         relay.resign()
     return {"tried": done.changes, "events": done.events, "parked": done.parked}

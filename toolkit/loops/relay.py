@@ -228,7 +228,7 @@ class Relay:
         if not self._elected(stop, standby):
             return
         try:
-            with self._kept():
+            with self.kept():
                 self._pass_until(stop, gives, first, report)
         finally:
             self._leave()
@@ -258,8 +258,8 @@ class Relay:
             stop.wait(self._rest(done))
 
     @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Renew the lease beside steps that take long."""
+    def kept(self) -> Iterator[None]:
+        """Renew the lease beside what takes long, once this relay leads."""
         done = threading.Event()
         self._stirred = self._monotonic()
 

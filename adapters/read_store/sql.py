@@ -192,8 +192,12 @@ class SqlReadStore:
         self, projection: str, version: int, state: str, detail: str, *, epoch: int, now: dt.datetime
     ) -> None:
         """Say how all who write a version are doing; a failure stays until all partitions have gone on. Raises Fenced."""
-        with self._writing() as connection:
-            claims.tell(connection, projection, version, state, detail, epoch=epoch, now=now)
+        # Others commit while this waits for its turn: one of them may stand still, and nobody would come to claim.
+        self._taking_over(
+            projection,
+            version,
+            lambda c: claims.tell(c, projection, version, state, detail, epoch=epoch, now=now),
+        )
 
     def awaited(self, projection: str, version: int) -> dict[tuple[str, int], int]:
         """Partition to the sequence that it waits for although later ones have come."""

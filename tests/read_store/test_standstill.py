@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from adapters import standstill
 from adapters.engines import writing
-from adapters.read_store import bookkeeping
+from adapters.read_store import bookkeeping, claims
 from adapters.read_store.sql import SqlReadStore
 from tests.support.read_store import POLICY, START, TOPICS
 from toolkit.core.errors import Infrastructure
@@ -47,6 +47,25 @@ def test_whoever_takes_the_version_over_ends_a_commit_that_stands_still(
     with pytest.raises(Infrastructure, match="cannot be used"):
         stands_still()
     assert read_store.rows(POLICY, None, 1) == []
+
+
+@pytest.mark.timeout(60)
+def test_whoever_tells_how_a_shared_version_is_doing_ends_it_too(read_store: SqlReadStore, epoch: int) -> None:
+    """He has the turn of all who would claim, and would wait for ever."""
+    shared = read_store.join(NAME, VERSION)
+    place = next((one.topic, one.partition) for one in read_store.checkpoints(NAME, VERSION))
+    (mine,) = read_store.claim(NAME, VERSION, [place], epoch=shared)
+
+    def stands_still() -> None:
+        with writing(read_store.engine) as frozen:
+            claims.hold(frozen, NAME, VERSION, shared, {place: mine.epoch})
+            driver: Any = frozen.connection.driver_connection
+            with driver.cursor().copy(f"COPY {NAME}__v{VERSION} FROM STDIN"):
+                read_store.tell(NAME, VERSION, "running", "", epoch=shared, now=START)
+
+    with pytest.raises(Infrastructure, match="cannot be used"):
+        stands_still()
+    assert read_store.versions(NAME)[0].state == "running"
 
 
 @contextmanager

@@ -57,6 +57,21 @@ def test_the_owner_of_the_tables_installs_without_any_other_right_and_removes_it
         assert connection.scalar(text("SELECT to_regnamespace('strangler')")) is None
 
 
+def test_who_may_not_read_a_table_is_shown_the_plan_and_the_holes_and_offered_its_changes(
+    owned: Legacy,
+) -> None:
+    """Looking for rows whose keys differ in blanks alone takes SELECT; nothing else waits for that."""
+    owned.run("ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)")
+    owned.install()
+    owned.run(policy(1), f"REVOKE SELECT ON POLMAST FROM {ROLES[0]}")
+    capture = owned.source.capture
+    assert capture.plan(TABLES).holes == ()
+    assert [one.what for one in capture.holes()] == [
+        "the owner of capture may not read the table, so that TRUNCATE would fail"
+    ]
+    assert [one.subject for one in capture.pending(10, [])] == ["P0001"]
+
+
 def test_who_may_not_create_the_schema_is_told_what_installing_takes(owned: Legacy) -> None:
     owned.run(f'REVOKE CREATE ON DATABASE "{make_url(owned.url).database}" FROM {ROLES[0]}')
     with pytest.raises(UsageError, match="GRANT CREATE ON DATABASE <database>") as refused:

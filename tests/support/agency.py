@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from migrations.schema.state import lease
 from tests.support.processes import Child, python_child
@@ -366,6 +368,11 @@ class Agency:
                 print(child.output[-20_000:])  # noqa: T201 - beside what failed, what the process said
                 raise
 
+    @retry(
+        retry=retry_if_exception_type(OperationalError),  # SQLite has one writer, and many may want to be it
+        stop=stop_after_attempt(10),
+        reraise=True,
+    )
     def let_the_leases_run_out(self) -> None:
         """Spare the tests the wait for the leases of processes that are dead."""
         with self.opened() as app, app.state.engine.begin() as connection:

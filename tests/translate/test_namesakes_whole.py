@@ -132,3 +132,13 @@ def test_the_plan_and_a_hole_name_them(varying: Legacy) -> None:
 def test_a_padded_key_that_is_alone_is_no_hole(varying: Legacy) -> None:
     varying.run(policy("P1  "), policy("P2 "))
     assert varying.source.capture.plan(TABLES).holes == ()
+
+
+def test_a_row_that_is_copied_to_its_bare_key_and_then_deleted_is_not_lost(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy("P1 "))
+    world.drain()
+    world.legacy.run(policy("P1", "H"), "DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.drain()
+    assert world.types("P1") == ["PolicyStated", "PolicyWithdrawn", "PolicyStated"]
+    assert world.folded() == world.stored()

@@ -2,16 +2,19 @@
 
 A subject is told without padding: a CHAR has it by itself, and a VARCHAR that refers to one may carry it. Where the engine
 tells 'A' from 'A ', each of two rows would overwrite the state of the other in silence. So they are parked, until one of them
-is gone or has another key; what the other one did then never was of the subject.
+is gone or has another key; what the other one did then never was of the subject, unless the subject was its own before the
+one that stays came: then its end comes before that one's beginning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from toolkit.core.changes import Change, Op
 from toolkit.core.subjects import columns_of, joined
 from toolkit.core.translators import Translators
+from toolkit.loops.unit import Unit
 
 Place = tuple[str, str]
 """Table and subject."""
@@ -29,6 +32,8 @@ class Namesakes:
         self._keyed: dict[str, tuple[str, ...]] = {}
         self._clashes: dict[int, str] = {}
         self._others: set[int] = set()
+        self._former: set[int] = set()
+        self._handed: set[str] = set()
         suspects = self._suspects(changes)
         told: dict[Place, list[Change]] = {}
         for change in changes if suspects else ():
@@ -46,6 +51,26 @@ class Namesakes:
         if not self._others:
             return changes
         return [change for change in changes if id(change) not in self._others]
+
+    def in_order(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """The units, with what a subject's former row did before what the row did that has it now."""
+        if not self._handed:
+            return units
+        mine = {subject: [one for one in units if one.subject == subject] for subject in self._handed}
+        made: list[Unit] = []
+        for unit in units:
+            if unit.subject not in mine:
+                made.append(unit)
+            elif some := mine[unit.subject]:
+                made += self._parts(some, former=True) + self._parts(some, former=False)
+                mine[unit.subject] = []
+        return made
+
+    def _parts(self, units: Sequence[Unit], *, former: bool) -> list[Unit]:
+        parts = (
+            tuple(change for change in one.changes if (id(change) in self._former) is former) for one in units
+        )
+        return [Unit(subject=one[0].subject, changes=one) for one in parts if one]
 
     def _suspects(self, changes: Iterable[Change]) -> set[Place]:
         """Where keys of more than one spelling are met: seldom any, and asked of every change."""
@@ -86,36 +111,71 @@ class Namesakes:
 
     def _judge(self, changes: Sequence[Change]) -> None:
         """Follow the rows of one subject: which are there at the same time, and which one is left."""
-        rows, alive = _Rows(), set[int]()
+        traced = self._traced(changes)
+        before = _there_before(traced)
+        alive = set(before)
         clash: tuple[Change, str] | None = None
-        whose: list[tuple[Change, int]] = []
-        for change in changes:
-            for other in change.beside:
-                alive.add(rows.at(other))
-            row = self._follow(change, rows, alive)
-            whose.append((change, row))
+        for one in traced:
+            alive |= one.beside
+            alive.discard(one.gone)
+            if one.change.op is not Op.DELETE:
+                alive.add(one.row)
             if len(alive) > 1 and clash is None:
-                clash = (change, _why(change, rows.keys(alive)))
+                clash = (one.change, _why(one.change, one.keys(alive)))
+            if one.change.op is Op.DELETE:
+                alive.discard(one.row)
         if clash is None:
             return
         if len(alive) > 1:
             self._clashes[id(clash[0])] = clash[1]
             return
-        left = next(iter(alive), 0)
-        self._others.update(id(change) for change, row in whose if row != left)
+        self._hand_over(traced, before, next(iter(alive), min(before, default=0)))
 
-    def _follow(self, change: Change, rows: _Rows, alive: set[int]) -> int:
-        """Which row it is of, by the key that it had or has."""
-        now = self._key(change, change.row) or ""
-        was = (self._key(change, change.before) if change.before is not None else None) or now
-        row = rows.at(was)
-        if change.op is Op.DELETE:
-            alive.discard(row)
-            return row
-        if was != now:
-            alive.discard(rows.move(was, now))
-        alive.add(row)
-        return row
+    def _hand_over(self, traced: Sequence[_Traced], before: Sequence[int], left: int) -> None:
+        """The subject is the row's that is left; until that came, it was the row's that was there before."""
+        came = any(one.row == left for one in traced) and left not in before
+        former = before[0] if came and before else None
+        for one in traced:
+            if one.row == former:
+                self._former.add(id(one.change))
+                self._handed.add(one.change.subject)
+            elif one.row != left:
+                self._others.add(id(one.change))
+
+    def _traced(self, changes: Sequence[Change]) -> list[_Traced]:
+        """Which row each is of, by the key that it had or has."""
+        rows, found = _Rows(), []
+        for change in changes:
+            beside = frozenset(rows.at(other) for other in change.beside)
+            now = self._key(change, change.row) or ""
+            was = (self._key(change, change.before) if change.before is not None else None) or now
+            row, gone = rows.at(was), -1
+            if change.op is not Op.DELETE and was != now:
+                gone = rows.move(was, now)
+            found.append(_Traced(change, row, beside, gone, rows.spelt()))
+        return found
+
+
+class _Traced(NamedTuple):
+    """A change, its row, others that were seen beside it, one that turned out to be it, and the key of each by now."""
+
+    change: Change
+    row: int
+    beside: frozenset[int]
+    gone: int
+    spelt: Mapping[int, str]
+
+    def keys(self, rows: Collection[int]) -> list[str]:
+        """The keys of these rows."""
+        return sorted(key for row, key in self.spelt.items() if row in rows)
+
+
+def _there_before(traced: Sequence[_Traced]) -> list[int]:
+    """The rows whose first change is not that they came."""
+    firsts: dict[int, Change] = {}
+    for one in traced:
+        firsts.setdefault(one.row, one.change)
+    return [row for row, change in firsts.items() if change.op not in (Op.INSERT, Op.SNAPSHOT)]
 
 
 class _Rows:
@@ -138,9 +198,9 @@ class _Rows:
         self._known[now] = self._known.pop(was)
         return former
 
-    def keys(self, rows: Collection[int]) -> list[str]:
-        """The keys of these rows."""
-        return sorted(key for key, row in self._known.items() if row in rows)
+    def spelt(self) -> dict[int, str]:
+        """The key of each row."""
+        return {row: key for key, row in self._known.items()}
 
 
 def _why(change: Change, keys: Sequence[str]) -> str:

@@ -90,8 +90,9 @@ def translate(
     rules = Rules(translators)
     found = units(changes, _tables(translators), Places.of(translators))
     namesakes = Namesakes([change for unit in found for change in unit.changes], translators)
-    for unit in found:
-        if waiting.get(unit.subject, unit.number) < unit.number:
+    failed_here: set[str] = set()
+    for unit in namesakes.in_order(found):
+        if unit.subject in failed_here or waiting.get(unit.subject, unit.number) < unit.number:
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
@@ -100,7 +101,7 @@ def translate(
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
         except Failed as failed:
-            waiting.setdefault(unit.subject, unit.number)
+            failed_here.add(unit.subject)
             for one in unit.changes:
                 own = one is failed.change
                 reason = (

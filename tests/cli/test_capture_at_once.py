@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from adapters.legacy.mariadb.source import MariadbSource
+from adapters.legacy.mariadb.tables import find_table
 from tests.init.conftest import Started, start
 from tests.init.test_engines import execute
 from tests.support.waiting import wait_until
 from toolkit.app import App, open_project
 from toolkit.cli.starting import install_now
-from toolkit.core.errors import Refused, StranglerError
+from toolkit.core.errors import Refused, StranglerError, UsageError
 from toolkit.ports import CapturedTable, Plan
-from toolkit.settings import LegacySection
 
 __all__ = ["start"]
 TABLES = ";\n".join(f"CREATE TABLE t{at} (id INT PRIMARY KEY, name VARCHAR(20))" for at in range(12))
@@ -76,28 +75,22 @@ def test_what_is_not_what_somebody_agreed_to_is_not_installed(
 
 def test_a_table_that_is_altered_just_now_is_not_called_missing(mariadb_url: str) -> None:
     execute(mariadb_url, TABLES)
-    # It has t1 for itself, and waits for the reader of t2.
-    source = MariadbSource(
-        "legacy", mariadb_url, LegacySection(url=mariadb_url, context="keys", tables=["t0", "t1"])
-    )
     engine = create_engine(mariadb_url)
-    with engine.connect() as reader, engine.connect() as watching:
+    wanted = CapturedTable(table="t1", subject="id")
+    waits = text(
+        "SELECT count(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table meta%'"
+    )
+    # It has t1 for itself, and waits for the reader of t2.
+    altering = threading.Thread(target=execute, args=(mariadb_url, "RENAME TABLE t1 TO u1, t2 TO u2"))
+    with engine.connect() as reader, engine.connect() as looking:
         reader.execute(text("SELECT * FROM t2"))
-        altering = threading.Thread(target=execute, args=(mariadb_url, "RENAME TABLE t1 TO u1, t2 TO u2"))
         altering.start()
-        waits = text(
-            "SELECT count(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table meta%'"
-        )
-        wait_until(lambda: watching.scalar(waits))
-        tables = [
-            CapturedTable(table="t0", subject="id", key=("name",)),
-            CapturedTable(table="t1", subject="id"),
-        ]
-        try:
-            with pytest.raises(Refused, match="another session alters it just now"):
-                source.capture.plan(tables)
-        finally:
-            reader.rollback()
-            altering.join()
-    source.close()
+        wait_until(lambda: looking.scalar(waits))
+        looking.execute(text("SET SESSION lock_wait_timeout = 1"))
+        with pytest.raises(Refused, match="another session alters it just now"):
+            find_table(looking, "legacy", wanted)
+        reader.rollback()
+        altering.join()
+        with pytest.raises(UsageError, match="there is no such table"):
+            find_table(looking, "legacy", wanted)
     engine.dispose()

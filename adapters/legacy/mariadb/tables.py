@@ -17,8 +17,8 @@ from toolkit.ports import CapturedTable
 
 _SQL = Statements(__file__)
 statement, query = _SQL.statement, _SQL.query
-_PASSED_BY = 1684
-"""ER_WARN_I_S_SKIPPED_TABLE"""
+_PASSED_BY = (1205, 1213, 1684)
+"""Lock wait timeout, deadlock, ER_WARN_I_S_SKIPPED_TABLE: warnings of a question that leaves out what it could not open."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,12 +72,9 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
 
 
 def _not_altered(connection: Connection, where: str) -> None:
-    """Raises Refused when the last question passed a table by. The server does so in a transaction that has read a table already.
-
-    It would have to wait for who alters the table, and that could be for ever.
-    """
+    """Raises Refused when the last question passed a table by, because somebody alters it: to MariaDB that is a warning."""
     warnings = connection.exec_driver_sql("SHOW WARNINGS").all()
-    if any(int(code) == _PASSED_BY for _, code, _ in warnings):
+    if any(int(code) in _PASSED_BY for _, code, _ in warnings):
         raise Refused(
             f"{where}: another session alters it just now (it may be installing capture, too): look again when that is done"
         )

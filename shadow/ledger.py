@@ -11,6 +11,7 @@ from shadow.classify import Drift, Kind, Locate, Redactor, classify, fingerprint
 from shadow.compare import Difference
 from shadow.keys import Key
 from shadow.normalise import Rules
+from shadow.readers import Failure
 from shadow.sandwich import Judgement, Verdict
 from toolkit.core.evidence import Acceptance
 
@@ -157,7 +158,13 @@ class Ledger:
         becomes = new.error if new else "an answer"
         finding = new is not None and not judgement.same_failure
         title = f"{ANSWER}: {was} -> {becomes}"
-        self._whole_answer(judgement, Kind.ERROR, title, finding, (str(old or ""), str(new or "")))
+        self._whole_answer(judgement, Kind.ERROR, title, finding, (self._said(old), self._said(new)))
+
+    def _said(self, failure: Failure | None) -> str:
+        """A message of a driver quotes values: with redacted columns no more of it is kept than what is known to have none."""
+        if failure is None:
+            return ""
+        return failure.head if self._rules.redact else str(failure)
 
     def _whole_answer(
         self,
@@ -173,8 +180,7 @@ class Ledger:
             path=ANSWER,
             title=title,
         )
-        # A message of a driver quotes values: with redacted columns it is not kept.
-        old, new = ("", "") if self._rules.redact else values
+        old, new = values
         self._enter(
             drift, judgement, finding, Example(key=self._key(judgement.key), legacy=old, projection=new)
         )

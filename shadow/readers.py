@@ -6,8 +6,10 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from toolkit.core.errors import FaultySql
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,11 +21,13 @@ class Failure:
 
     error: str
     message: str
+    head: str = field(default="", compare=False)
+    """what of the message quotes no value, where that is known"""
 
     @staticmethod
     def of(error: Exception) -> Failure:
         """What an exception says."""
-        return Failure(type(error).__name__, str(error))
+        return Failure(type(error).__name__, str(error), error.head if isinstance(error, FaultySql) else "")
 
     def __str__(self) -> str:
         """As a person reads it."""

@@ -50,6 +50,7 @@ class SampleRead:
     capability: str
     sql: str
     parameters: Callable[[], Mapping[str, object] | None]
+    file: str = "the read's SQL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from adapters.engines import reading
 from adapters.statements import Statements
-from toolkit.core.ailments import Ailment, Figure
+from toolkit.core.ailments import Ailment, Figure, Severity
 from toolkit.core.errors import UsageError
 from toolkit.diagnosis import Ask, Check, Patient, SampleRead
 
@@ -42,11 +42,37 @@ def checks_of(
         Check(
             where=f"{patient.where}, {read.capability}",
             name="plan of the read",
-            ask=partial(explained, patient, read),
+            ask=partial(_explained, explained, patient, read),
             needs=needs,
         )
         for read in patient.reads
     ]
+
+
+_DENIED = frozenset({1044, 1045, 1142, 1143, 1227, 1345, 1356, 1370, "42501"})
+_MISSING = frozenset({1146, "42P01"})
+
+
+def _explained(
+    explained: Callable[[Patient, SampleRead], Iterable[Ailment]], patient: Patient, read: SampleRead
+) -> Iterator[Ailment]:
+    """The plan of a read. A statement that the engine refuses is an ailment of the project; only a right is one of the server."""
+    try:
+        yield from explained(patient, read)
+    except UsageError as error:
+        cause = getattr(error.__cause__, "orig", None)
+        codes = {getattr(cause, "sqlstate", None), *getattr(cause, "args", ())[:1]}
+        if cause is None or codes & _DENIED:
+            raise
+        said = str(cause).strip()
+        missing = bool(codes & _MISSING) or said.startswith("no such table")
+        yield Ailment(
+            where=f"{patient.where}, {read.capability}",
+            what=f"{read.file} cannot be run: {said}",
+            next=f"mend {read.file}" + (", or make the table that it asks" if missing else ""),
+            severity=Severity.RISK if missing else Severity.BROKEN,
+            evidence={"check": "plan of the read"},
+        )
 
 
 def asking(engine: Engine, timeout: dt.timedelta) -> Ask:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from adapters.engines import reading, writing
+from adapters.legacy.exclusive import alone
 from adapters.legacy.images import (
     Captured,
     ChangeRow,
@@ -105,6 +106,10 @@ class TriggerCapture(ABC):
     def holes(self) -> list[Hole]: ...
 
     # --- what is installed
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else plans to install, installs or removes in this database meanwhile."""
+        return alone(self._name, self._engine, self._judged)
 
     def install(self, plan: Plan) -> None:
         """Execute the plan's statements in one transaction."""

@@ -23,7 +23,7 @@ from adapters.read_store.postgresql import PostgresRows
 from adapters.read_store.sqlite import SqliteRows
 from adapters.standstill import taking_over
 from migrations.schema.read_store import projection as projection_table
-from toolkit.core.errors import BadValue, ReadTimeout, Refused, UsageError
+from toolkit.core.errors import BadValue, FaultySql, ReadTimeout, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
 from toolkit.ports import (
     Batch,
@@ -361,7 +361,7 @@ class SqlReadStore:
                 refusal = str(error.orig).strip().splitlines()[0]
                 raise BadValue(f"the read store refuses a value: {refusal}: {first}") from error
             if self._rows.faulty_sql(error):
-                raise UsageError(f"the read SQL cannot be run: {str(error.orig).strip()}: {first}") from error
+                raise FaultySql(f"{str(error.orig).strip()}: {first}") from error
             raise
         except StatementError as error:
             raise UsageError(f"the read SQL lacks a parameter: {error.orig or error}: {first}") from error

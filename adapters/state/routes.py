@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -96,7 +97,7 @@ def _identity(move: Move) -> tuple[object, ...]:
 
 def _write(connection: Connection, route: Route, *, exists: bool) -> None:
     table = state.route
-    values = msgspec.to_builtins(route)
+    values = _stored(route)
     if not exists:
         connection.execute(insert(table).values(values))
         return
@@ -121,14 +122,23 @@ def _note(connection: Connection, move: Move, now: dt.datetime) -> None:
             consumer=move.becomes.consumer,
             revision=move.becomes.revision,
             action=str(move.action),
-            was=msgspec.to_builtins(move.was),
-            becomes=msgspec.to_builtins(move.becomes),
+            was=_stored(move.was),
+            becomes=_stored(move.becomes),
             who=move.who,
             why=move.why,
             evidence=msgspec.to_builtins(move.evidence),
             config_hash=move.config_hash,
         )
     )
+
+
+def _stored(route: Route) -> dict[str, Any]:
+    """By the names of the columns, which a history of any age has, too."""
+    return {name: msgspec.to_builtins(value) for name, value in msgspec.structs.asdict(route).items()}
+
+
+def _told(stored: Mapping[str, Any]) -> Route:
+    return Route(**{**stored, "stage": Stage(stored["stage"])})
 
 
 def _route(row: RowMapping) -> Route:
@@ -146,8 +156,8 @@ def _moved(row: RowMapping) -> Moved:
         at=row["at"],
         move=Move(
             action=Action(row["action"]),
-            was=msgspec.convert(row["was"], Route),
-            becomes=msgspec.convert(row["becomes"], Route),
+            was=_told(row["was"]),
+            becomes=_told(row["becomes"]),
             who=row["who"],
             why=row["why"],
             evidence=row["evidence"],

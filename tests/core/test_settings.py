@@ -208,3 +208,16 @@ def test_an_unknown_key_is_told_with_the_one_that_was_meant(tmp_path: Path) -> N
     (nonsense,) = [one for one in found if "nonsense" in one]
     assert nonsense.endswith("more: docs/configuration.md)")
     assert len(nonsense) < 200
+
+
+def test_a_word_that_is_not_allowed_is_told_with_those_that_are(tmp_path: Path) -> None:
+    text = f'{GOOD}\n[capability.other]\nread_class = "operationl"\nwhen_stale = "x"\n'
+    found = faults(tmp_path, text)
+    assert "capability.other.read_class: Invalid enum value 'operationl' (is it operational?)" in found
+    assert (
+        "capability.other.when_stale: Invalid enum value 'x' (known are serve, warn, legacy, refuse)" in found
+    )
+    assert any(
+        "(is it binary?)" in one
+        for one in faults(tmp_path, f'{GOOD}\n[log]\nurl = "sql:"\ncontent = "binry"\n')
+    )

@@ -141,3 +141,15 @@ def test_a_subject_that_no_index_begins_with_is_told(url: str, doctor: MariaDbDo
     one = found(doctor, "no index of polmast begins with its subject pol_no", **CAPTURED)
     execute(url, one.next)
     assert not [one for one in examined(doctor, **CAPTURED).findings if "no index" in one.what]
+
+
+def test_a_read_that_does_not_parse_is_told_from_one_that_nobody_may_make(url: str, stranger: str) -> None:
+    sql = "SELECT id FROM polmast WHERE id = CAST(:id AS BIGINT)"
+    one = found(MariaDbDoctor(ask_of(url)), "portal.read.sql cannot be run", reads=(read(sql, id="1"),))
+    assert "1064" in one.what
+    assert (one.next, one.severity) == ("mend portal.read.sql", Severity.BROKEN)
+    gone = found(MariaDbDoctor(ask_of(url)), "cannot be run", reads=(read("SELECT 1 FROM nowhere"),))
+    assert gone.severity is Severity.RISK
+    denied = examined(of_user(url, stranger), reads=(read("SELECT id FROM polmast"),)).findings
+    (plan,) = [one for one in denied if one.evidence.get("check") == "plan of the read"]
+    assert plan.next.startswith("GRANT SELECT, SHOW VIEW")

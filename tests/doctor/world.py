@@ -46,7 +46,7 @@ def serious(doctor: Diagnosis, **patient: Any) -> list[Ailment]:
 
 def read(sql: str, **parameters: object) -> SampleRead:
     given: Mapping[str, object] = parameters
-    return SampleRead(capability="portal", sql=sql, parameters=lambda: given)
+    return SampleRead(capability="portal", sql=sql, parameters=lambda: given, file="portal.read.sql")
 
 
 def ask_of(url: str) -> Any:

@@ -12,6 +12,7 @@ from tests.routes.estate import TOPIC
 from tests.routes.facts import HOUR, Blown, Fuse
 from tests.routes.now import NOW
 from tests.routes.world import World
+from toolkit.cli.questions import _show_status
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Infrastructure
 from toolkit.core.evidence import Discrepancy, ShadowRun, Verification, Waiver
@@ -568,3 +569,16 @@ def test_a_guard_that_dies_anywhere_and_runs_again_moves_the_route_back_once(mak
                 assert len(world.routes.history("portal", 1_000)) == before + 4
                 world.route(Stage.LEGACY)
     assert crashes == 10
+
+
+def test_the_status_counts_the_holes_of_each_source_and_says_who_tells_them(
+    make_world: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = running(make_world)
+    assert not status(world.around, "portal").holes
+    world._execute("ALTER TABLE POLICY ADD COLUMN NOTED VARCHAR(10)")
+    assert status(world.around, "portal").holes == {"crm": 1}
+    _show_status(status_of_all(world.around))
+    said = capsys.readouterr().out
+    assert said.count("crm: 1 hole ") == 1
+    assert "strangler capture status" in said

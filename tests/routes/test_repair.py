@@ -9,9 +9,11 @@ from tests.routes import estate
 from tests.routes.estate import TOPIC
 from tests.routes.world import World
 from toolkit import commands
+from toolkit.core.errors import FaultySql
 from toolkit.core.evidence import Discrepancy, Finding, ShadowRun
 from toolkit.ports import Batch
 from toolkit.questions.repair import Kind, plan
+from toolkit.router.paths import ReadPaths
 
 Make = Callable[..., World]
 
@@ -125,3 +127,23 @@ def test_a_value_that_differs_is_of_the_projections_that_have_its_column(
     assert [one.target for one in actions] == [target for target, _ in told]
     for action, (_, command) in zip(actions, told, strict=True):
         assert command in action.command
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_a_read_that_cannot_be_run_is_mended_in_its_file_and_nothing_is_rebuilt(world: World) -> None:
+    finding = Finding(fingerprint="f00", kind="error", path="(answer)", keys=800)
+    world.evidence.save_run(run_with(world, finding), [])
+    said = "FaultySql: portal.read.sql cannot be run: (1064, ...)"
+    [action] = plan(world.around, "portal", [differs("(answer)", "error", projection=said)])
+    assert (action.kind, action.target) == (Kind.MEND, "portal")
+    assert said in action.why
+    assert "mend read.sql" in action.command
+    assert "rebuild" not in action.command
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_what_the_engine_refuses_is_told_with_the_file_that_it_is_in(world: World) -> None:
+    (world.project.folder / "read.sql").write_text("SELEC status FROM policy WHERE policy_no = :policy_no")
+    paths = ReadPaths(world.project, "portal", world.legacy, world.store)
+    with pytest.raises(FaultySql, match=r"^read\.sql cannot be run: .*syntax error"):
+        paths.view(paths.asked("P1", today=world.clock().date()))

@@ -2,14 +2,15 @@
 
 import threading
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, insert
 
-from adapters.state.routes import SqlRoutes
+from adapters.state.routes import SqlRoutes, _stored, _told
 from migrations.schema import state
 from tests.routes.now import NOW
 from toolkit.core.errors import Refused, UsageError
-from toolkit.core.routes import Action, Move, Route, Stage, moved
+from toolkit.core.routes import Action, Move, Route, Stage, default_route, moved
 
 
 def step(was: Route, stage: Stage, share: int = 0, *, consumer: str = "*", who: str = "ada") -> Move:
@@ -111,3 +112,10 @@ def test_a_route_of_a_newer_toolkit_is_not_guessed_at(routes: SqlRoutes, state_e
         )
     with pytest.raises(UsageError, match="hash version 3"):
         routes.all()
+
+
+def test_a_share_is_called_by_its_unit_where_machines_read_it_and_a_history_of_any_age_is_read() -> None:
+    route = moved(default_route("portal"), "*", Stage.CANARY, 5000)
+    assert b'"share_bp":5000' in msgspec.json.encode(route)
+    assert _stored(route)["share"] == 5000
+    assert _told(_stored(route)) == route

@@ -16,6 +16,7 @@ from shadow.sandwich import Patience
 from shadow.stats import Proven
 from tests.shadow.builders import CAPABILITY, section
 from tests.shadow.fakes import SETTLING, Script, at
+from toolkit.core.errors import FaultySql
 from toolkit.core.evidence import Acceptance
 from toolkit.settings import CompareRule, GateSection
 
@@ -310,3 +311,13 @@ def test_old_is_on_the_left_in_the_lines_of_a_run() -> None:
         "mechanical (record): present -> absent",
         "mechanical (record): absent -> present",
     }
+
+
+def test_a_read_that_the_engine_refuses_is_told_with_its_file_and_without_values_where_they_are_redacted() -> (
+    None
+):
+    broken = FaultySql("(1064, \"near 'Smith'\")", "sql/portal.read.sql")
+    assert "1064" in repr(run({"P": [A]}, {"P": [broken]}))
+    told = repr(run({"P": [A]}, {"P": [broken]}, redact=["name"]))
+    assert "sql/portal.read.sql cannot be run" in told
+    assert "Smith" not in told

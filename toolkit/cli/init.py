@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from adapters.legacy.reflect.database import Wanted, read_facts
-from adapters.read_store.trial import trial
+from adapters.read_store.trial import SqliteTrial
 from toolkit.cli.output import JsonOption, emit, line, table
 from toolkit.core.errors import Fault, ProjectError, UsageError
 from toolkit.loader import load
@@ -73,10 +76,10 @@ def init(
             Fault(where=one.table, what=f"not captured: {one.why}", next=one.next) for one in proposal.skipped
         ]
         raise ProjectError(told)
-    proposed = reads(proposal, trial)
+    proposed = reads(proposal, SqliteTrial())
     files = render(proposal, proposed)
+    _loads(files)
     _write(target, files)
-    load(target)
     emit(report(folder, proposal, proposed, files), as_json, _show)
 
 
@@ -91,7 +94,9 @@ def _choices(database: Database, name: str, context: str) -> Choices:
         raise UsageError(
             f"--name: {name!r} would be part of topics: use letters, digits and -, e.g. {called or 'shop'}"
         )
-    return Choices(name=called, source=source, context=context or called)
+    read_store = os.environ.get("READ_STORE_URL", "").partition(":")[0].partition("+")[0].lower()
+    own_state = read_store in ("mariadb", "mysql")
+    return Choices(name=called, source=source, context=context or called, own_state=own_state)
 
 
 def _plain(name: str, between: str) -> str:
@@ -108,6 +113,18 @@ def _refuse(target: Path, paths: Sequence[str]) -> None:
         raise UsageError(
             f"nothing was written: {target} has {', '.join(there)} already; name another folder, or move them away"
         )
+
+
+def _loads(files: Sequence[Written]) -> None:
+    """Judged elsewhere, so that what does not load is not left behind in the way of the next try."""
+    with TemporaryDirectory(prefix="strangler-init-") as folder:
+        elsewhere = Path(folder).resolve()
+        _write(elsewhere, files)
+        try:
+            load(elsewhere)
+        except ProjectError as error:
+            told = [replace(one, where=one.where.replace(f"{elsewhere}/", "")) for one in error.faults]
+            raise ProjectError(told) from error
 
 
 def _write(target: Path, files: Sequence[Written]) -> None:

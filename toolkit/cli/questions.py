@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapability, TimeoutOption
 from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, span, table, text_of
@@ -283,6 +284,12 @@ def _show_status(found: list[Status]) -> None:
     for hop, where in _standing(found).values():
         line(f"! {hop.name}: {hop.cause} ({where})", style="yellow")
         line(f"  next  {hop.next}")
+    for source, count in {name: count for one in found for name, count in one.holes.items()}.items():
+        line(
+            f"! {source}: {count} hole{'s' if count != 1 else ''} through which changes escape",
+            style="yellow",
+        )
+        line(f"  next  {commands.CAPTURE_STATUS}")
     for warning in dict.fromkeys(one.history for one in found if one.history):
         line(f"! {warning}", style="yellow")
 

@@ -174,7 +174,10 @@ def _show_line(found: dict[str, Any]) -> None:
         style="bold red" if not status else "",
     )
     for example in found["examples"][:1]:
-        line(f"{'':19}e.g. {example['key']}{_values(example)}")
+        if found["kind"] == "error" and example.get("projection"):
+            line(f"{'':19}e.g. {example['key']}: {text_of(example['projection'])}")
+        else:
+            line(f"{'':19}e.g. {example['key']}{_values(example)}")
     if found["kind"] == "parked":
         line(f"{'':19}reason and row: strangler repair parked")
     if found["kind"] == "temporal":

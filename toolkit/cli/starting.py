@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ from toolkit import commands, registry
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
-from toolkit.core.errors import ExitCode, Fault, ProjectError, StranglerError, UsageError
+from toolkit.core.errors import ExitCode, Fault, ProjectError, Refused, StranglerError, UsageError
 from toolkit.core.evolving import unfinished
 from toolkit.cutover.facts import backfilled
 from toolkit.golden import broken, examples
 from toolkit.loader import Project, load
 from toolkit.loops.purity import impure_steps, impurities
-from toolkit.ports import Plan
+from toolkit.ports import Exclusive, Plan
 from toolkit.settings import ENGINES_OWN
 
 capture = typer.Typer(
@@ -148,16 +150,46 @@ def install(
     with open_project(project) as opened:
         names = _sources(opened, source)
         for name in names:
-            planned = _plan(opened, name)
-            count = len(planned.statements)
-            if not as_json:
-                _show_escaping(planned)
-            if not yes:
-                confirm(f"Execute {count} statements in {name} (see: strangler capture plan)?")
-            opened.legacy(name).capture.install(planned)
+            tell = _nothing if as_json else _show_escaping
+            install_now(opened, name, tell, None if yes else _agreed(opened, name, tell))
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
         unread = {name: _unread(opened, name) for name in names}
     emit(done, as_json, lambda _: _show_installed(done, unread))
+
+
+def _nothing(_plan: Plan) -> None:
+    """For machines, which read what is printed at the end."""
+
+
+def _agreed(opened: App, source: str, tell: Callable[[Plan], None]) -> Plan:
+    """What a person said yes to."""
+    with _alone(opened, source):
+        planned = _plan(opened, source)
+    tell(planned)
+    confirm(f"Execute {len(planned.statements)} statements in {source} (see: strangler capture plan)?")
+    return planned
+
+
+def install_now(opened: App, source: str, tell: Callable[[Plan], None], agreed: Plan | None = None) -> Plan:
+    """Plan and install with nobody else doing so meanwhile: who comes second finds everything installed.
+
+    Raises Refused when something else than what was agreed to is to be done by now; nothing to do is never refused.
+    """
+    with _alone(opened, source):
+        planned = _plan(opened, source)
+        if agreed is not None and planned.statements and planned.statements != agreed.statements:
+            raise Refused(
+                f"{source}: what is to be installed is not what it was: see {commands.CAPTURE_PLAN}"
+            )
+        if agreed is None:
+            tell(planned)
+        opened.legacy(source).capture.install(planned)
+    return planned
+
+
+def _alone(opened: App, source: str) -> AbstractContextManager[None]:
+    capturing = opened.legacy(source).capture
+    return capturing.alone() if isinstance(capturing, Exclusive) else nullcontext()
 
 
 def _unread(opened: App, source: str) -> list[str]:
@@ -195,7 +227,8 @@ def remove(
             planned = _plan(opened, name)
             if not yes:
                 confirm(f"Execute {len(planned.removal)} statements in {name}?")
-            opened.legacy(name).capture.remove(planned)
+            with _alone(opened, name):
+                opened.legacy(name).capture.remove(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
     emit(done, as_json, _show_captured)
 

@@ -4,7 +4,8 @@ StranglerError                     exit code
 ├── ProjectError                   2  the project folder is at fault (all faults at once)
 ├── UsageError                     2  the command or call asks for what does not exist
 │   ├── NotSetUp                   2  the toolkit's own tables are not there
-│   └── BadValue                   2  a database refuses a value: no value of its column's type
+│   ├── BadValue                   2  a database refuses a value: no value of its column's type
+│   └── FaultySql                  2  a database refuses a statement of the project's
 ├── Refused                        1  a gate or a guard says no, with its reasons
 │   └── NotYet                     1  the view did not come so far in time
 │   └── HistoryGone                1  events that are asked for were pruned from the archive
@@ -73,6 +74,18 @@ class UsageError(StranglerError):
 
 class NotSetUp(UsageError):
     """The toolkit's own tables are not in the database: `strangler setup` makes them."""
+
+
+class FaultySql(UsageError):
+    """A database refuses a statement of the project's, whatever it is asked with.
+
+    `file` names the statement's file once it is known; `reason` is what the engine says, which may quote values.
+    """
+
+    def __init__(self, reason: str, file: str = "the read SQL") -> None:
+        self.reason, self.file = reason, file
+        self.head = f"{file} cannot be run"
+        super().__init__(f"{self.head}: {reason}")
 
 
 class BadValue(UsageError):

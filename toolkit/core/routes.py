@@ -57,13 +57,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     `share` is the part of subjects, in hundredths of a percent (0 to 10,000), that the canary serves from the
     projection. Membership is bucket < share, so that raising the share never moves anyone back.
-    `hash_version` and `salt` are part of the route: changing either would move people.
+    `hash_version` and `salt` are part of the route: changing either would move people. In JSON the share is `share_bp`: a command's `--share` is in per cent.
     """
 
     capability: str
     consumer: str = ANY_CONSUMER
     stage: Stage = Stage.LEGACY
-    share: int = 0
+    share: int = msgspec.field(default=0, name="share_bp")
     salt: str = ""
     hash_version: int = HASH_VERSION
     revision: int = 0

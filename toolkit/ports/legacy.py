@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -171,6 +172,14 @@ class Divisible(Protocol):
 
     def only(self, shard: Shard) -> Capture:
         """The same for the leader of one shard: it is offered the changes of its own subjects, and counts no others."""
+
+
+@runtime_checkable
+class Exclusive(Protocol):
+    """A capture that several may be about to install at once: a plan that is made alone is still true when it is installed."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else plans to install, installs or removes meanwhile. Waits for who does; raises Refused when it takes too long."""
 
 
 class LegacySource(LegacyReads, Protocol):

@@ -26,6 +26,11 @@ class Drifting:
         known = ((name, around.project.projections.get(name, {}).get(at)) for name, at in versions.items())
         self._definitions = [one for _, one in known if one is not None]
 
+    @property
+    def read_sql(self) -> str:
+        """The file of the capability's read."""
+        return self._section.read_sql
+
     def having(self, path: str) -> list[Definition]:
         """Those that it may come from: that have the column; of a whole record, what tells one record from another.
 

@@ -84,6 +84,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[str, str]
     unreachable: bool = False
     """does a problem come of a server that does not answer?"""
+    holes: dict[str, int] = {}
+    """source to how many ways there are by which its changes escape, where there are any"""
     history: str = ""
     """since when its events are kept, if not from their beginning"""
 
@@ -167,7 +169,8 @@ def status_of_all(around: Around) -> list[Status]:
 
 
 def _status(around: Around, capability: str, facts: Facts) -> Status:
-    section, run, attempts = around.project.capability(capability), facts.run, Attempts()
+    project, run, attempts = around.project, facts.run, Attempts()
+    section = project.capability(capability)
     lag = lagging(around, capability)
     history = attempts.get(("history",), lambda: shortened(around, around.project.topics), "")
     return Status(
@@ -183,6 +186,7 @@ def _status(around: Around, capability: str, facts: Facts) -> Status:
         mismatched=run.mismatched if run else None,
         compared_at=run.ended_at if run else None,
         problems={**facts.problems, **attempts.problems},
+        holes={project.legacy_of(section): len(facts.holes)} if facts.holes else {},
         history=history,
         unreachable=facts.unreachable or lag.unreachable or bool(attempts.unreachable),
     )

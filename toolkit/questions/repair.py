@@ -10,13 +10,13 @@ import msgspec
 
 from toolkit import commands
 from toolkit.core.errors import StranglerError
-from toolkit.core.evidence import Discrepancy, Verification
+from toolkit.core.evidence import Discrepancy, Finding, Verification
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import Around, gather
 from toolkit.cutover.gates import Facts
 from toolkit.questions.drifting import Drifting
 
-MECHANICAL = "mechanical"
+MECHANICAL, ERROR = "mechanical", "error"
 
 
 class Kind(StrEnum):
@@ -218,6 +218,9 @@ def _code(facts: Facts, drifting: Drifting, discrepancies: Sequence[Discrepancy]
     for one in findings:
         if one.kind == MECHANICAL or one.acceptance is not None:
             continue
+        if one.kind == ERROR:
+            found.append(_unanswered(facts, drifting, one, discrepancies))
+            continue
         why = f"{one.kind} difference in {one.path}, {one.keys} keys ({one.fingerprint})"
         having = drifting.having(one.path)
         examples = [shown for shown in discrepancies if shown.fingerprint == one.fingerprint]
@@ -228,6 +231,21 @@ def _code(facts: Facts, drifting: Drifting, discrepancies: Sequence[Discrepancy]
             mend = f"{all_}: where they hold, mend the capability's read_sql"
             found.append(Action(kind=Kind.MEND, target=facts.capability, why=told, command=mend))
     return found
+
+
+def _unanswered(
+    facts: Facts, drifting: Drifting, finding: Finding, discrepancies: Sequence[Discrepancy]
+) -> Action:
+    """The projection gave no answer at all: no row is wrong, and no replay mends that."""
+    told = [one.detail.get("projection") for one in discrepancies if one.fingerprint == finding.fingerprint]
+    cause = next((str(one) for one in told if one), "the message is redacted")
+    again = f"then {commands.shadow_run(facts.capability)}"
+    return Action(
+        kind=Kind.MEND,
+        target=facts.capability,
+        why=f"the projection gave {finding.keys} keys no answer ({finding.fingerprint}): {cause}",
+        command=f"{commands.DOCTOR} explains the read; mend {drifting.read_sql}, or what the message says, {again}",
+    )
 
 
 def _counted(keys: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from toolkit.core.errors import BadValue, Fault, ProjectError, UsageError
+from toolkit.core.errors import BadValue, Fault, FaultySql, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
 from toolkit.loader import Project
@@ -124,13 +124,16 @@ class ReadPaths:
 
         `waiting` are the subjects with a legacy change that is not translated: no event of it is anywhere yet.
         """
-        answer = sql_reads(self._store, self.name).query(
-            self._read_sql,
-            asked.parameters,
-            projections=self.section.projections,
-            versions=versions,
-            timeout=self._view_timeout,
-        )
+        try:
+            answer = sql_reads(self._store, self.name).query(
+                self._read_sql,
+                asked.parameters,
+                projections=self.section.projections,
+                versions=versions,
+                timeout=self._view_timeout,
+            )
+        except FaultySql as error:
+            raise FaultySql(error.reason, self.section.read_sql) from error
         of_each = [answer.checkpoints.get(name, []) for name in self.section.projections]
         checkpoints = [one for some in of_each for one in some]
         as_ofs = oldest_by_topic(checkpoints)

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -233,8 +234,18 @@ def _value(kind: Any, value: Any, path: str, faults: list[Fault]) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        faults.append(Fault(where=path, what=str(error)))
+        words = _words(kind) if "enum value" in str(error) else []
+        faults.append(Fault(where=path, what=str(error), next=_meant(str(value), words) if words else ""))
         return None
+
+
+def _words(kind: Any) -> list[str]:
+    """What may stand where only some words may."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [str(one.value) for one in kind]
+    if get_origin(kind) is Literal:
+        return [str(one) for one in get_args(kind)]
+    return [word for part in get_args(kind) for word in _words(part)]
 
 
 def _state_faults(settings: Settings) -> list[Fault]:

@@ -24,6 +24,7 @@ ALWAYS = (
 )
 """The files that every project has; those in `sql` depend on what there is."""
 URL_VARIABLE = "LEGACY_URL"
+STATE_URL = 'url = "${STATE_URL:-sqlite:///state.db}"'
 
 
 def render(proposal: Proposal, reads: Sequence[Read]) -> list[Written]:
@@ -68,10 +69,21 @@ def settings(proposal: Proposal, reads: Sequence[Read]) -> Written:
         "",
         "[read_store]",
         'url = "${READ_STORE_URL:-sqlite:///read.db}"',
+        *_state(choices.own_state),
     ]
     for read in reads:
         lines += ["", *_capability(read)]
     return Written(path=SETTINGS, text="\n".join(lines) + "\n", open=tuple(_open(proposal, reads)))
+
+
+def _state(own: bool) -> Iterator[str]:
+    """Where the toolkit keeps its own: in the read store's database, where that is SQLite or PostgreSQL."""
+    yield ""
+    if own:
+        yield "# The toolkit's own state cannot be in a MariaDB read store: it is in SQLite, or in PostgreSQL, which several hosts share."
+    else:
+        yield "# The toolkit's own state is in the read store's database. A MariaDB read store cannot keep it: take these two lines in."
+    yield from ("[state]", STATE_URL) if own else ("# [state]", f"# {STATE_URL}")
 
 
 def _estimate(rows: int, at_least: bool) -> str:

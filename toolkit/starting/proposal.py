@@ -25,6 +25,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     source: str
     context: str
+    own_state: bool = False
+    """Does the read store's database refuse to keep the toolkit's own state, too?"""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Protocol
 
 import msgspec
 
@@ -14,10 +15,17 @@ from toolkit.starting.fields import Field, personal
 from toolkit.starting.proposal import Entry, Part, Proposal
 from toolkit.starting.rewriting import body, mentions, origins, rewritten, unquoted
 
-Try = Callable[[Sequence[str], str], str]
-"""Compiles a read over empty tables (their CREATE statements come first); says what is wrong, or nothing."""
-
 _SQL_TYPES = {"str": "TEXT", "int": "BIGINT", "bool": "BOOLEAN", "dt.date": "DATE", "Decimal": "NUMERIC"}
+
+
+class Trial(Protocol):
+    """Tries a read on empty tables, whose CREATE statements come first."""
+
+    def fault(self, tables: Sequence[str], sql: str, /) -> str:
+        """What is wrong with it, or nothing."""
+
+    def typed(self, tables: Sequence[str], sql: str, column: str, /) -> bool:
+        """Does this column of it keep the type of a table's column, so that a text is compared as that type everywhere?"""
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +63,7 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True):
         return list(zip(self.names, self.columns, self.kinds, strict=True))
 
 
-def reads(proposal: Proposal, trial: Try) -> list[Read]:
+def reads(proposal: Proposal, trial: Trial) -> list[Read]:
     """Propose the capabilities."""
     views = [one for one in proposal.database.views if one.columns and proposal.entries]
     roots = [one for one in proposal.entries if one.member.role is not Role.CHILD]
@@ -81,8 +89,8 @@ def quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def parameter(name: str, kind: Kind, dialect: str = "") -> str:
-    """The parameter as the column's type wants it: what is typed at a command line is text."""
+def parameter(name: str, kind: Kind, dialect: str) -> str:
+    """The parameter as a legacy column's type wants it: what is typed at a command line is text."""
     if kind is Kind.INTEGER:
         return f"CAST(:{name} AS {'SIGNED' if dialect in ('mysql', 'mariadb') else 'BIGINT'})"
     if dialect == "postgresql" and kind in (Kind.DATE, Kind.INSTANT, Kind.LOCAL, Kind.DECIMAL, Kind.BOOLEAN):
@@ -94,6 +102,15 @@ def parameter(name: str, kind: Kind, dialect: str = "") -> str:
         }
         return f"CAST(:{name} AS {types.get(kind, 'NUMERIC')})"
     return f":{name}"
+
+
+def _asked(name: str, kind: Kind, *, typed: bool) -> str:
+    """The parameter as the read store takes it, whichever of its engines that is.
+
+    A column of a table needs no cast: each engine takes a text for its type there. SQLite does not do so for what is computed,
+    and DECIMAL is the one number without a limit that a CAST may name on SQLite, PostgreSQL and MariaDB alike.
+    """
+    return f":{name}" if typed or kind is not Kind.INTEGER else f"CAST(:{name} AS DECIMAL(20, 0))"
 
 
 # --- one read for an aggregate
@@ -111,10 +128,7 @@ def _root(proposal: Proposal, entry: Entry) -> Read:
     compared = [*(part.name for part in entry.subject), *(one.name for one in fields)]
     where = [f"{one.spelled} = {_own_parameter(part.name, one, dialect)}" for part, one in subject]
     reading = ",\n".join(f"  {quoted(name)}" for name in compared)
-    asked = [
-        f"{quoted(one.name)} = {parameter(one.name, Kind.INTEGER if one.type == 'int' else Kind.TEXT)}"
-        for one in entry.subject
-    ]
+    asked = [f"{quoted(one.name)} = :{one.name}" for one in entry.subject]
     rest = {column.upper() for one in entry.own for column in one.columns}
     keys = [f"{_as_asked(column, dialect)} AS {part.name}" for part, column in subject]
     return Read(
@@ -144,8 +158,17 @@ def _places(columns: Sequence[str]) -> str:
 
 
 def _as_asked(column: Column, dialect: str) -> str:
-    """A key as a consumer asks with it: a UUID is text to everybody but the engine."""
-    return f"CAST({column.spelled} AS TEXT)" if _is_uuid(column, dialect) else column.spelled
+    return _told(column.spelled, column, dialect)
+
+
+def _told(spelled: str, column: Column, dialect: str) -> str:
+    """A key as a consumer asks with it: a UUID, a date and an amount are text to everybody but the engine.
+
+    So is such a subject in an event, and a read store that compares it with anything else may refuse to.
+    """
+    if not _is_uuid(column, dialect) and column.kind not in (Kind.DECIMAL, Kind.DATE):
+        return spelled
+    return f"CAST({spelled} AS {'CHAR' if dialect in ('mysql', 'mariadb') else 'TEXT'})"
 
 
 def _is_uuid(column: Column, dialect: str) -> bool:
@@ -204,7 +227,7 @@ def toml(text: str) -> str:
 # --- one read for a view
 
 
-def _view(proposal: Proposal, view: View, trial: Try) -> Read:
+def _view(proposal: Proposal, view: View, trial: Trial) -> Read:
     key = _key_of(proposal, view)
     over, uses = _over_projections(proposal, view, key, trial)
     open_ = [key.doubt] if key.doubt else []
@@ -318,7 +341,7 @@ def _rows(view: View, key: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     return (), ["an answer has several records, and nothing tells them apart: say in `rows` what does"]
 
 
-def _over_projections(proposal: Proposal, view: View, key: _Key, trial: Try) -> tuple[str, list[Entry]]:
+def _over_projections(proposal: Proposal, view: View, key: _Key, trial: Trial) -> tuple[str, list[Entry]]:
     projections = {one.table.name: one.projection for one in proposal.entries}
     select, tables = rewritten(view, proposal.database, projections)
     uses = [one for one in proposal.entries if one.table.name in tables]
@@ -329,9 +352,13 @@ def _over_projections(proposal: Proposal, view: View, key: _Key, trial: Try) -> 
         f"v.{quoted(column)} AS {name}" if column != name else f"v.{column}" for column, name in columns
     ]
     indented = "\n".join(f"  {line}" for line in select.splitlines())
-    where = [f"v.{quoted(column.name)} = {parameter(name, kind)}" for name, column, kind in key.asked]
+    empty = [ddl(one) for one in uses]
+    where = [
+        f"v.{quoted(column.name)} = {_asked(name, kind, typed=trial.typed(empty, select, column.name))}"
+        for name, column, kind in key.asked
+    ]
     sql = f"SELECT\n  {_lines(listed)}\nFROM (\n{indented}\n) v\nWHERE {' AND '.join(where)}\n"
-    return ("", []) if trial([ddl(one) for one in uses], sql) else (sql, uses)
+    return ("", []) if trial.fault(empty, sql) else (sql, uses)
 
 
 def _coded(uses: Sequence[Entry]) -> list[str]:
@@ -381,8 +408,7 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
     ]
     lines.append(listed[-1])
     where = " AND ".join(
-        f"{quoted(found[name]) if name in found else 'NULL'} = {parameter(name, kind)}"
-        for name, _, kind in key.asked
+        f"{quoted(found[name]) if name in found else 'NULL'} = :{name}" for name in key.names
     )
     missing = [name for name in wanted if name not in found]
     text = "\n  ".join(lines)
@@ -391,9 +417,10 @@ def _by_name(proposal: Proposal, view: View, key: _Key) -> tuple[str, list[Entry
 
 def _keys(view: View, key: _Key, dialect: str) -> str:
     if view.records or key.entry is None:
-        own = [(f"v.{one.spelled}", _is_uuid(one, dialect)) for one in key.columns]
-        shown = [f"CAST({column} AS TEXT)" if uuid else column for column, uuid in own]
-        source = f"{view.relation} v WHERE {' AND '.join(f'{column} IS NOT NULL' for column, _ in own)}"
+        shown = [_told(f"v.{one.spelled}", one, dialect) for one in key.columns]
+        source = (
+            f"{view.relation} v WHERE {' AND '.join(f'v.{one.spelled} IS NOT NULL' for one in key.columns)}"
+        )
     else:
         table = key.entry.table
         shown = [_as_asked(table.column(part.columns[0]), dialect) for part in key.entry.subject]

@@ -12,11 +12,13 @@ from adapters.legacy.images import Captured, Shape
 from adapters.legacy.mariadb.values import Column, quoted
 from adapters.legacy.wanted import check_key, spelt
 from adapters.statements import Statements
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import Refused, UsageError
 from toolkit.ports import CapturedTable
 
 _SQL = Statements(__file__)
 statement, query = _SQL.statement, _SQL.query
+_PASSED_BY = (1205, 1213, 1684)
+"""Lock wait timeout, deadlock, ER_WARN_I_S_SKIPPED_TABLE: warnings of a question that leaves out what it could not open."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
     where = f"legacy source {source}, table {wanted.table}"
     schema, name = _place(connection, where, wanted.table)
     rows = connection.execute(query("columns"), {"schema": schema, "name": name}).all()
+    if not rows:
+        _not_altered(connection, where)
     found = sorted({str(row.table_name) for row in rows})
     if len(found) > 1:
         raise UsageError(f"{where}: the name fits {', '.join(found)}: rename one of them")
@@ -65,6 +69,15 @@ def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Ta
     if not captured.enforced:
         check_key(connection, where, captured, quoted)
     return table_of(connection, captured, columns)
+
+
+def _not_altered(connection: Connection, where: str) -> None:
+    """Raises Refused when the last question passed a table by, because somebody alters it: to MariaDB that is a warning."""
+    warnings = connection.exec_driver_sql("SHOW WARNINGS").all()
+    if any(int(code) in _PASSED_BY for _, code, _ in warnings):
+        raise Refused(
+            f"{where}: another session alters it just now (it may be installing capture, too): look again when that is done"
+        )
 
 
 def table_of(connection: Connection, captured: Captured, columns: Iterable[Column]) -> Table:

@@ -16,7 +16,10 @@ def legacy_reads(around: Around, source: str) -> tuple[SampleRead, ...]:
     """What the capabilities ask of one legacy source."""
     return tuple(
         SampleRead(
-            capability=name, sql=_text(around, section.legacy_sql), parameters=_sample(around, section)
+            capability=name,
+            sql=_text(around, section.legacy_sql),
+            parameters=_sample(around, section),
+            file=section.legacy_sql,
         )
         for name, section in around.project.settings.capability.items()
         if around.project.legacy_of(section) == source
@@ -30,6 +33,7 @@ def view_reads(around: Around) -> tuple[SampleRead, ...]:
             capability=name,
             sql=_text(around, section.read_sql),
             parameters=partial(_where_served, around, section, _sample(around, section)),
+            file=section.read_sql,
         )
         for name, section in around.project.settings.capability.items()
     )

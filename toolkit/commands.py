@@ -42,6 +42,11 @@ def verify(projection: str, version: int | None = None) -> str:
     return f"strangler verify {projection}" + (f" --version {version}" if version is not None else "")
 
 
+def switch(projection: str, version: int) -> str:
+    """Let a version serve."""
+    return f"strangler switch {projection} --version {version}"
+
+
 def rehearse(capability: str) -> str:
     """Walk a capability's way back."""
     return f"strangler route rehearse {capability}"

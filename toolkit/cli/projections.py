@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.elsewhere import Elsewhere
-from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
+from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption, login
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
@@ -20,7 +22,9 @@ from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, compare_versions
 from toolkit.loops.rebuild import switch as switch_to
 from toolkit.loops.verify import verify as replay_twice
-from toolkit.ports import VersionState
+from toolkit.ports import Serving, VersionState
+
+logger = logging.getLogger("strangler.project")
 
 ServingOption = Annotated[int, typer.Option("--version", "-v", help="Which version; 0: the one that serves.")]
 
@@ -40,16 +44,20 @@ def versions(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     with open_project(project) as opened:
         found = opened.store.versions()
         stored = {(one.projection, one.version) for one in found}
+        undecided = [one for name in opened.project.projections if (one := opened.wanted.undecided(name))]
         only_code = [
             one.identity
             for all_ in opened.project.projections.values()
             for one in all_.values()
             if (one.name, one.version) not in stored
         ]
-    emit({"versions": found, "not_built": only_code}, as_json, lambda _: _show_versions(found, only_code))
+    told = {"versions": found, "not_built": only_code, "undecided": undecided}
+    emit(told, as_json, lambda _: _show_versions(found, only_code, undecided))
 
 
-def _show_versions(found: list[VersionState], only_code: list[str]) -> None:
+def _show_versions(
+    found: list[VersionState], only_code: Sequence[str] = (), undecided: Sequence[str] = ()
+) -> None:
     rows = [
         (f"{one.projection} v{one.version}", one.serving, one.state, one.detail, one.built_at, one.updated_at)
         for one in found
@@ -57,6 +65,8 @@ def _show_versions(found: list[VersionState], only_code: list[str]) -> None:
     table("versions", ("version", "serves", "state", "detail", "built", "last wrote"), rows)
     if only_code:
         line(f"in the code, not built: {', '.join(only_code)}")
+    for one in undecided:
+        line(one)
 
 
 def _wanted(opened: App, projection: str, version: int) -> Definition:
@@ -187,9 +197,19 @@ def switch(
     """Let another version serve, in one transaction. The former one keeps running, for the way back."""
     with open_project(project) as opened:
         definition = _wanted(opened, projection, version)
-        switch_to(opened.store, definition.name, definition.version)
+        opened.wanted.note(projection)
+        if opened.store.versions(projection):
+            switch_to(opened.store, definition.name, definition.version)
+        else:
+            logger.warning(
+                "%s is not in the read store: it serves as soon as it is there", definition.identity
+            )
+        chosen = Serving(
+            projection=projection, version=definition.version, at=opened.clock(), who=login(), why="switch"
+        )
+        opened.state.serving.note(chosen)
         found = opened.store.versions(projection)
-    emit(found, as_json, lambda some: _show_versions(some, []))
+    emit(found, as_json, _show_versions)
 
 
 def drop(
@@ -206,5 +226,6 @@ def drop(
             raise UsageError(f"the read store has no {projection} v{version}")
         if not yes:
             confirm(f"Drop {projection} v{version} and its table?")
+        opened.wanted.note(projection)
         remove(opened.store, projection, version, opened.state.leases, opened.owner, opened.clock)
     emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line("; ".join(one.values())))

@@ -323,6 +323,11 @@ class App:
         """What gates, guard and the three questions are answered from."""
         return self._around(self.sources)
 
+    @property
+    def inside(self) -> Around:
+        """The same without the legacy sources: what is decided from it can be decided while they are away."""
+        return self._around({})
+
     def _around(self, sources: Mapping[str, LegacySource]) -> Around:
         return Around(
             project=self.project,

@@ -10,19 +10,26 @@ import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.elsewhere import Elsewhere
-from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption, login
+from toolkit.cli.options import (
+    ProjectionArgument,
+    VersionOption,
+    WhoOption,
+    WhyOption,
+    YesOption,
+    login,
+)
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
+from toolkit.cutover.switching import let_serve, unfollowed
 from toolkit.loops.differing import Cause, Explained, explained
 from toolkit.loops.following import drop as remove
 from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, compare_versions
-from toolkit.loops.rebuild import switch as switch_to
 from toolkit.loops.verify import verify as replay_twice
-from toolkit.ports import Serving, VersionState
+from toolkit.ports import VersionState
 
 logger = logging.getLogger("strangler.project")
 
@@ -98,6 +105,10 @@ def rebuild(
             bar.update(task, total=seen.total, completed=seen.done)
 
         done = opened.rebuild(definition, origin).run(stop, advance)
+        serving = serving_versions(opened.store, [projection]).get(projection)
+        alone = unfollowed(opened.leases, projection, serving, definition.version, opened.clock())
+    if done.complete and alone:
+        logger.warning("%s: %s", definition.identity, alone)
     emit(done, as_json, _show_rebuilt)
     raise typer.Exit(ExitCode.CLEAN if done.complete else ExitCode.FINDINGS)
 
@@ -191,24 +202,25 @@ def _shown(cause: Cause, value: object) -> str:
 def switch(
     projection: ProjectionArgument,
     version: VersionOption = 0,
+    force: Annotated[bool, typer.Option("--force", help="Whatever stands against it; needs --why.")] = False,
+    why: WhyOption = "",
+    who: WhoOption = "",
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Let another version serve, in one transaction. The former one keeps running, for the way back."""
+    """Let another version serve, in one transaction. The former one keeps running, for the way back. Where a capability is
+    served by the view, it has to be verified and kept up to date.
+    """
+    if force and not why.strip():
+        raise UsageError("to force a switch, say why: --why WHY")
     with open_project(project) as opened:
-        definition = _wanted(opened, projection, version)
+        number, person = _wanted(opened, projection, version).version, who or login()
         opened.wanted.note(projection)
-        if opened.store.versions(projection):
-            switch_to(opened.store, definition.name, definition.version)
-        else:
-            logger.warning(
-                "%s is not in the read store: it serves as soon as it is there", definition.identity
-            )
-        chosen = Serving(
-            projection=projection, version=definition.version, at=opened.clock(), who=login(), why="switch"
-        )
-        opened.state.serving.note(chosen)
+        ledger = opened.state.serving
+        let_serve(opened.inside, ledger, projection, number, who=person, why=why, force=force)
         found = opened.store.versions(projection)
+        if not found:
+            logger.warning("%s v%d is not in the read store: it serves once it is there", projection, number)
     emit(found, as_json, _show_versions)
 
 

@@ -10,14 +10,17 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy import Connection, Engine, create_engine, inspect, literal, select, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.schema import DropTable
 
 from migrations.environment import ENVIRONMENTS, Environment
 from toolkit.core.errors import Infrastructure, UsageError
 
 HEAD = "head"
 BASE = "base"
+_WAIT = 60
 
 
 def upgrade(target: Engine | Connection | str, which: str, revision: str = HEAD) -> None:
@@ -26,7 +29,8 @@ def upgrade(target: Engine | Connection | str, which: str, revision: str = HEAD)
     A connection keeps its transaction: the caller commits.
     """
     environment = _environment(which)
-    with _connection(target) as connection:
+    with _connection(target) as connection, _alone(connection):
+        _unfinished(connection, environment)
         command.upgrade(_config(environment, connection=connection), revision)
 
 
@@ -96,7 +100,7 @@ def _connection(target: Engine | Connection | str) -> Iterator[Connection]:
             target.begin()
         yield target
         return
-    engine = create_engine(target) if isinstance(target, str) else target
+    engine = create_engine(_spelled(target)) if isinstance(target, str) else target
     try:
         with engine.begin() as connection:
             yield connection
@@ -106,6 +110,47 @@ def _connection(target: Engine | Connection | str) -> Iterator[Connection]:
     finally:
         if isinstance(target, str):
             engine.dispose()
+
+
+def _spelled(url: str) -> URL:
+    """One dialect for MariaDB however its URL is spelled, as where the tables are used: types and lengths are said for it."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "mariadb":
+        return parsed
+    return parsed.set(drivername=f"mysql+{parsed.drivername.partition('+')[2] or 'pymysql'}")
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Where each CREATE commits, nobody else may look at what is half done. Others have a lock of their transaction's."""
+    if connection.dialect.name != "mysql":
+        yield
+        return
+    database = connection.engine.url.database
+    name = {"name": f"strangler {database}"}
+    if not connection.scalar(text("SELECT GET_LOCK(MD5(:name), :wait)"), {**name, "wait": _WAIT}):
+        raise Infrastructure(
+            f"another process has set {database} up for {_WAIT} s: try again when it has ended"
+        )
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK(MD5(:name))"), name)
+
+
+def _unfinished(connection: Connection, environment: Environment) -> None:
+    """Take away what a first migration left that failed where each CREATE commits, so that this one can make it whole.
+
+    Only tables of ours, and only if none of them has a row: what is in use, a migration has noted.
+    """
+    if connection.dialect.name != "mysql" or _current(connection, environment) is not None:
+        return
+    known = environment.metadata(connection.dialect.name).sorted_tables
+    there = [one for one in known if inspect(connection).has_table(one.name, schema=one.schema)]
+    if any(connection.execute(select(literal(1)).select_from(one).limit(1)).first() for one in there):
+        return
+    for one in there:
+        connection.execute(DropTable(one))
 
 
 def _current(connection: Connection, environment: Environment) -> str | None:

@@ -36,7 +36,6 @@ from toolkit.cutover.facts import Around
 from toolkit.diagnosis import USUAL, DatabaseDiagnosis, Diagnosis, Limits, Track
 from toolkit.inbox import Fetching
 from toolkit.loader import Project, contexts, load
-from toolkit.loops import wanted
 from toolkit.loops.backfill import Backfill
 from toolkit.loops.batches import batches_of
 from toolkit.loops.following import Following, Report, borrowed, lease_name
@@ -51,6 +50,7 @@ from toolkit.loops.sharing import ALONE, Part, Sharing
 from toolkit.loops.together import Seat, Together
 from toolkit.loops.translate import Translation
 from toolkit.loops.verify import code_hash, upcaster_hash
+from toolkit.loops.wanted import Wanted
 from toolkit.loops.worker import Worker, strayed
 from toolkit.ports import Capture, LegacySource, Log, ReadStore
 from toolkit.questions.doctor import Examined, Surroundings, examine
@@ -246,7 +246,7 @@ class App:
             alone = self.projector(definition)
             return self.together.seat(alone) if together else alone
 
-        left = partial(self._left, definition)
+        left = partial(self.wanted.left, definition)
         return Following(
             definition, make, self.state.leases, self.owner, self.clock, report=report, left=left
         )
@@ -269,7 +269,7 @@ class App:
             self.clock,
             self._pace,
             report=report,
-            left=partial(self._left, definition),
+            left=partial(self.wanted.left, definition),
         )
 
     @contextmanager
@@ -291,7 +291,9 @@ class App:
         return Pace(park_limit=self.project.settings.read_store.park_limit)
 
     def rebuild(self, definition: Definition, origin: Origin = Origin.ARCHIVE) -> Rebuild:
-        """What builds a version from the archive, or from the log."""
+        """What builds a version from the archive, or from the log; the one that serves by decision is made before it."""
+        if first := self.wanted.before(definition):
+            self.store.create(first, self.project.topics, self.clock())
         return Rebuild(
             definition,
             self.project.catalogue,
@@ -305,25 +307,26 @@ class App:
             pace=self._pace,
         )
 
+    @cached_property
+    def wanted(self) -> Wanted:
+        """Which versions are to be kept up to date."""
+        return Wanted(self.project.projections, self.store, self.state.serving, self.owner, self.clock)
+
     def running_versions(self, name: str | None = None) -> list[Definition]:
         """The versions that are kept up to date: those that serve or are built. A projection that the store does not
-        know begins with its newest version.
+        know begins with the version that was decided to serve, else with its newest one.
         """
-        if name and name not in self.project.projections:
-            raise UsageError(
-                f"there is no projection {name} in this project; there are {', '.join(self.project.projections)}"
-            )
-        projections = self.project.projections
-        names = [name] if name else list(projections)
-        return [one for name in names for one in wanted.running(projections[name], self.store, name)]
-
-    def _left(self, definition: Definition) -> bool:
-        return wanted.left(self.project.projections[definition.name], self.store, definition)
+        return self.wanted.versions(name)
 
     @cached_property
     def around(self) -> Around:
         """What gates, guard and the three questions are answered from."""
         return self._around(self.sources)
+
+    @property
+    def inside(self) -> Around:
+        """The same without the legacy sources: what is decided from it can be decided while they are away."""
+        return self._around({})
 
     def _around(self, sources: Mapping[str, LegacySource]) -> Around:
         return Around(

@@ -10,6 +10,7 @@ BACKFILL = "strangler backfill"
 RELAY = "strangler relay"
 RESUME = "strangler relay resume"
 PROJECT = "strangler project"
+RUN = "strangler run"
 PARKED = "strangler repair parked"
 CHECK = "strangler check"
 DOCTOR = "strangler doctor"
@@ -40,6 +41,11 @@ def freshness(capability: str) -> str:
 def verify(projection: str, version: int | None = None) -> str:
     """Replay a projection twice and compare."""
     return f"strangler verify {projection}" + (f" --version {version}" if version is not None else "")
+
+
+def switch(projection: str, version: int) -> str:
+    """Let a version serve."""
+    return f"strangler switch {projection} --version {version}"
 
 
 def rehearse(capability: str) -> str:

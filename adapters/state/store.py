@@ -13,6 +13,7 @@ from adapters.state.kinds import SqlKinds
 from adapters.state.leases import SqlLeases
 from adapters.state.pauses import SqlPauses
 from adapters.state.retention import SqlRetention
+from adapters.state.serving import SqlServingLedger
 from adapters.state.skew import Skew
 from adapters.state.unclassified import SqlUnclassified
 
@@ -28,6 +29,7 @@ class State:
     pauses: SqlPauses
     unclassified: SqlUnclassified
     kinds: SqlKinds
+    serving: SqlServingLedger
 
     def inbox(self, source: str) -> SqlInbox:
         """The fetched changes of one legacy source."""
@@ -49,4 +51,5 @@ def open_state(url: str) -> State:
         pauses=SqlPauses(engine),
         unclassified=SqlUnclassified(engine),
         kinds=SqlKinds(engine),
+        serving=SqlServingLedger(engine),
     )

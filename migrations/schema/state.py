@@ -273,6 +273,19 @@ route_history = Table(
     UniqueConstraint("capability", "consumer", "revision", name="uq_strangler_route_history_revision"),
 )
 
+serving = Table(
+    "strangler_serving",
+    metadata,
+    Column("id", BigNumber, primary_key=True, autoincrement=True),
+    Column("projection", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("forced", JSON, nullable=False),
+)
+Index("ix_strangler_serving", serving.c.projection, serving.c.id)
+
 shadow_run = Table(
     "strangler_shadow_run",
     metadata,

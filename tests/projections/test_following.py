@@ -23,10 +23,10 @@ from tests.support.read_store import (
 from tests.support.state import state, state_url
 from tests.support.waiting import wait_until
 from toolkit.core.errors import LeaseHeld
-from toolkit.loops import wanted
 from toolkit.loops.following import Following, borrowed, drop
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.replay import reproject
+from toolkit.loops.wanted import Wanted
 
 __all__ = ["state", "state_url"]
 
@@ -61,7 +61,9 @@ class Fleet:
             return Projector(POLICY, CATALOGUE, self.store, as_log(self.log), TOPICS, clock, pace)
 
         def left() -> bool:
-            return wanted.left({1: POLICY}, self.store, POLICY)
+            return Wanted({"policy_view": {1: POLICY}}, self.store, self.state.serving, owner, clock).left(
+                POLICY
+            )
 
         following = Following(POLICY, make, self.state.leases, owner, clock, look_every=0.01, left=left)
 

@@ -23,8 +23,9 @@ from tests.support.read_store import (
 )
 from toolkit.core.errors import Refused
 from toolkit.core.projections import Definition, Projection, on
+from toolkit.cutover.switching import switch
 from toolkit.loops.project import Pace, Projector
-from toolkit.loops.rebuild import Difference, Progress, Rebuild, compare_versions, switch
+from toolkit.loops.rebuild import Difference, Progress, Rebuild, compare_versions
 
 
 class Ticking:

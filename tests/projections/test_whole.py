@@ -26,8 +26,9 @@ from tests.support.state import state, state_url
 from toolkit.core.events import Event
 from toolkit.core.projections import Definition, Projection, on
 from toolkit.core.records import Draft, Watermark
+from toolkit.cutover.switching import switch
 from toolkit.loops.project import Pace, Projector
-from toolkit.loops.rebuild import Rebuild, compare_versions, switch
+from toolkit.loops.rebuild import Rebuild, compare_versions
 from toolkit.loops.relay import lease_name
 from toolkit.loops.replay import replay_parked, reproject
 from toolkit.loops.verify import verify

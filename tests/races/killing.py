@@ -215,8 +215,10 @@ class Killing:
         records = self.narrator.records
         self.agency.let_the_leases_run_out()
         with self.projecting(quietly=True) as last:
+            last.wait_for("runs", PATIENCE)  # before, a signal would just end it
             self.wait_until_reached(len(records), last)
-            assert last.terminate() == 0, last.output[-20_000:]
+            code = last.terminate()
+            assert code == 0, f"{code}: {last.output[-20_000:]}"
         expected = Expected(records)
         for definition in self.agency.definitions(self.app):
             self._assert_folded(definition, expected)

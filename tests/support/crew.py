@@ -6,11 +6,11 @@ from decimal import Decimal
 from tests.support.read_store import CATALOGUE, PolicyIssued, PolicyView, PremiumAgreed
 from toolkit.core.apart import Apart
 from toolkit.core.projections import Definition, Projection, on
-from toolkit.loops import wanted
 from toolkit.loops.keeping import Pace
 from toolkit.loops.leased import members
+from toolkit.loops.wanted import Wanted
 from toolkit.loops.worker import Worker, strayed
-from toolkit.ports import LeaseList, Leases, Log, ReadStore
+from toolkit.ports import LeaseList, Leases, Log, ReadStore, Serving
 
 PARTITIONS = 4
 TTL = dt.timedelta(seconds=2)
@@ -51,6 +51,19 @@ def clock() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+class NothingDecided:
+    """A ports.ServingLedger of a project whose read store was never lost."""
+
+    def latest(self, _projection: str) -> None:
+        return None
+
+    def history(self, _projection: str) -> list[Serving]:
+        return []
+
+    def note(self, one: Serving) -> None:
+        raise AssertionError(f"nobody decides here: {one}")
+
+
 def worker(
     definition: Definition,
     store: ReadStore,
@@ -67,8 +80,7 @@ def worker(
     pace = Pace(smallest=20, largest=200, patience=0.1)
     stray = strayed(Apart(definition, CATALOGUE, {"policy_admin": "policy-administration"}), topic)
 
-    def left() -> bool:
-        return wanted.left({1: definition}, store, definition)
+    versions = Wanted({definition.name: {1: definition}}, store, NothingDecided(), owner, clock)
 
     return Worker(
         definition,
@@ -83,5 +95,5 @@ def worker(
         clock,
         pace,
         look_every=0.1,
-        left=left,
+        left=lambda: versions.left(definition),
     )

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from toolkit.app import App, open_project
 from toolkit.cli.elsewhere import Elsewhere
-from toolkit.cli.options import ProjectionArgument, VersionOption, YesOption
+from toolkit.cli.options import (
+    ProjectionArgument,
+    VersionOption,
+    WhoOption,
+    WhyOption,
+    YesOption,
+    login,
+)
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
 from toolkit.cutover.facts import serving_versions
+from toolkit.cutover.switching import let_serve, unfollowed
 from toolkit.loops.differing import Cause, Explained, explained
 from toolkit.loops.following import drop as remove
 from toolkit.loops.history import Origin
 from toolkit.loops.rebuild import Progress, Rebuilt, compare_versions
-from toolkit.loops.rebuild import switch as switch_to
 from toolkit.loops.verify import verify as replay_twice
 from toolkit.ports import VersionState
+
+logger = logging.getLogger("strangler.project")
 
 ServingOption = Annotated[int, typer.Option("--version", "-v", help="Which version; 0: the one that serves.")]
 
@@ -40,16 +51,20 @@ def versions(project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     with open_project(project) as opened:
         found = opened.store.versions()
         stored = {(one.projection, one.version) for one in found}
+        undecided = [one for name in opened.project.projections if (one := opened.wanted.undecided(name))]
         only_code = [
             one.identity
             for all_ in opened.project.projections.values()
             for one in all_.values()
             if (one.name, one.version) not in stored
         ]
-    emit({"versions": found, "not_built": only_code}, as_json, lambda _: _show_versions(found, only_code))
+    told = {"versions": found, "not_built": only_code, "undecided": undecided}
+    emit(told, as_json, lambda _: _show_versions(found, only_code, undecided))
 
 
-def _show_versions(found: list[VersionState], only_code: list[str]) -> None:
+def _show_versions(
+    found: list[VersionState], only_code: Sequence[str] = (), undecided: Sequence[str] = ()
+) -> None:
     rows = [
         (f"{one.projection} v{one.version}", one.serving, one.state, one.detail, one.built_at, one.updated_at)
         for one in found
@@ -57,6 +72,8 @@ def _show_versions(found: list[VersionState], only_code: list[str]) -> None:
     table("versions", ("version", "serves", "state", "detail", "built", "last wrote"), rows)
     if only_code:
         line(f"in the code, not built: {', '.join(only_code)}")
+    for one in undecided:
+        line(one)
 
 
 def _wanted(opened: App, projection: str, version: int) -> Definition:
@@ -88,6 +105,10 @@ def rebuild(
             bar.update(task, total=seen.total, completed=seen.done)
 
         done = opened.rebuild(definition, origin).run(stop, advance)
+        serving = serving_versions(opened.store, [projection]).get(projection)
+        alone = unfollowed(opened.leases, projection, serving, definition.version, opened.clock())
+    if done.complete and alone:
+        logger.warning("%s: %s", definition.identity, alone)
     emit(done, as_json, _show_rebuilt)
     raise typer.Exit(ExitCode.CLEAN if done.complete else ExitCode.FINDINGS)
 
@@ -181,15 +202,26 @@ def _shown(cause: Cause, value: object) -> str:
 def switch(
     projection: ProjectionArgument,
     version: VersionOption = 0,
+    force: Annotated[bool, typer.Option("--force", help="Whatever stands against it; needs --why.")] = False,
+    why: WhyOption = "",
+    who: WhoOption = "",
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Let another version serve, in one transaction. The former one keeps running, for the way back."""
+    """Let another version serve, in one transaction. The former one keeps running, for the way back. Where a capability is
+    served by the view, it has to be verified and kept up to date.
+    """
+    if force and not why.strip():
+        raise UsageError("to force a switch, say why: --why WHY")
     with open_project(project) as opened:
-        definition = _wanted(opened, projection, version)
-        switch_to(opened.store, definition.name, definition.version)
+        number, person = _wanted(opened, projection, version).version, who or login()
+        opened.wanted.note(projection)
+        ledger = opened.state.serving
+        let_serve(opened.inside, ledger, projection, number, who=person, why=why, force=force)
         found = opened.store.versions(projection)
-    emit(found, as_json, lambda some: _show_versions(some, []))
+        if not found:
+            logger.warning("%s v%d is not in the read store: it serves once it is there", projection, number)
+    emit(found, as_json, _show_versions)
 
 
 def drop(
@@ -206,5 +238,6 @@ def drop(
             raise UsageError(f"the read store has no {projection} v{version}")
         if not yes:
             confirm(f"Drop {projection} v{version} and its table?")
+        opened.wanted.note(projection)
         remove(opened.store, projection, version, opened.state.leases, opened.owner, opened.clock)
     emit({"dropped": f"{projection} v{version}"}, as_json, lambda one: line("; ".join(one.values())))

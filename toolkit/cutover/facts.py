@@ -134,6 +134,27 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     )
 
 
+def verified(around: Around, capability: str, versions: Mapping[str, int]) -> Facts:
+    """What the gate `determinism` decides on, for versions that need not serve. Raises what cannot be read."""
+    section, route = around.project.capability(capability), around.routes.get(capability)
+    return Facts(
+        capability=capability,
+        consumer=ANY_CONSUMER,
+        route=route,
+        now=around.clock(),
+        read_class=section.read_class,
+        when_stale=section.when_stale,
+        config_hash=around.project.config_hash(capability),
+        limits=section.gates,
+        skipped=skipped(around, versions),
+        versions=dict(versions),
+        verifications=_verifications(around, versions),
+        code_hashes=_code_hashes(around, versions),
+        upcaster_hashes=_upcaster_hashes(around, versions),
+        waivers=tuple(around.evidence.waivers(capability)),
+    )
+
+
 def _of_route(around: Around, route: Route, consumer: str) -> dict[str, Any]:
     """What the routes and their history say."""
     history = around.routes.history(route.capability, HISTORY)

@@ -150,11 +150,12 @@ def evaluate(facts: Facts, stage: Stage, share: int | None = None) -> Checklist:
         stage=stage,
         at=facts.now,
         config_hash=facts.config_hash,
-        gates=tuple(_judge(name, facts, target) for name in NEEDED.get(stage, ())),
+        gates=tuple(judge(name, facts, target) for name in NEEDED.get(stage, ())),
     )
 
 
-def _judge(name: str, facts: Facts, target: Target) -> Gate:
+def judge(name: str, facts: Facts, target: Target) -> Gate:
+    """What one gate says, or its waiver."""
     problem = facts.problems.get(name)
     gate = _gate(name, Outcome.INSUFFICIENT, problem) if problem else JUDGES[name](facts, target)
     if gate.open or name in UNWAIVABLE or target[0] is Stage.RETIRED:

@@ -30,8 +30,6 @@ from toolkit.ports import Archive, Batch, Checkpoint, Clock, LegacySource, Log, 
 BATCH = 5_000
 COMMIT_EVERY = dt.timedelta(seconds=10)
 """How much of a rebuild is lost at most when it is killed."""
-BEHIND = dt.timedelta(seconds=10)
-"""How far a version may stand behind the serving one when reads are switched to it."""
 PATIENCE = dt.timedelta(seconds=60)
 """How long a rebuild waits for a watermark before it says that none comes."""
 
@@ -447,48 +445,3 @@ def _all(store: ReadStore, definition: Definition, page: int) -> Iterator[Row]:
     while rows := store.rows(definition, after, page):
         yield from rows
         after = definition.key_in(rows[-1])
-
-
-# --- switching
-
-
-def switch(store: ReadStore, projection: str, version: int, *, behind: dt.timedelta = BEHIND) -> int | None:
-    """Let reads go to this version. Returns the one that served before, which keeps running for the way back.
-
-    Raises Refused when the version was never complete, has failed, or is further behind the serving one than `behind`.
-    """
-    known = {one.version: one for one in store.versions(projection)}
-    again = commands.rebuild(projection, version)
-    if version not in known:
-        raise Refused(f"the read store has no {projection} v{version}", [f"run `{again}`"])
-    serving = next((one.version for one in known.values() if one.serving), None)
-    if serving == version:
-        return None
-    reasons = []
-    if known[version].built_at is None:
-        reasons.append(f"it is {known[version].state} and was never complete: run `{again}`")
-    elif known[version].state != "running":
-        reasons.append(f"it is {known[version].state}: {known[version].detail or 'see `strangler status`'}")
-    if serving is not None and not reasons:
-        reasons += _stands_behind(store, projection, serving, version, behind)
-    if reasons:
-        raise Refused(f"{projection} v{version} cannot serve", reasons)
-    store.switch(projection, version)
-    return serving
-
-
-def _stands_behind(
-    store: ReadStore, projection: str, serving: int, version: int, behind: dt.timedelta
-) -> list[str]:
-    """A reader would see time run backwards."""
-    old = folding.places(store.checkpoints(projection, serving))
-    new = folding.places(store.checkpoints(projection, version))
-    reasons = []
-    for place, one in old.items():
-        mine = new[place].as_of if place in new else None
-        if one.as_of is not None and (mine is None or mine + behind < one.as_of):
-            reasons.append(
-                f"{place[0]}[{place[1]}]: it is as of {mine or 'nothing'}, v{serving} as of {one.as_of}: "
-                f"let `{commands.PROJECT}` run until it has caught up"
-            )
-    return reasons

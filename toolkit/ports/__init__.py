@@ -31,6 +31,7 @@ from toolkit.ports.read_store import (
 )
 from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
+from toolkit.ports.serving import Serving, ServingLedger
 from toolkit.ports.state import (
     Archive,
     Kinds,
@@ -84,6 +85,8 @@ __all__ = [
     "Retention",
     "RouteStore",
     "SeenKind",
+    "Serving",
+    "ServingLedger",
     "Shareable",
     "SkippedEvent",
     "SqlReads",

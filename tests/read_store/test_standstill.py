@@ -50,7 +50,9 @@ def test_whoever_takes_the_version_over_ends_a_commit_that_stands_still(
 
 
 @pytest.mark.timeout(60)
-def test_whoever_tells_how_a_shared_version_is_doing_ends_it_too(read_store: SqlReadStore, epoch: int) -> None:
+def test_whoever_tells_how_a_shared_version_is_doing_ends_it_too(
+    read_store: SqlReadStore, epoch: int
+) -> None:
     """He has the turn of all who would claim, and would wait for ever."""
     shared = read_store.join(NAME, VERSION)
     place = next((one.topic, one.partition) for one in read_store.checkpoints(NAME, VERSION))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
 
 from adapters.legacy.reflect.database import Wanted, read_facts
 from adapters.legacy.reflect.session import without_secrets
@@ -172,3 +172,26 @@ def test_hundreds_of_tables_are_one_project(start: Started, tmp_path: Path) -> N
     report = start(url, tmp_path / "project")
     assert len(report["tables"]) == 150
     assert run(["check", "--project", str(tmp_path / "project")]) == 0
+
+
+def test_views_that_nobody_may_read_are_told_as_that_with_the_rights_they_need(
+    mariadb_url: str, start: Started, tmp_path: Path
+) -> None:
+    url = make_url(mariadb_url)
+    user = f"reader_{(url.database or '')[-6:]}"
+    execute(
+        mariadb_url,
+        f"""CREATE TABLE client (id INT PRIMARY KEY, name VARCHAR(20));
+CREATE FUNCTION shout(said VARCHAR(20)) RETURNS VARCHAR(20) DETERMINISTIC RETURN upper(said);
+CREATE SQL SECURITY INVOKER VIEW loud AS SELECT id, shout(name) AS name FROM client;
+CREATE USER '{user}'@'127.0.0.1';
+GRANT SELECT ON `{url.database}`.* TO '{user}'@'127.0.0.1';
+""",
+    )
+    try:
+        report = start(url.set(username=user).render_as_string(hide_password=False), tmp_path / "project")
+    finally:
+        execute(mariadb_url, f"DROP USER '{user}'@'127.0.0.1'")
+    assert "GRANT SELECT, SHOW VIEW, EXECUTE" in report["trouble"]["loud"]
+    asked = [one["what"] for one in report["to_decide"]]
+    assert any("the views loud may say how it is read today, and could not be read" in one for one in asked)

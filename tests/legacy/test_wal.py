@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from adapters.legacy import open_legacy
 from adapters.legacy.wal import fetching
+from adapters.legacy.wal.capture import WalCapture
 from adapters.legacy.wal.guarding import SlotBroken
 from adapters.legacy.wal.slot import Slot, SlotBusy
 from tests.support.legacy import HOLD, OUTBOX, POLICY, SOURCE, TABLES, Legacy, hold, outbox, policy
@@ -45,6 +46,15 @@ def other(log: LogLegacy) -> Iterator[Connection]:
 
 
 # --- what is installed
+
+
+def test_the_slot_is_made_by_who_installs_alone(legacy: LogLegacy) -> None:
+    """A slot waits for transactions that are open: the one that keeps the others out is none of those."""
+    capture = legacy.source.capture
+    assert isinstance(capture, WalCapture)
+    with capture.alone():
+        capture.install(capture.plan(TABLES))
+    assert capture.installed()
 
 
 def traces(legacy: LogLegacy) -> list[tuple[object, ...]]:

@@ -30,7 +30,13 @@ route = typer.Typer(
 )
 
 StageArgument = Annotated[Stage, typer.Argument(help="The stage to move to.")]
-ShareOption = Annotated[float, typer.Option("--share", help="Per cent of subjects that the canary serves.")]
+ShareOption = Annotated[
+    float,
+    typer.Option(
+        "--share",
+        help="Per cent of subjects that the canary serves; `share_bp` in JSON is in hundredths of it.",
+    ),
+]
 MARKS = {"passed": "✓", "waived": "~", "failed": "✗", "insufficient": "?"}
 
 

@@ -143,8 +143,16 @@ def _root(proposal: Proposal, entry: Entry) -> Read:
         keys_sql=f"SELECT DISTINCT {', '.join(keys)} FROM {table.relation} ORDER BY {_places(keys)}\n",
         rules=dict(_rules((one.name, one) for one in fields)),
         redact=tuple(one.name for one in fields if one.name in personal(fields)),
-        open=("no view says how it is read today: put the statement that the application sends here",),
+        open=(f"{_unsaid(proposal)}: put the statement that the application sends here",),
     )
+
+
+def _unsaid(proposal: Proposal) -> str:
+    """Why a read is only guessed at: there is no view, or none that could be read."""
+    unread = [one.name for one in proposal.database.views if one.trouble and not one.columns]
+    if not unread:
+        return "no view says how it is read today"
+    return f"the views {', '.join(unread)} may say how it is read today, and could not be read"
 
 
 def _shown_part(table: Table, part: Part) -> Field:

@@ -278,4 +278,14 @@ def _declared(type_: Any) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    return (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
+    said = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
+    return said + next((f" (next: {then})" for words, then in _RIGHTS.items() if words in said.lower()), "")
+
+
+_RIGHTS = {
+    "command denied to": "GRANT SELECT, SHOW VIEW, EXECUTE ON <database>.* TO <user>, and init again",
+    "lack rights to use them": "GRANT SELECT, SHOW VIEW, EXECUTE ON <database>.* TO <user>, and init again",
+    "lack privileges": "GRANT SELECT, SHOW VIEW, EXECUTE ON <database>.* TO <user>, and init again",
+    "permission denied for function": "GRANT EXECUTE ON FUNCTION <function> TO <role>, and init again",
+    "permission denied for": "GRANT SELECT ON it, and USAGE on its schema, TO <role>, and init again",
+}

@@ -48,6 +48,8 @@ BROKEN: list[tuple[str, Outcome, dict[str, Any]]] = [
     ("shadow", Outcome.INSUFFICIENT, {"run": run(config_hash="another")}),
     ("shadow", Outcome.INSUFFICIENT, {"run": run(versions={"policy": 1})}),
     ("shadow", Outcome.INSUFFICIENT, {"run": run(ended_at=NOW - 2 * HOUR)}),
+    ("shadow", Outcome.INSUFFICIENT, {"captured_since": NOW}),
+    ("fingerprints", Outcome.INSUFFICIENT, {"captured_since": NOW}),
     ("shadow", Outcome.INSUFFICIENT, {"run": run(judged=299)}),
     ("shadow", Outcome.INSUFFICIENT, {"run": run(judged=400, mismatched=1)}),
     ("shadow", Outcome.FAILED, {"run": run(mismatched=5)}),

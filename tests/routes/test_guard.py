@@ -75,6 +75,8 @@ def test_a_clock_that_cannot_be_read_is_no_staleness() -> None:
     route = route_at(Stage.CANARY, 500)
     unknown = facts(route=route, freshness=None, problems={"freshness": "connection refused"})
     assert guard_step(unknown, route) is None
+    assert watch(unknown, route).untold == ("freshness: connection refused",)
+    assert watch(unknown, route_at(Stage.SHADOW)).untold == ()
     assert guard_step(msgspec.structs.replace(unknown, problems={}), route) is not None
 
 

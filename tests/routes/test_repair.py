@@ -1,18 +1,25 @@
 """What is wrong in one of several projections of a capability is repaired there, with a key of that projection."""
 
+import dataclasses
+import time
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from tests.routes import estate
 from tests.routes.estate import TOPIC
 from tests.routes.world import World
 from toolkit import commands
-from toolkit.core.errors import FaultySql
+from toolkit.core.errors import FaultySql, Infrastructure
 from toolkit.core.evidence import Discrepancy, Finding, ShadowRun
-from toolkit.ports import Batch
-from toolkit.questions.repair import Kind, plan
+from toolkit.core.routes import Stage
+from toolkit.cutover.facts import gather
+from toolkit.cutover.gates import unfit_run
+from toolkit.ports import Batch, ReadStore
+from toolkit.questions.repair import Kind, Loops, execute, plan
 from toolkit.router.paths import ReadPaths
 
 Make = Callable[..., World]
@@ -147,3 +154,51 @@ def test_what_the_engine_refuses_is_told_with_the_file_that_it_is_in(world: Worl
     paths = ReadPaths(world.project, "portal", world.legacy, world.store)
     with pytest.raises(FaultySql, match=r"^read\.sql cannot be run: .*syntax error"):
         paths.view(paths.asked("P1", today=world.clock().date()))
+
+
+class Gone:
+    """A read store that does not answer."""
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def ask(*_: object, **__: object) -> object:
+            raise Infrastructure("connection refused")
+
+        return ask
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_where_the_read_store_does_not_answer_nobody_says_that_nothing_is_to_be_repaired(
+    world: World,
+) -> None:
+    gone = dataclasses.replace(world.around, read_store=cast(ReadStore, Gone()))
+    actions = plan(gone, "portal")
+    assert {one.kind for one in actions} == {Kind.REACH}
+    assert "connection refused" in actions[0].why
+    assert execute(actions, cast(Loops, None)) == []
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_a_view_that_is_not_there_or_promises_nothing_is_to_be_repaired_once_it_is_read(world: World) -> None:
+    assert plan(world.around, "portal") == []
+    world.route(Stage.SHADOW)
+    told = {one.target: one.why for one in plan(world.around, "portal")}
+    assert told.keys() == {"cover"}, "nothing projects it"
+    assert "promises nothing" in told["cover"]
+    with world.store.engine.begin() as connection:
+        connection.execute(text("UPDATE strangler_projection SET serving = false"))
+    assert {one.why for one in plan(world.around, "portal")} == {"no version of it serves"}
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_what_a_run_saw_before_capture_was_removed_and_installed_again_proves_nothing(world: World) -> None:
+    """A row that was deleted in between is nobody's change."""
+    run = msgspec.structs.replace(
+        run_with(world, Finding(fingerprint="f00", kind="semantic", path="status", keys=1)), findings=()
+    )
+    world.evidence.save_run(run, [])
+    before = gather(world.around, "portal")
+    assert "before capture" not in unfit_run(before)
+    world.legacy.capture.remove(world.legacy.capture.plan(world.project.captured("crm")))
+    time.sleep(0.01)
+    world.capture()
+    assert "before capture was installed" in unfit_run(gather(world.around, "portal"))

@@ -255,12 +255,25 @@ def guard_command(
     project: ProjectOption = ".",
     as_json: JsonOption = False,
 ) -> None:
-    """Look once at every route, and move back those whose budgets are passed. Run it on a schedule."""
+    """Look once at every route, and move back those whose budgets are passed. Run it on a schedule.
+
+    Ends with 1 where a budget is passed, with 3 where it could not be seen whether one is.
+    """
     with open_project(project) as opened:
         names = [capability] if capability else list(opened.project.settings.capability)
         seen = [one for name in names for one in guard(opened.around, name)]
     emit(seen, as_json, _show_watch)
-    raise typer.Exit(ExitCode.FINDINGS if any(one.reasons for one in seen) else ExitCode.CLEAN)
+    if any(one.reasons for one in seen):
+        raise typer.Exit(ExitCode.FINDINGS)
+    raise typer.Exit(ExitCode.INFRASTRUCTURE if any(one.untold for one in seen) else ExitCode.CLEAN)
+
+
+def _outcome(seen: Watch) -> str:
+    if seen.move:
+        return "moved back"
+    if seen.held or seen.untold:
+        return seen.held or "nobody can tell"
+    return "holds, with differences" if seen.noted else "holds"
 
 
 def _show_watch(seen: list[Watch]) -> None:
@@ -269,8 +282,8 @@ def _show_watch(seen: list[Watch]) -> None:
             one.capability,
             one.consumer,
             one.route.label,
-            "moved back" if one.move else one.held or ("holds, with differences" if one.noted else "holds"),
-            "; ".join(one.reasons),
+            _outcome(one),
+            "; ".join((*one.reasons, *one.untold)),
         )
         for one in seen
     ]

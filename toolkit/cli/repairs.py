@@ -19,7 +19,7 @@ from toolkit.loops.replay import Reprojected, key_of, replay_parked, reproject, 
 from toolkit.loops.verify import code_hash
 from toolkit.ports import SkippedEvent
 from toolkit.questions.parked import ParkedOne, ParkedReason, alike, parked_ones, parked_reasons
-from toolkit.questions.repair import Action, plan
+from toolkit.questions.repair import Action, Kind, plan
 
 repair = typer.Typer(
     help="How do we repair it: show, parked, unclassified, changes, events, skip, key.", no_args_is_help=True
@@ -38,11 +38,16 @@ def register(app: typer.Typer) -> None:
 def show(
     capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
 ) -> None:
-    """Say what is to be repaired, why, and with which commands. Ends with 1 when there is something."""
+    """Say what is to be repaired, why, and with which commands.
+
+    Ends with 1 when there is something, with 3 when something that would tell does not answer.
+    """
     with open_project(project) as opened:
         names = [capability] if capability else list(opened.project.settings.capability)
         found = {name: _actions(opened, name) for name in names}
     emit(found, as_json, _show_actions)
+    if any(one.kind is Kind.REACH for actions in found.values() for one in actions):
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
     raise typer.Exit(ExitCode.FINDINGS if any(found.values()) else ExitCode.CLEAN)
 
 

@@ -205,6 +205,16 @@ def _show_captured(done: dict[str, list[str]]) -> None:
         line(f"{name}: capturing {', '.join(tables) or 'nothing'}")
 
 
+def _show_removed(done: dict[str, list[str]]) -> None:
+    _show_captured(done)
+    line(
+        "what is written from now on is in no view; a row that is deleted before capture is installed again stays there"
+    )
+    line(
+        "  next  once it is installed and backfilled again: strangler shadow run CAPABILITY --keys 0 finds such rows"
+    )
+
+
 def _show_installed(done: dict[str, list[str]], unread: dict[str, list[str]]) -> None:
     _show_captured(done)
     for name in done:
@@ -230,7 +240,7 @@ def remove(
             with _alone(opened, name):
                 opened.legacy(name).capture.remove(planned)
         done = {name: list(opened.legacy(name).capture.installed()) for name in names}
-    emit(done, as_json, _show_captured)
+    emit(done, as_json, _show_removed)
 
 
 @capture.command()

@@ -112,6 +112,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         limits=section.gates,
         uncaptured=uncaptured,
         holes=holes,
+        captured_since=attempts.get(_RUN_GATES, lambda: _captured_since(around, source), None),
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
@@ -329,6 +330,13 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
     wanted = [table.table for table in around.project.captured(source)]
     missing = tuple(table for table in wanted if table.upper() not in installed)
     return missing, tuple(hole for hole in capture.holes() if hole.escapes)
+
+
+def _captured_since(around: Around, source: str) -> dt.datetime | None:
+    """What was seen before may have missed what was written while capture was away."""
+    tables = [one.table for one in around.project.captured(source)]
+    since = around.legacy[source].capture.installation(tables)
+    return dt.datetime.fromisoformat(since) if since else None
 
 
 def backfilled(around: Around, source: str) -> dict[str, bool]:

@@ -113,6 +113,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     limits: GateSection
     uncaptured: tuple[str, ...] = ()
     holes: tuple[Hole, ...] = ()
+    captured_since: dt.datetime | None = None
     backfill: dict[str, bool] = {}
     parked: tuple[Parked, ...] = ()
     unclassified: tuple[Unclassified, ...] = ()
@@ -312,6 +313,8 @@ def unfit_run(facts: Facts) -> str:
         return "the latest shadow run compared under another configuration"
     if run.versions != facts.versions:
         return f"the latest shadow run compared {_versions(run.versions)}; {_versions(facts.versions)} serves"
+    if facts.captured_since is not None and run.ended_at < facts.captured_since:
+        return "the latest shadow run is from before capture was installed as it is now"
     if facts.now - run.ended_at > duration(facts.limits.evidence_age):
         return f"the latest shadow run is older than {facts.limits.evidence_age}"
     return ""

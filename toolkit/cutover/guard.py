@@ -33,6 +33,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     move: Move | None = None
     held: str = ""
     noted: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    """what could not be looked at, so that nobody knows whether the route holds"""
 
 
 def watch(facts: Facts, route: Route) -> Watch:
@@ -44,6 +46,7 @@ def watch(facts: Facts, route: Route) -> Watch:
         route=route,
         reasons=reasons,
         noted=unaccepted(facts, route),
+        untold=_untold(facts, route),
     )
     if not reasons:
         return seen
@@ -84,6 +87,14 @@ def unaccepted(facts: Facts, route: Route) -> tuple[str, ...]:
         return ()
     repair = commands.repair_show(route.capability)
     return (f"nobody answers for {listed(findings)}: {_within(facts, run)} (run {run.id}; next: {repair})",)
+
+
+def _untold(facts: Facts, route: Route) -> tuple[str, ...]:
+    """Readers are on the view, and what tells whether it keeps its budgets did not answer: no reason to move, and none to trust."""
+    if route.stage not in (Stage.CANARY, Stage.PROJECTION):
+        return ()
+    said = {facts.problems[gate]: gate for gate in ("shadow", "freshness") if gate in facts.problems}
+    return tuple(f"{gate}: {problem}" for problem, gate in said.items())
 
 
 def _within(facts: Facts, run: RunSummary) -> str:

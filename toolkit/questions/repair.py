@@ -12,6 +12,7 @@ from toolkit import commands
 from toolkit.core.errors import StranglerError
 from toolkit.core.evidence import Discrepancy, Finding, Verification
 from toolkit.core.projections import Definition
+from toolkit.core.routes import Stage
 from toolkit.cutover.facts import Around, gather
 from toolkit.cutover.gates import Facts
 from toolkit.questions.drifting import Drifting
@@ -27,12 +28,14 @@ class Kind(StrEnum):
     REPROJECT = "reproject"
     REBUILD = "rebuild"
     MEND = "mend"
+    REACH = "reach"
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to do about a capability: why, how much it concerns, and the command that does it alone.
 
-    `mend` is for a person: the code is wrong, and no replay makes it right.
+    `mend` is for a person: the code is wrong, and no replay makes it right. `reach`, too: something does not answer, and
+    until it does nobody knows what there is to repair.
     """
 
     kind: Kind
@@ -73,6 +76,8 @@ def plan(around: Around, capability: str, discrepancies: Sequence[Discrepancy] =
     facts = gather(around, capability)
     drifting = Drifting(around, capability, facts.versions)
     return [
+        *_unknown(facts),
+        *_not_there(around, facts),
         *_replays(facts, around.project.settings.legacy),
         *_keys(drifting, discrepancies),
         *_unverified(facts),
@@ -94,7 +99,7 @@ def execute(actions: Sequence[Action], loops: Loops) -> list[Done]:
 
     Every action may be done again: replays apply what still waits, and a row folded twice is the same row.
     """
-    return [_do(action, loops) for action in actions if action.kind is not Kind.MEND]
+    return [_do(action, loops) for action in actions if action.kind not in (Kind.MEND, Kind.REACH)]
 
 
 def _do(action: Action, loops: Loops) -> Done:
@@ -112,6 +117,39 @@ def _run(action: Action, loops: Loops) -> int:
     if action.kind is Kind.REPROJECT:
         return loops.reproject(action.target, action.version, action.keys)
     return loops.rebuild(action.target, action.version)
+
+
+def _unknown(facts: Facts) -> list[Action]:
+    """What could not be asked about the view: without it, no list of repairs is whole."""
+    parts = ("parked", "freshness", "determinism", "skipped", "shadow")
+    said = dict.fromkeys(facts.problems[part] for part in parts if part in facts.problems)
+    return [
+        Action(
+            kind=Kind.REACH,
+            target=facts.capability,
+            why=f"nobody can tell what is to be repaired: {problem}",
+            command=f"{commands.DOCTOR} tells what does not answer",
+        )
+        for problem in said
+    ]
+
+
+def _not_there(around: Around, facts: Facts) -> list[Action]:
+    """Projections that readers may be sent to, of which no version serves, or one that promises nothing yet."""
+    if "freshness" in facts.problems or facts.route.stage is Stage.LEGACY:
+        return []
+    found = []
+    for name in around.project.capability(facts.capability).projections:
+        version = facts.versions.get(name)
+        if version is None:
+            why, command = "no version of it serves", f"{commands.RUN} makes it from the archive"
+        elif any(one.as_of is None for one in around.read_store.checkpoints(name, version)):
+            why = "the version that serves promises nothing: it has not read the log as far as a watermark of each partition"
+            command = f"{commands.RUN} keeps it up to date; {commands.freshness(facts.capability)} tells what it waits for"
+        else:
+            continue
+        found.append(Action(kind=Kind.MEND, target=name, version=version or 0, why=why, command=command))
+    return found
 
 
 def _replays(facts: Facts, sources: Iterable[str]) -> list[Action]:

@@ -167,7 +167,7 @@ def reads(child: Child, definition: Definition) -> set[int]:
             found |= said
         elif ": gives up " in line:
             found -= said
-        elif "follows the log" not in line:
+        elif "follows the log" not in line and "ended the transaction of" not in line:
             found = set()  # whatever went wrong: it begins anew
     return found
 

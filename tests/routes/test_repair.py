@@ -18,6 +18,7 @@ from toolkit.core.evidence import Discrepancy, Finding, ShadowRun
 from toolkit.core.routes import Stage
 from toolkit.cutover.facts import gather
 from toolkit.cutover.gates import unfit_run
+from toolkit.loader import Project
 from toolkit.ports import Batch, ReadStore
 from toolkit.questions.repair import Kind, Loops, execute, plan
 from toolkit.router.paths import ReadPaths
@@ -202,3 +203,12 @@ def test_what_a_run_saw_before_capture_was_removed_and_installed_again_proves_no
     time.sleep(0.01)
     world.capture()
     assert "before capture was installed" in unfit_run(gather(world.around, "portal"))
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_a_source_of_which_nothing_is_captured_can_be_asked_about(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Project, "captured", lambda *_: [])
+    monkeypatch.setattr(Project, "groups", lambda *_: [])
+    assert gather(world.around, "portal").captured_since is None

@@ -112,7 +112,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         limits=section.gates,
         uncaptured=uncaptured,
         holes=holes,
-        captured_since=attempts.get(_RUN_GATES, lambda: _captured_since(around, source), None),
+        captured_since=attempts.get(("capture",), lambda: _captured_since(around, source), None),
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
@@ -335,7 +335,7 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
 def _captured_since(around: Around, source: str) -> dt.datetime | None:
     """What was seen before may have missed what was written while capture was away."""
     tables = [one.table for one in around.project.captured(source)]
-    since = around.legacy[source].capture.installation(tables)
+    since = around.legacy[source].capture.installation(tables) if tables else None
     return dt.datetime.fromisoformat(since) if since else None
 
 

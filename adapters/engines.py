@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from migrations.schema.read_store import metadata as store_tables
 from migrations.schema.state import metadata as state_tables
+from migrations.urls import MYSQL, one_dialect
 from toolkit import commands, registry
 from toolkit.core.errors import DriverMissing, Infrastructure, NotSetUp, UsageError
 
@@ -30,7 +31,6 @@ BUSY_TIMEOUT_MS = 30_000
 STANDSTILL_S = 30
 """How long a transaction of a process that stands still (frozen, cut off) keeps what it locked from everybody else, such
 as the lease that another process would take over. The server ends it then; whoever wakes up finds its work undone."""
-_MYSQL = ("mysql", "mariadb")
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 # No server-side prepared statements: after a few runs their plan is kept, and a plan made while a table was
 # empty scans it whole when it has grown. PgBouncer in transaction mode does without them, too.
@@ -48,7 +48,7 @@ def open_engine(url: str, **options: Any) -> Engine:
     try:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, **options)
-        if parsed.get_backend_name() in _MYSQL:
+        if parsed.get_backend_name() in MYSQL:
             return _mysql(parsed, **options)
         connect = {**_CONNECT.get(parsed.drivername, {}), **options.pop("connect_args", {})}
         return _server(parsed, connect, **options)
@@ -96,9 +96,7 @@ def _sqlite(url: URL, **options: Any) -> Engine:
 
 
 def _mysql(url: URL, **options: Any) -> Engine:
-    driver = url.drivername.partition("+")[2] or "pymysql"
-    # One dialect for both servers: it finds out which of them answers.
-    url = url.set(drivername=f"mysql+{driver}").update_query_dict({"charset": "utf8mb4"})
+    url = one_dialect(url).update_query_dict({"charset": "utf8mb4"})
     engine = create_engine(url, pool_pre_ping=True, **options)
 
     @event.listens_for(engine, "connect")

@@ -11,11 +11,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, literal, select, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.schema import DropTable
 
 from migrations.environment import ENVIRONMENTS, Environment
+from migrations.urls import one_dialect
 from toolkit.core.errors import Infrastructure, UsageError
 
 HEAD = "head"
@@ -100,7 +101,7 @@ def _connection(target: Engine | Connection | str) -> Iterator[Connection]:
             target.begin()
         yield target
         return
-    engine = create_engine(_spelled(target)) if isinstance(target, str) else target
+    engine = create_engine(one_dialect(make_url(target))) if isinstance(target, str) else target
     try:
         with engine.begin() as connection:
             yield connection
@@ -110,14 +111,6 @@ def _connection(target: Engine | Connection | str) -> Iterator[Connection]:
     finally:
         if isinstance(target, str):
             engine.dispose()
-
-
-def _spelled(url: str) -> URL:
-    """One dialect for MariaDB however its URL is spelled, as where the tables are used: types and lengths are said for it."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "mariadb":
-        return parsed
-    return parsed.set(drivername=f"mysql+{parsed.drivername.partition('+')[2] or 'pymysql'}")
 
 
 @contextmanager

@@ -98,12 +98,8 @@ def _leading(opened: App, source: str, shard: Shard = WHOLE) -> Iterator[tuple[T
     """Lead a source, or a shard of it, for the time of a command."""
     translation = opened.translation(source, shard)
     leader = opened.relay(source, translation, shard)
-    leader.lead()
-    try:
-        with leader.kept():
-            yield translation, leader
-    finally:
-        leader.resign()
+    with leader.leading():
+        yield translation, leader
 
 
 def _backfill(opened: App, source: str, skip: bool, stop: threading.Event, as_json: bool) -> dict[str, Any]:

@@ -211,7 +211,8 @@ def _replay(opened: App, source: str, because: str) -> dict[str, int]:
     translation = opened.translation(_known(opened, source))
     relay = opened.relay(source, translation)
     try:
-        relay.lead()
+        with relay.leading():
+            done = translation.replay(relay.epoch, lambda one: not one.held and because in alike(one))
     except LeaseHeld as error:
         raise Refused(
             f"a relay leads {source}",
@@ -220,11 +221,6 @@ def _replay(opened: App, source: str, because: str) -> dict[str, int]:
                 "restart it with the mended project: it tries what is parked again before anything else",
             ],
         ) from error
-    try:
-        with relay.kept():
-            done = translation.replay(relay.epoch, lambda one: not one.held and because in alike(one))
-    finally:
-        relay.resign()
     return {"tried": done.changes, "events": done.events, "parked": done.parked}
 
 

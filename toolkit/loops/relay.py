@@ -258,6 +258,16 @@ class Relay:
             stop.wait(self._rest(done))
 
     @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Lead for the time of a command, however long a step of it takes. Raises LeaseHeld."""
+        self.lead()
+        try:
+            with self.kept():
+                yield
+        finally:
+            self.resign()
+
+    @contextmanager
     def kept(self) -> Iterator[None]:
         """Renew the lease beside what takes long, once this relay leads."""
         done = threading.Event()

@@ -19,7 +19,7 @@ from shadow.sandwich import Patience, Sides, View
 from toolkit.core.evidence import Acceptance
 from toolkit.core.projections import Definition
 from toolkit.loader import Project
-from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore
+from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore, serving_of
 from toolkit.router import paths as router
 from toolkit.router.paths import ReadPaths, oldest, oldest_by_topic, sql_reads
 from toolkit.settings import duration
@@ -126,8 +126,8 @@ class Shadowing:
         """The definitions that answer, the capability's first projection first."""
         found = []
         for name in self.project.capability(self.capability).projections:
-            serving = {one.version for one in self.store.versions(name) if one.serving}
-            version = self.versions.get(name) or next(iter(serving), max(self.project.projections[name]))
+            serving = serving_of(self.store.versions(name))
+            version = self.versions.get(name) or serving or max(self.project.projections[name])
             found.append(self.project.definition(name, version))
         return found
 
@@ -144,8 +144,7 @@ class Shadowing:
     def _as_of(self, projections: tuple[str, ...]) -> dt.datetime | None:
         checkpoints = []
         for name in projections:
-            serving = next((one.version for one in self.store.versions(name) if one.serving), None)
-            version = self.versions.get(name, serving)
+            version = self.versions.get(name, serving_of(self.store.versions(name)))
             of_this = [] if version is None else self.store.checkpoints(name, version)
             if not of_this:
                 return None

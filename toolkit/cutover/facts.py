@@ -37,6 +37,7 @@ from toolkit.ports import (
     Retention,
     RouteStore,
     UnclassifiedLedger,
+    serving_of,
 )
 from toolkit.router.paths import furthest_behind, oldest_by_topic
 from toolkit.settings import CapabilitySection, duration
@@ -97,19 +98,13 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
     project, attempts = around.project, Attempts()
     section = project.capability(capability)
     source, route = project.legacy_of(section), around.routes.get(capability, consumer)
-    now, config_hash = around.clock(), project.config_hash(capability)
+    basis = _basis(around, capability, route)
     versions = attempts.get(_SERVING_GATES, lambda: _serving(around, section), _NONE_SERVES)
     uncaptured, holes = attempts.get(("capture",), lambda: _capture(around, source), _NOTHING_CAPTURED)
     evidence = around.evidence
     return Facts(
-        capability=capability,
+        **basis,
         consumer=consumer,
-        route=route,
-        now=now,
-        read_class=section.read_class,
-        when_stale=section.when_stale,
-        config_hash=config_hash,
-        limits=section.gates,
         uncaptured=uncaptured,
         holes=holes,
         captured_since=attempts.get(("capture",), lambda: _captured_since(around, source), None),
@@ -120,10 +115,11 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         skipped=attempts.get(("skipped", "determinism"), lambda: skipped(around, versions), {}),
         freshness=attempts.get(("freshness",), lambda: freshness(around, capability, versions), None),
         versions=versions,
-        run=attempts.get(_RUN_GATES, lambda: evidence.last_run(capability, config_hash, now), None),
+        run=attempts.get(
+            _RUN_GATES, lambda: evidence.last_run(capability, basis["config_hash"], basis["now"]), None
+        ),
         verifications=attempts.get(("determinism",), lambda: _verifications(around, versions), {}),
-        code_hashes=_code_hashes(around, versions),
-        upcaster_hashes=_upcaster_hashes(around, versions),
+        **_of_code(around, versions),
         rehearsal=attempts.get(
             ("way_back",), lambda: evidence.last_rehearsal(capability, ANY_CONSUMER), None
         ),
@@ -137,23 +133,29 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
 
 def verified(around: Around, capability: str, versions: Mapping[str, int]) -> Facts:
     """What the gate `determinism` decides on, for versions that need not serve. Raises what cannot be read."""
-    section, route = around.project.capability(capability), around.routes.get(capability)
     return Facts(
-        capability=capability,
+        **_basis(around, capability, around.routes.get(capability)),
         consumer=ANY_CONSUMER,
-        route=route,
-        now=around.clock(),
-        read_class=section.read_class,
-        when_stale=section.when_stale,
-        config_hash=around.project.config_hash(capability),
-        limits=section.gates,
         skipped=skipped(around, versions),
         versions=dict(versions),
         verifications=_verifications(around, versions),
-        code_hashes=_code_hashes(around, versions),
-        upcaster_hashes=_upcaster_hashes(around, versions),
+        **_of_code(around, versions),
         waivers=tuple(around.evidence.waivers(capability)),
     )
+
+
+def _basis(around: Around, capability: str, route: Route) -> dict[str, Any]:
+    """What is known without asking: the settings that gates judge by, and when."""
+    section = around.project.capability(capability)
+    return {
+        "capability": capability,
+        "route": route,
+        "now": around.clock(),
+        "read_class": section.read_class,
+        "when_stale": section.when_stale,
+        "config_hash": around.project.config_hash(capability),
+        "limits": section.gates,
+    }
 
 
 def _of_route(around: Around, route: Route, consumer: str) -> dict[str, Any]:
@@ -178,12 +180,8 @@ def _serving(around: Around, section: CapabilitySection) -> dict[str, int]:
 
 def serving_versions(store: ReadStore, projections: Sequence[str]) -> dict[str, int]:
     """The version of each projection that answers reads."""
-    return {
-        one.projection: one.version
-        for name in projections
-        for one in store.versions(name)
-        if one.serving and one.projection == name
-    }
+    serving = {name: serving_of(store.versions(name)) for name in projections}
+    return {name: version for name, version in serving.items() if version is not None}
 
 
 def freshness(around: Around, capability: str, versions: Mapping[str, int]) -> Freshness | None:
@@ -359,17 +357,17 @@ def _verifications(around: Around, versions: Mapping[str, int]) -> dict[str, Ver
     return found
 
 
-def _code_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
+def _of_code(around: Around, versions: Mapping[str, int]) -> dict[str, Any]:
+    """The hashes of what these versions are made by, as the project has it now."""
     known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
-    return {name: around.code_hash(one) for name, one in known.items() if one is not None}
-
-
-def _upcaster_hashes(around: Around, versions: Mapping[str, int]) -> dict[str, str]:
-    known = {name: around.project.projections.get(name, {}).get(at) for name, at in versions.items()}
-    if around.upcaster_hash is None:
-        return {}
-    catalogue = around.project.catalogue
-    return {name: around.upcaster_hash(one, catalogue) for name, one in known.items() if one is not None}
+    defined = {name: one for name, one in known.items() if one is not None}
+    upcasters, catalogue = around.upcaster_hash, around.project.catalogue
+    return {
+        "code_hashes": {name: around.code_hash(one) for name, one in defined.items()},
+        "upcaster_hashes": {
+            name: upcasters(one, catalogue) for name, one in defined.items() if upcasters is not None
+        },
+    }
 
 
 def _others(routes: Sequence[Route], mine: Route, consumer: str) -> tuple[Route, ...]:

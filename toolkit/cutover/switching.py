@@ -17,7 +17,7 @@ from toolkit.cutover.facts import Around, verified
 from toolkit.cutover.gates import judge
 from toolkit.loops import folding
 from toolkit.loops.following import version_name
-from toolkit.ports import LeaseList, ReadStore, Serving, ServingLedger, VersionState
+from toolkit.ports import LeaseList, ReadStore, Serving, ServingLedger, VersionState, serving_of
 
 logger = logging.getLogger("strangler.project")
 
@@ -31,10 +31,11 @@ def switch(store: ReadStore, projection: str, version: int, *, behind: dt.timede
 
     Raises Refused when the version was never complete, has failed, or is further behind the serving one than `behind`.
     """
-    serving = _serving(store, projection)
+    versions = store.versions(projection)
+    serving = serving_of(versions)
     if serving == version:
         return None
-    if reasons := _against(store, projection, version, behind):
+    if reasons := _against(store, versions, projection, version, behind):
         raise Refused(f"{projection} v{version} cannot serve", reasons)
     store.switch(projection, version)
     return serving
@@ -52,15 +53,15 @@ def let_serve(
 ) -> Serving | None:
     """Switch, and note it; None: it serves already. Raises Refused with all that stands against it, unless `force`."""
     store, now = around.read_store, around.clock()
-    there = bool(store.versions(projection))
-    if there and _serving(store, projection) == version:
+    versions = store.versions(projection)
+    if serving_of(versions) == version:
         return None
-    reasons = _against(store, projection, version, BEHIND) if there else []
-    reasons += _gated(around, ledger, projection, version)
+    reasons = _against(store, versions, projection, version, BEHIND) if versions else []
+    reasons += _gated(around, ledger, versions, projection, version)
     if reasons and not force:
         instead = f"or answer for it: `{commands.switch(projection, version)} --force --why WHY`"
         raise Refused(f"{projection} v{version} cannot serve", [*reasons, instead])
-    if there:
+    if versions:
         store.switch(projection, version)
     for reason in reasons:
         logger.warning(
@@ -86,24 +87,25 @@ def unfollowed(
     return f"no process keeps v{version} up to date, as one does v{serving}: restart `{commands.RUN}` with the new code"
 
 
-def _serving(store: ReadStore, projection: str) -> int | None:
-    return next((one.version for one in store.versions(projection) if one.serving), None)
-
-
-def _against(store: ReadStore, projection: str, version: int, behind: dt.timedelta) -> list[str]:
+def _against(
+    store: ReadStore, versions: Sequence[VersionState], projection: str, version: int, behind: dt.timedelta
+) -> list[str]:
     """What stands against it in the read store. Raises Refused where there is nothing that could serve."""
-    known = {one.version: one for one in store.versions(projection)}
     again = commands.rebuild(projection, version)
-    if version not in known:
+    one = _among(versions, version)
+    if one is None:
         raise Refused(f"the read store has no {projection} v{version}", [f"run `{again}`"])
-    one = known[version]
     if one.built_at is None:
         never = f"it is {one.state} and was never complete: run `{again}`"
         raise Refused(f"{projection} v{version} cannot serve", [never])
     if one.state != "running":
         return [f"it is {one.state}: {one.detail or 'see `strangler status`'}"]
-    serving = _serving(store, projection)
+    serving = serving_of(versions)
     return [] if serving is None else _stands_behind(store, projection, serving, version, behind)
+
+
+def _among(versions: Sequence[VersionState], version: int) -> VersionState | None:
+    return next((one for one in versions if one.version == version), None)
 
 
 def _stands_behind(
@@ -123,12 +125,18 @@ def _stands_behind(
     return reasons
 
 
-def _gated(around: Around, ledger: ServingLedger, projection: str, version: int) -> list[str]:
+def _gated(
+    around: Around,
+    ledger: ServingLedger,
+    versions: Sequence[VersionState],
+    projection: str,
+    version: int,
+) -> list[str]:
     """What stands against it because capabilities are served by the view."""
     capabilities = _served(around, projection)
     if not capabilities:
         return []
-    state = next((one for one in around.read_store.versions(projection) if one.version == version), None)
+    state = _among(versions, version)
     if state is None:
         return [f"{', '.join(capabilities)}: what it would serve is not there yet, and cannot be verified"]
     reasons = []
@@ -139,8 +147,8 @@ def _gated(around: Around, ledger: ServingLedger, projection: str, version: int)
         }
         reasons += [f"{name} is served by it: {gate}" for name, gate in gates.items() if not gate.open]
     if around.leases is not None:
-        serving = _serving(around.read_store, projection)
-        reasons += filter(None, [unfollowed(around.leases, projection, serving, version, around.clock())])
+        unkept = unfollowed(around.leases, projection, serving_of(versions), version, around.clock())
+        reasons += [unkept] if unkept else []
     return reasons
 
 

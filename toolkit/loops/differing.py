@@ -17,7 +17,7 @@ from toolkit.loops.history import whole
 from toolkit.loops.rebuild import VersionComparison
 from toolkit.loops.replay import passed_steps, subject_in_key
 from toolkit.loops.siblings import Siblings
-from toolkit.ports import Archive, ReadStore
+from toolkit.ports import Archive, ReadStore, serving_of
 
 Row = dict[str, object]
 
@@ -152,8 +152,7 @@ def _drift(
         return None
     if ids != [one.record.envelope.id for one in passed_steps(definition, catalogue, store, archive, key)]:
         return None
-    versions = store.versions(definition.name)
-    serves = any(one.version == definition.version and one.serving for one in versions)
+    serves = serving_of(store.versions(definition.name)) == definition.version
     mend = (
         commands.reproject(definition.name, [definition.key_text(key)])
         if serves

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from toolkit import commands
 from toolkit.core.errors import Refused, UsageError
 from toolkit.core.projections import Definition
-from toolkit.ports import Clock, ReadStore, Serving, ServingLedger, VersionState
+from toolkit.ports import Clock, ReadStore, Serving, ServingLedger, VersionState, serving_of
 
 logger = logging.getLogger("strangler.project")
 
@@ -68,7 +68,7 @@ class Wanted:
 
     def note(self, name: str) -> None:
         """Write down which version of a projection serves, unless that is known."""
-        serving = next((one.version for one in self._store.versions(name) if one.serving), None)
+        serving = serving_of(self._store.versions(name))
         if serving is None:
             return
         decided = self._ledger.latest(name)

@@ -28,6 +28,7 @@ from toolkit.ports.read_store import (
     SqlReads,
     VersionState,
     ViewAnswer,
+    serving_of,
 )
 from toolkit.ports.retention import Kept, PrunableLog, Retention, Swept
 from toolkit.ports.routing import Evidence, RouteStore, Waivers
@@ -95,4 +96,5 @@ __all__ = [
     "VersionState",
     "ViewAnswer",
     "Waivers",
+    "serving_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -78,6 +78,11 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True):
     projected_at: dt.datetime | None = None
     """when rows and positions were last written"""
     detail: str = ""
+
+
+def serving_of(versions: Iterable[VersionState]) -> int | None:
+    """Which of one projection's versions answers reads? One at most does."""
+    return next((one.version for one in versions if one.serving), None)
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

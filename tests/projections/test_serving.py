@@ -1,35 +1,24 @@
 """Which version serves is a decision of people: it outlives the read store, and what was dropped does not come back by itself."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.agency import Agency
-from toolkit.cli.app import run
 
 
 @pytest.fixture
 def agency(tmp_path: Path) -> Agency:
-    made = Agency(
-        tmp_path / "project",
-        name="agency",
-        log="sql:",
-        state=f"sqlite:///{tmp_path}/state.db",
-        read_store=f"sqlite:///{tmp_path}/read.db",
-    )
+    made = Agency.embedded(tmp_path)
     made.prepare()
     return made
 
 
 @pytest.fixture
 def strangler(agency: Agency, capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: str) -> tuple[int, str]:
-        code = run([*arguments, "--project", str(agency.folder)])
-        told = capsys.readouterr()
-        return code, told.out + told.err
-
-    return call
+    return partial(agency.strangler, capsys)
 
 
 def lose_the_read_store(agency: Agency) -> None:
@@ -107,13 +96,7 @@ def test_where_the_code_has_not_what_served_nothing_serves_until_somebody_decide
 
 
 def test_a_projection_that_never_served_begins_with_its_newest_version(tmp_path: Path) -> None:
-    new = Agency(
-        tmp_path / "new",
-        name="new",
-        log="sql:",
-        state=f"sqlite:///{tmp_path}/new_state.db",
-        read_store=f"sqlite:///{tmp_path}/new_read.db",
-    )
+    new = Agency.embedded(tmp_path)
     with new.opened() as app:
         app.setup()
         assert [one.version for one in app.running_versions("latest")] == [2]

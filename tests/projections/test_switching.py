@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.support.agency import Agency
-from toolkit.cli.app import run
 from toolkit.core.routes import Action, Move, Stage, moved
 from toolkit.loops.following import version_name
 
@@ -27,13 +26,7 @@ read_class = "operational"
 @pytest.fixture
 def agency(tmp_path: Path) -> Agency:
     """Version 1 serves, version 2 is complete beside it, and the capability is at its default, legacy."""
-    made = Agency(
-        tmp_path / "project",
-        name="agency",
-        log="sql:",
-        state=f"sqlite:///{tmp_path}/state.db",
-        read_store=f"sqlite:///{tmp_path}/read.db",
-    )
+    made = Agency.embedded(tmp_path)
     (made.folder / "policy.sql").write_text(
         "SELECT policy_no, premium FROM latest WHERE policy_no = :policy_no"
     )
@@ -46,9 +39,8 @@ def agency(tmp_path: Path) -> Agency:
 @pytest.fixture
 def strangler(agency: Agency, capsys: pytest.CaptureFixture[str]) -> Any:
     def call(*arguments: str) -> tuple[int, str]:
-        code = run([*arguments, "--project", str(agency.folder)])
-        told = capsys.readouterr()
-        return code, " ".join((told.out + told.err).split())
+        code, told = agency.strangler(capsys, *arguments)
+        return code, " ".join(told.split())
 
     return call
 

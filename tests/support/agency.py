@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
@@ -21,6 +22,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from migrations.schema.state import lease
 from tests.support.processes import Child, python_child
 from toolkit.app import App, open_project
+from toolkit.cli.app import run
 from toolkit.core.projections import Definition
 from toolkit.core.records import Record
 
@@ -339,6 +341,23 @@ class Agency:
             f"{_IN_A_HURRY if protocol == 'classic' and log.startswith('kafka') else ''}"
             f'[state]\nurl = "{state}"\n[read_store]\nurl = "{read_store}"\nshared = {list(shared)}\n'
         )
+
+    @classmethod
+    def embedded(cls, folder: Path) -> Agency:
+        """All of it in files of this folder, without a server."""
+        return cls(
+            folder / "project",
+            name="agency",
+            log="sql:",
+            state=f"sqlite:///{folder}/state.db",
+            read_store=f"sqlite:///{folder}/read.db",
+        )
+
+    def strangler(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+        """A command, as a person gives it: its exit code, and what it says."""
+        code = run([*arguments, "--project", str(self.folder)])
+        told = capsys.readouterr()
+        return code, told.out + told.err
 
     @contextmanager
     def opened(self) -> Iterator[App]:

@@ -22,6 +22,7 @@ from toolkit.cli import (
     starting,
 )
 from toolkit.cli.output import fail
+from toolkit.cli.tuning import tune
 from toolkit.core.errors import ExitCode, StranglerError, UsageError
 
 app = typer.Typer(
@@ -99,6 +100,7 @@ def _help(arguments: list[str]) -> str:
 
 def main() -> None:
     """The console script."""
+    tune()
     sys.exit(run(sys.argv[1:]))
 
 

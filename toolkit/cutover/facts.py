@@ -107,7 +107,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         consumer=consumer,
         uncaptured=uncaptured,
         holes=holes,
-        captured_since=attempts.get(("capture",), lambda: _captured_since(around, source), None),
+        installation=attempts.get(("capture",), lambda: installation(project, around.legacy[source]), None),
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
@@ -330,11 +330,13 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
     return missing, tuple(hole for hole in capture.holes() if hole.escapes)
 
 
-def _captured_since(around: Around, source: str) -> dt.datetime | None:
-    """What was seen before may have missed what was written while capture was away."""
-    tables = [one.table for one in around.project.captured(source)]
-    since = around.legacy[source].capture.installation(tables) if tables else None
-    return dt.datetime.fromisoformat(since) if since else None
+def installation(project: Project, source: LegacySource) -> str | None:
+    """Which installation of capture: what was seen beside another one may have missed what was written in between.
+
+    Told by its name, not by time: legacy's clock stamps it, and ours what was seen.
+    """
+    tables = [one.table for one in project.captured(source.name)]
+    return source.capture.installation(tables) if tables else None
 
 
 def backfilled(around: Around, source: str) -> dict[str, bool]:

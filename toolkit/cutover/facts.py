@@ -347,6 +347,23 @@ def backfilled(around: Around, source: str) -> dict[str, bool]:
     return {", ".join(tables): done.get(tables, "") == capture.installation(tables) for tables in groups}
 
 
+def resumed(around: Around, source: str) -> tuple[str, ...]:
+    """Groups of tables that were read beside another installation of capture than the one that is there now.
+
+    Not of Debezium's topics: they tell what went in between, as long as they hold it.
+    """
+    if around.project.settings.legacy[source].capture == "debezium":
+        return ()
+    capture = around.legacy[source].capture
+    known = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source)}
+    groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
+    return tuple(
+        ", ".join(tables)
+        for tables in groups
+        if known.get(tables) and (now := capture.installation(tables)) and known[tables] != now
+    )
+
+
 def _verifications(around: Around, versions: Mapping[str, int]) -> dict[str, Verification]:
     """The latest of each version as it stands; one from before it was built is of a table that was dropped since."""
     found: dict[str, Verification] = {}

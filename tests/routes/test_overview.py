@@ -14,7 +14,7 @@ from tests.routes.now import NOW
 from tests.routes.world import World
 from toolkit.cli.questions import _show_status
 from toolkit.core.changes import Change, Op
-from toolkit.core.errors import Infrastructure
+from toolkit.core.errors import Infrastructure, NotSetUp, StranglerError
 from toolkit.core.evidence import Discrepancy, ShadowRun, Verification, Waiver
 from toolkit.core.freshness import Confidence
 from toolkit.core.routes import Side, Stage
@@ -369,6 +369,55 @@ def test_who_answers_is_said_for_each_consumer_and_who_is_right_is_always_legacy
         "*": "legacy crm, compared with policy v1",
         "web": "policy v1 for 5 % of subjects, legacy crm for the others",
     }
+
+
+@pytest.mark.parametrize("error", [Infrastructure("the server is away"), NotSetUp("run setup first")])
+def test_while_the_read_store_is_away_the_routes_still_tell_who_answers_and_what_could_not_be_told_is_named(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch, error: StranglerError
+) -> None:
+    world = running(make_world)
+    world.route(Stage.SHADOW)
+    world.route(Stage.CANARY, 500, consumer="web")
+
+    def away(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(world.store), "versions", away)
+    seen = authority(replace(world.around, legacy={}), "portal")
+    view = "policy (nobody can tell which version)"
+    assert (seen.record, seen.record_context) == ("crm", "customer-records")
+    assert seen.answers == {
+        "*": f"legacy crm, compared with {view}",
+        "web": f"{view} for 5 % of subjects, legacy crm for the others",
+    }
+    assert (seen.contracts, seen.unreachable) == ((), True)
+    assert seen.problems == {"read store": str(error)}
+
+
+def test_while_the_routes_are_away_the_system_of_record_is_told_and_that_nobody_can_say_who_answers(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = running(make_world)
+
+    def away(*_: object) -> None:
+        raise Infrastructure("the server is away")
+
+    monkeypatch.setattr(type(world.routes), "all", away)
+    seen = authority(world.around, "portal")
+    assert (seen.record, seen.answers, seen.problems) == ("crm", {}, {"routes": "the server is away"})
+    assert seen.unreachable
+    assert [one.projection for one in seen.contracts] == ["policy"]
+
+
+def test_a_version_that_serves_and_is_not_in_the_code_is_a_problem_of_its_contract_alone(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    project = replace(world.project, projections={"policy": {}})
+    seen = authority(replace(world.around, project=project), "portal")
+    assert (seen.answers, seen.contracts) == ({"*": "legacy crm"}, ())
+    assert list(seen.problems) == ["policy v1"]
+    assert not seen.unreachable
 
 
 def test_the_contract_tells_columns_vocabulary_and_what_the_events_mean(make_world: Make) -> None:

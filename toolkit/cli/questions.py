@@ -116,11 +116,17 @@ def _each(given: str, known: Iterable[str]) -> list[str]:
 def authority(
     capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
 ) -> None:
-    """What is authoritative here?"""
+    """What is authoritative here?
+
+    Ends with 3 when a server does not answer, with 1 when something else could not be told: what is known is told all the same.
+    """
     with open_project(project) as opened:
         names = _each(capability, opened.project.settings.capability)
-        found = [who_is_right(opened.around, name) for name in names]
+        found = [who_is_right(opened.inside, name) for name in names]
     emit_each(found, as_json, _show_authority)
+    if any(one.unreachable for one in found):
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
+    raise typer.Exit(ExitCode.FINDINGS if any(one.problems for one in found) else ExitCode.CLEAN)
 
 
 def _show_authority(found: Authority) -> None:
@@ -144,6 +150,8 @@ def _show_authority(found: Authority) -> None:
             for event in contract.events
         ]
         line(f"    made from {', '.join(made_from)}")
+    for part, problem in found.problems.items():
+        line(f"! {part}: cannot be told: {' '.join(problem.split())}", style="yellow")
 
 
 def freshness(

@@ -77,7 +77,9 @@ def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_
     assert (seen.as_of, seen.confidence) == (None, Confidence.UNKNOWN)
     (cause,) = seen.causes
     assert cause.startswith("no watermark was ever sent: the relay has not run, or not come to an end")
-    assert seen.hops[0].next == "strangler relay"
+    assert seen.hops[0].next == "strangler doctor", "somebody leads: another relay would stand by"
+    world._leading().resign()
+    assert lagging(world.around, "portal").hops[0].next == "strangler relay"
 
 
 def test_before_the_history_is_read_it_says_that_watermarks_wait_for_it(make_world: Make) -> None:
@@ -328,32 +330,101 @@ def at(offset: int, sequence: int, as_of: dt.datetime | None = NOW) -> list[Chec
 
 
 @pytest.mark.parametrize(
-    ("checkpoints", "last", "bounds", "cause"),
+    ("checkpoints", "published", "bounds", "cause"),
     [
-        (at(5, 5), {0: 5}, {0: (0, 5)}, ""),
-        (at(5, 5), {0: 7}, {0: (0, 7)}, ""),
+        (at(5, 5), {}, {0: (0, 5)}, ""),
+        (at(5, 5), {0: 5}, {0: (0, 7)}, ""),
         (
             at(5, 5),
             {0: 6},
             {0: (0, 5)},
-            "waiting for sequence 6 of partition 0: archived, not in the log yet",
+            "sequence 6 of partition 0 has not come: the log got it at offset 6, and ends before it, at 5",
         ),
-        (at(5, 5), {0: 9}, {0: (7, 9)}, "the log no longer has offset 5: rebuild from the archive"),
-        (at(5, 5, None), {0: 5}, {0: (0, 5)}, "a partition has seen no watermark"),
+        (at(5, 5), {0: 9}, {0: (7, 10)}, "the log no longer has offset 5: rebuild from the archive"),
+        (at(5, 5, None), {}, {0: (0, 5)}, "a partition has seen no watermark"),
         (
             at(5, 5, NOW - HOUR),
-            {0: 5},
+            {},
             {0: (0, 5)},
             "3600 s behind the last watermark: the projector is slow or not",
         ),
     ],
 )
 def test_a_projection_that_does_not_follow_says_what_it_waits_for(
-    checkpoints: list[Checkpoint], last: dict[int, int], bounds: dict[int, tuple[int, int]], cause: str
+    checkpoints: list[Checkpoint],
+    published: dict[int, int],
+    bounds: dict[int, tuple[int, int]],
+    cause: str,
 ) -> None:
-    found = stalled(STATE, checkpoints, last, bounds, NOW)
+    found = stalled(STATE, checkpoints, published, bounds, NOW)
     assert cause in (found.cause if found is not None else "")
     assert (found is not None) == bool(cause)
+
+
+def test_events_on_their_way_to_the_log_are_counted_and_are_no_obstacle_while_a_relay_gets_on(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    world.commit("P4", "P5")
+    world._translate(world._leading().epoch, 100)
+    seen = lagging(world.around, "portal")
+    publishing = seen.hops[2]
+    assert (publishing.waiting, seen.causes) == (2, ())
+    assert publishing.oldest is not None
+    assert publishing.oldest > (seen.watermark or NOW)
+
+
+def unpublished(world: World, wait: dt.timedelta) -> tuple[str, Blocker | None, str]:
+    """What is said of two events that wait to be published, so long after the last watermark."""
+    world.commit("P4", "P5")
+    world._translate(world._leading().epoch, 100)
+    archive = world.around.archive
+    as_of = archive.last_watermark(TOPIC) or NOW
+    epoch = world._leading().epoch
+    archive.watermarked(TOPIC, as_of - wait, source="crm", epoch=epoch)
+    _, _, publishing, projecting = lagging(world.around, "portal").hops
+    assert projecting.cause == ""
+    oldest = f"{publishing.oldest:%Y-%m-%d %H:%M:%S}Z"
+    return publishing.cause.replace(oldest, "T"), publishing.blocker, publishing.next
+
+
+def test_events_that_nobody_publishes_are_told_with_the_oldest_and_the_relay_to_start(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    world.commit("P4", "P5")
+    world._translate(world._leading().epoch, 100)
+    world._leading().resign()
+    publishing = lagging(world.around, "portal").hops[2]
+    assert publishing.cause == (
+        f"2 events are archived and not in the log, the oldest of {publishing.oldest:%Y-%m-%d %H:%M:%S}Z: "
+        "nobody leads relay:crm, so nobody publishes them"
+    )
+    assert (publishing.blocker, publishing.next) == (Blocker.RELAY, "strangler relay")
+
+
+def test_events_that_a_leader_does_not_get_published_are_told_with_the_leader_and_no_other_relay_is_asked_for(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    cause, blocker, next_step = unpublished(world, dt.timedelta(minutes=3))
+    assert cause.startswith(
+        "2 events are archived and not in the log, the oldest of T, although host:1 leads until "
+    )
+    assert cause.endswith(": it is busy, or the log does not take them")
+    assert (blocker, next_step) == (Blocker.RELAY, "strangler doctor")
+    seen = lagging(world.around, "portal").hops[0]
+    assert "no watermark for 18" in seen.cause
+    assert seen.next == "strangler doctor"
+
+
+def test_what_waits_behind_a_pause_is_told_by_the_pause_alone(make_world: Make) -> None:
+    world = running(make_world)
+    pauses = world.state.pauses
+    pauses.pause("crm", "ada", "month end", world.clock())
+    world.around = replace(world.around, pauses=pauses)
+    assert unpublished(world, dt.timedelta(minutes=3)) == ("", None, "")
+    assert [hop.blocker for hop in lagging(world.around, "portal").hops][:1] == [Blocker.PAUSED]
 
 
 # --- who is authoritative -----------------------------------------------------------------------

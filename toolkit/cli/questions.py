@@ -16,7 +16,8 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line,
 from toolkit.core.errors import ExitCode, NotYet, UsageError
 from toolkit.core.freshness import Token
 from toolkit.core.routes import ANY_CONSUMER
-from toolkit.questions.lagging import Hop, Lag, Projected, lagging
+from toolkit.questions.hops import Hop
+from toolkit.questions.lagging import Lag, Projected, lagging
 from toolkit.questions.overview import Authority, Status, status_of_all
 from toolkit.questions.overview import authority as who_is_right
 from toolkit.router.read import Reading
@@ -206,7 +207,7 @@ def _show_lag(found: Lag) -> None:
     line("  " + "; ".join(f"{leg.name} {span(leg.behind)}" for leg in found.legs))
     for given in found.served:
         line(f"  {given.consumer} at {given.stage}: {given.side} answers: {given.how}")
-    table("", ("hop", "waiting", ""), [(hop.name, hop.waiting, hop.unit) for hop in found.hops])
+    table("", ("hop", "waiting", ""), [(hop.name, hop.waiting, _unit(hop)) for hop in found.hops])
     for hop in found.hops:
         if hop.cause:
             line(f"! {hop.name}: {hop.cause}", style="yellow")
@@ -236,6 +237,10 @@ def _show_lag(found: Lag) -> None:
         table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
+
+
+def _unit(hop: Hop) -> str:
+    return hop.unit + (f", the oldest of {text_of(hop.oldest)}" if hop.oldest is not None else "")
 
 
 def _lacking(view: Projected) -> str:

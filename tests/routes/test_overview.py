@@ -21,6 +21,7 @@ from toolkit.core.routes import Side, Stage
 from toolkit.cutover.facts import gather
 from toolkit.cutover.gates import Outcome, evaluate
 from toolkit.cutover.guard import guard
+from toolkit.loops import reaching
 from toolkit.ports import Checkpoint, LeaseState, ParkedChange, VersionState
 from toolkit.questions.lagging import lagging
 from toolkit.questions.leading import Readers
@@ -217,6 +218,35 @@ def test_a_change_that_no_translator_could_translate_is_told_with_its_reason_and
     assert [(one.where, one.count) for one in status(world.around, "portal").parked] == [
         ("changes of crm", 1)
     ]
+
+
+def test_parked_changes_and_the_rules_for_their_tables_are_read_once_for_all_capabilities(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = running(make_world)
+    world.commit("P4")
+    world.park_change("P4", "unknown code Q")
+    each = [status(world.around, name) for name in world.project.settings.capability]
+    asked: list[str] = []
+
+    def counted(name: str, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **named: object) -> object:
+            asked.append(name)
+            return original(*given, **named)
+
+        return call
+
+    archive = type(world.around.archive)
+    monkeypatch.setattr(archive, "parked", counted("changes", archive.parked))
+    monkeypatch.setattr(reaching, "events_of", counted("rules", reaching.events_of))
+    found = status_of_all(world.around)
+    assert asked == ["changes", "rules"]
+    assert [one.parked for one in found] == [one.parked for one in each]
+    assert [one.lag.causes for one in found] == [one.lag.causes for one in each]
+    assert len(found) == 3
+    world.commit("P5")
+    world.park_change("P5", "unknown code R")
+    assert [one.parked[0].count for one in status_of_all(world.around)] == [2, 2, 2], "read anew each time"
 
 
 ERP = """

@@ -16,6 +16,7 @@ from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line,
 from toolkit.core.errors import ExitCode, NotYet, UsageError
 from toolkit.core.freshness import Token
 from toolkit.core.routes import ANY_CONSUMER
+from toolkit.cutover.facts import reading_once
 from toolkit.questions.hops import Hop
 from toolkit.questions.lagging import Lag, Projected, lagging
 from toolkit.questions.overview import Authority, Status, status_of_all
@@ -176,7 +177,8 @@ def freshness(
     with open_project(project) as opened:
         names = _each(capability, opened.project.settings.capability)
         late = _wait(opened, names, wait_for, timeout) if wait_for else []
-        found = [lagging(opened.around, name) for name in names]
+        around = reading_once(opened.around)
+        found = [lagging(around, name) for name in names]
     emit_each(found, as_json, _show_lag)
     for error in late:
         typer.echo(str(error), err=True)

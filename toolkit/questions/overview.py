@@ -12,7 +12,7 @@ from toolkit.core.events import EventType, Meaning
 from toolkit.core.freshness import ReadClass, WhenStale
 from toolkit.core.projections import Handler
 from toolkit.core.routes import Route, Stage
-from toolkit.cutover.facts import Around, Attempts, gather, serving_versions
+from toolkit.cutover.facts import Around, Attempts, gather, reading_once, serving_versions
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.questions.lagging import Lag, lagging
 from toolkit.questions.retention import shortened
@@ -190,12 +190,13 @@ def _event(kind: EventType, handler: Handler) -> ContractEvent:
 
 def status(around: Around, capability: str) -> Status:
     """One capability: where it is, how far behind, what waits, and how its latest comparison went."""
-    facts = gather(around, capability)
-    return _status(around, capability, facts)
+    around = reading_once(around)
+    return _status(around, capability, gather(around, capability))
 
 
 def status_of_all(around: Around) -> list[Status]:
     """Every capability of the project."""
+    around = reading_once(around)
     return [status(around, name) for name in around.project.settings.capability]
 
 

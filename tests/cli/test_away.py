@@ -37,3 +37,24 @@ def test_who_is_right_is_told_whatever_is_away(
     shown = capsys.readouterr().out
     assert "system of record" in shown
     assert ("! read store: cannot be told: " in shown) is (code == 3)
+
+
+@pytest.mark.parametrize("away", ["LEGACY_URL", ""])
+def test_where_nothing_is_known_that_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], away: str
+) -> None:
+    insurer = make_insurer(tmp_path / "project", {}, size=1)
+    with open_project(insurer.folder) as app:
+        app.setup()
+        app.projector(app.project.definition("claim", 1)).start()
+    if away:
+        monkeypatch.setenv(away, NOWHERE)
+    where = ("--project", str(insurer.folder))
+    run(["status", *where])
+    run(["freshness", *where])
+    shown = capsys.readouterr().out
+    assert "agent-case: unknown (objective 30.0 s), nothing is promised yet, by" in shown
+    assert "committed -> published cannot be told; " in shown
+    assert "claim v1 never written (building)" in shown
+    for unsaid in ("as of -", "- behind", "published -;", "written at -", "- ago"):
+        assert unsaid not in shown

@@ -23,6 +23,7 @@ from toolkit.cli import (
     starting,
 )
 from toolkit.cli.output import fail
+from toolkit.cli.tuning import tune
 from toolkit.core.errors import ExitCode, StranglerError, UsageError
 
 app = typer.Typer(
@@ -101,6 +102,7 @@ def _help(arguments: list[str]) -> str:
 
 def main() -> None:
     """The console script."""
+    tune()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import getpass
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -41,10 +39,6 @@ from toolkit.questions.leading import relay_leases
 logger = logging.getLogger("strangler.run")
 
 _REPORT_EVERY = 5.0
-SWITCH_INTERVAL = 0.0005
-"""Seconds that a thread computes before another one is let."""
-COLLECT_AFTER = 20_000
-"""Objects that are made before the garbage collector looks."""
 _PREPARE_EVERY = 3600
 
 ShardOption = Annotated[
@@ -253,9 +247,6 @@ def _loops(
     project_folder: str, as_json: bool, once: bool, do_once: Any, *wanted: Callable[[App], Mapping[str, Loop]]
 ) -> None:
     log_to_stderr()
-    # Threads that wait for a database come to their turn soon; rows that are kept are not looked through all the time.
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.set_threshold(COLLECT_AFTER)
     with open_project(project_folder) as opened, stop_on_signals() as stop:
         if once:
             done = do_once(opened)

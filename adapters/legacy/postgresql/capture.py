@@ -21,6 +21,7 @@ from adapters.legacy.postgresql import triggers
 from adapters.legacy.postgresql.holes import holes_of
 from adapters.legacy.postgresql.tables import (
     SPELLING,
+    array_text,
     find_table,
     literal,
     postgres_order,
@@ -159,7 +160,7 @@ class PostgresCapture(TriggerCapture):
 
     def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
         """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": list(taken)})
+        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": array_text(taken)})
 
     def _whole(
         self,
@@ -204,7 +205,7 @@ class PostgresCapture(TriggerCapture):
         return {row[0]: row[1] for row in found.all()}
 
     def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
-        connection.execute(query("delete"), {"numbers": list(numbers)})
+        connection.execute(query("delete"), {"numbers": array_text(numbers)})
 
     def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
         plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)

@@ -30,6 +30,7 @@ from toolkit.ports import (
     Checkpoint,
     Claim,
     Digest,
+    Page,
     ParkedEvent,
     SkippedEvent,
     VersionState,
@@ -398,8 +399,7 @@ class SqlReadStore:
         digest, count, after = hashlib.sha256(), 0, None
         with self._reading() as connection:
             positions = bookkeeping.checkpoints(connection, name, version)
-            parked = bookkeeping.parked(connection, name, version)
-            skipped = ledger.skipped(connection, name, version)
+            parked, skipped = bookkeeping.left_out(connection, name, version)
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
@@ -408,9 +408,18 @@ class SqlReadStore:
             digest=digest.hexdigest(),
             rows=count,
             checkpoints=positions,
-            parked=[one.record.envelope.id for one in parked],
-            skipped=sorted(one.event_id for one in skipped),
+            parked=parked,
+            skipped=skipped,
         )
+
+    def page(self, definition: Definition, after: object | None, limit: int) -> Page:
+        """Rows of a version in key order, with its positions and parked events of the same instant."""
+        name, version = definition.name, definition.version
+        with self._reading() as connection:
+            positions = bookkeeping.checkpoints(connection, name, version)
+            parked, skipped = bookkeeping.left_out(connection, name, version)
+            rows = self._page(connection, self._layout(definition), after, limit)
+        return Page(rows=rows, checkpoints=positions, parked=parked, skipped=skipped)
 
     # --- transactions
 

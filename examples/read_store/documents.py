@@ -18,7 +18,7 @@ from examples.read_store.journal import Journal
 from examples.read_store.tables import Entry, Tables, layout_of
 from toolkit.core.errors import Fenced, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState
+from toolkit.ports import Batch, Checkpoint, Digest, Page, ParkedEvent, SkippedEvent, VersionState
 
 Row = dict[str, object]
 
@@ -174,7 +174,7 @@ class Documents:
         """Rows of a version in key order. A store of size would not sort them anew for each page."""
         with self._held() as tables:
             rows = tables.version(definition.name, definition.version).rows(definition)
-        return [row for row in rows if after is None or definition.key_in(row) > after][:limit]  # type: ignore[operator]
+        return _page(rows, definition, after, limit)
 
     def digest(self, definition: Definition) -> Digest:
         """Digest of a version's rows, with its positions and parked events of the same instant."""
@@ -185,6 +185,17 @@ class Documents:
             return Digest(
                 digest=digest.hexdigest(),
                 rows=len(rows),
+                checkpoints=table.positions(),
+                parked=[one.record.envelope.id for one in table.waiting()],
+                skipped=sorted(one.event_id for one in tables.ledger(definition.name, definition.version)),
+            )
+
+    def page(self, definition: Definition, after: object | None, limit: int) -> Page:
+        """Rows of a version in key order, with its positions and parked events of the same instant."""
+        with self._held() as tables:
+            table = tables.version(definition.name, definition.version)
+            return Page(
+                rows=_page(table.rows(definition), definition, after, limit),
                 checkpoints=table.positions(),
                 parked=[one.record.envelope.id for one in table.waiting()],
                 skipped=sorted(one.event_id for one in tables.ledger(definition.name, definition.version)),
@@ -214,6 +225,10 @@ class Documents:
                 "nothing was written"
             )
         return state
+
+
+def _page(rows: list[Row], definition: Definition, after: object | None, limit: int) -> list[Row]:
+    return [row for row in rows if after is None or definition.key_in(row) > after][:limit]  # type: ignore[operator]
 
 
 def _written(batch: Batch) -> list[Row]:

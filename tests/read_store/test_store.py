@@ -226,6 +226,27 @@ def test_text_and_lists_of_any_length_come_back_whole(writer: Writer) -> None:
     assert writer.store.load(POLICY, ["P-1"])["P-1"] == large
 
 
+def test_a_page_comes_with_its_positions_and_the_events_that_it_lacks(writer: Writer) -> None:
+    records = Story(1).tell(*(Issued(policy_no=f"P-{n}", broker="B", premium=Decimal(1)) for n in range(2)))
+    parked = [
+        ParkedEvent(record=one, topic=TOPIC, key=None, reason="why", held=False, parked_at=START)
+        for one in records
+    ]
+    skipped = SkippedEvent(parked=parked[0], owner="ada", reason="r", skipped_at=CHANGED, code_hash="h")
+    rows = [row(f"P-{number}") for number in range(5)]
+    moved = Checkpoint(topic=TOPIC, partition=0, next_offset=9, sequence=7)
+    writer.write(*rows, checkpoints=[moved], parked=parked)
+    writer.write(skipped=[skipped])
+    first = writer.store.page(POLICY, None, 3)
+    assert first.rows == writer.store.rows(POLICY, None, 3)
+    assert (first.checkpoints[0], first.parked, first.skipped) == (
+        moved,
+        [records[1].envelope.id],
+        [records[0].envelope.id],
+    )
+    assert writer.store.page(POLICY, "P-2", 3).rows == writer.store.rows(POLICY, "P-2", 3)
+
+
 def test_a_skipped_event_leaves_the_parked_ones_for_a_ledger_that_outlives_the_version(
     writer: Writer,
 ) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 import typer
 
 from toolkit.app import App, open_project
@@ -130,7 +131,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a version's history twice, in different orders and batches, and once in another process with other hashes,
-    time zone and language; compare with each other and with the live table. Recorded.
+    time zone and language; compare with each other and with the live table, which may be written meanwhile. Recorded. Ends
+    with 1 when something differs, or cannot be told now (which is not recorded).
     """
     with open_project(project) as opened:
         serving = serving_versions(opened.store, [projection])
@@ -144,7 +146,12 @@ def verify(
             elsewhere=None if here else Elsewhere(opened.project.folder, definition),
         )
         opened.evidence.save_verification(done.record)
-    emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))
+    told = {
+        **msgspec.structs.asdict(done.record),
+        "differing": done.found.differing,
+        "undecided": done.found.undecided,
+    }
+    emit(told, as_json, lambda _: line(f"{definition.identity}: {done.record.detail}"))
     raise typer.Exit(ExitCode.CLEAN if done.record.holds else ExitCode.FINDINGS)
 
 

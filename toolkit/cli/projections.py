@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.elsewhere import Elsewhere
 from toolkit.cli.options import (
@@ -118,7 +119,8 @@ def _show_rebuilt(done: Rebuilt) -> None:
     parked = f", {done.parked} parked" if done.parked else ""
     seconds = done.took.total_seconds()
     line(
-        f"{done.projection} v{done.version}: {done.events:,} events in {seconds:.1f} s{parked}; as of {text_of(done.as_of)}"
+        f"{done.projection} v{done.version}: {done.events:,} events in {seconds:.1f} s{parked}; "
+        f"as of {'nothing promised yet' if done.as_of is None else text_of(done.as_of)}"
     )
     line("complete" if done.complete else done.detail)
 
@@ -166,12 +168,29 @@ def compare(
     Ends with 1 when some do.
     """
     with open_project(project) as opened:
-        versions = opened.project.definition(projection, old), opened.project.definition(projection, new)
+        versions = _comparable(opened, projection, old), _comparable(opened, projection, new)
         found = compare_versions(opened.store, *versions)
         done = explained(found, *versions, opened.project.catalogue, opened.store, opened.state.archive)
     emit(done, as_json, _show_compared)
     differ = done.different or done.only_old or done.only_new
     raise typer.Exit(ExitCode.FINDINGS if differ else ExitCode.CLEAN)
+
+
+def _comparable(opened: App, projection: str, version: int) -> Definition:
+    """A version that is in the code and in the read store: the one says what its rows are, the other has them."""
+    built = [one.version for one in opened.store.versions(projection)]
+    known = opened.project.projections.get(projection, {})
+    if version in built and version not in known:
+        there = ", ".join(f"v{one}" for one in known) or "none"
+        raise UsageError(
+            f"{projection} v{version} is in the read store, and no longer in the code (which has {there}), so that nobody knows "
+            f"what its rows are: take its class back into the project, or `{commands.drop(projection, version)}`"
+        )
+    if version in known and version not in built:
+        raise UsageError(
+            f"{projection} v{version} is not built: run `{commands.rebuild(projection, version)}` first"
+        )
+    return opened.project.definition(projection, version)
 
 
 def _show_compared(done: Explained) -> None:
@@ -192,6 +211,8 @@ def _show_compared(done: Explained) -> None:
             line(
                 f"why: {where} differs since {cause.event} of {cause.time:%Y-%m-%d %H:%M:%S} ({cause.event_id})"
             )
+        for reason in cause.behind:
+            line(f"  {reason}")
         for reason in cause.parked:
             line(f"  not applied by {reason}")
         for drift in cause.drifted:

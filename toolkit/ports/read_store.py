@@ -142,8 +142,9 @@ class ReadStore(Protocol):
     """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
 
     Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
-    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities,
-    `Shareable` to be written by several processes at once.
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities, `Shareable` to be written by
+    several processes at once. Whatever reads rows with other columns than the version was built with raises UsageError, as
+    `create` does: its code was changed since.
     """
 
     def create(

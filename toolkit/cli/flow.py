@@ -432,7 +432,7 @@ def _unread(opened: App, topics: Collection[str]) -> str:
 def _show_done(done: dict[str, dict[str, Any]]) -> None:
     for name, one in done.items():
         told = ", ".join(f"{count:,} {what}" for what, count in one.items() if isinstance(count, int))
-        line(f"{name}: {told}; as of {one['as_of'] or 'nothing promised yet'}")
+        line(f"{name}: {told}; {promised(one['as_of'])}")
         for said in (one.get("problem"), one.get("waits")):
             if said:
                 line(f"! {said}", style="yellow")

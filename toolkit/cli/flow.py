@@ -19,7 +19,7 @@ from rich.progress import Progress
 from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, sources_of
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, table
+from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, promised, table
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.cli.telling import Standby, Telling, log_to_stderr
 from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, select, update
 from adapters.engines import reading, writing
 from adapters.state import events, shards
 from adapters.state.changes import decode_change, encode_change
-from adapters.state.leases import fence
+from adapters.state.leases import alone, fence
 from adapters.state.queries import query, remove, replace
 from adapters.state.unclassified import note
 from migrations.schema import state
@@ -68,10 +68,12 @@ class SqlArchive:
         """Store what one step gave, in one transaction. Returns the events that are new. Raises Fenced."""
         with writing(self._engine) as connection:
             fence(connection, lease_name(source, self._shard), epoch)
+            alone(connection, lease_name(source, self._shard))
             if doubtful:
                 _only_topic(connection, source, topic)
                 drafts = events.unknown(connection, topic, drafts)
-            records = _numbered(connection, topic, drafts, partitions)
+            known = _sequences(connection, topic)
+            records = _numbered(drafts, known, partitions)
             shards.only_own(self._shard, source, records)
             events.insert(connection, topic, records)
             remove(
@@ -81,6 +83,8 @@ class SqlArchive:
             replace(connection, state.cursor, [_cursor_row(source, cursor) for cursor in cursors])
             note(connection, unclassified)
             shards.note_used(connection, self._shard, source, used, first=doubtful)
+            # Last: what is published of those before is noted in the same rows, beside this.
+            _note_archived(connection, topic, known, records)
         return records
 
     def unmarked(self, source: str) -> list[int]:
@@ -275,12 +279,8 @@ def _gone(topic: str, partition: int, low: int, pruned: int) -> HistoryGone:
     )
 
 
-def _numbered(connection: Connection, topic: str, drafts: Sequence[Draft], partitions: int) -> list[Record]:
-    """Give each draft its partition and the next sequence there, and note how far that goes."""
-    if not drafts:
-        return []
-    table = state.sequence
-    known = _sequences(connection, topic)
+def _numbered(drafts: Sequence[Draft], known: Mapping[int, _Sequence], partitions: int) -> list[Record]:
+    """Give each draft its partition and the next sequence there."""
     last = {partition: one.archived for partition, one in known.items()}
     records = []
     for draft in drafts:
@@ -289,17 +289,22 @@ def _numbered(connection: Connection, topic: str, drafts: Sequence[Draft], parti
         records.append(
             Record(envelope=draft.envelope, data=draft.data, partition=partition, sequence=sequence)
         )
+    return records
+
+
+def _note_archived(
+    connection: Connection, topic: str, known: Mapping[int, _Sequence], records: Sequence[Record]
+) -> None:
+    """Note how far these go."""
+    last = {record.partition: record.sequence for record in records}
     fresh = [
-        {"topic": topic, "partition": at, "archived": last[at], "published": 0}
-        for at in last
+        {"topic": topic, "partition": at, "archived": end, "published": 0}
+        for at, end in last.items()
         if at not in known
     ]
     if fresh:
-        connection.execute(table.insert(), fresh)
-    _move(
-        connection, topic, "archived", {at: last[at] for at, one in known.items() if last[at] > one.archived}
-    )
-    return records
+        connection.execute(state.sequence.insert(), fresh)
+    _move(connection, topic, "archived", {at: end for at, end in last.items() if at in known})
 
 
 def _move(connection: Connection, topic: str, column: str, ends: Mapping[int, int]) -> None:

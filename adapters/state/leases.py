@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Engine, bindparam, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, text, update
 
 from adapters.engines import reading, writing
 from adapters.standstill import taking_over
@@ -110,12 +110,24 @@ def _division(name: str, whole: str) -> str:
 def fence(connection: Connection, name: str, epoch: int) -> None:
     """Hold on to a lease for the rest of this transaction. Raises Fenced when the epoch is not the current one.
 
-    The row stays locked, so nobody takes the lease over between this check and the commit.
+    The row stays locked, so nobody takes the lease over between this check and the commit. Where an engine has several
+    writers, who leads may do several things at once under it: `alone` is for those that come one after the other.
     """
     current = connection.execute(
-        select(lease.c.epoch).where(lease.c.name == name).with_for_update()
+        select(lease.c.epoch).where(lease.c.name == name).with_for_update(read=_several_write(connection))
     ).scalar_one_or_none()
     if current is None:
         raise Fenced(f"nobody holds {name}: acquire the lease before writing under it")
     if current != epoch:
         raise Fenced(f"{name}: epoch {current} leads now, this process's was {epoch}")
+
+
+def alone(connection: Connection, name: str) -> None:
+    """Wait, once fenced, for whoever of the same epoch does the same, such as a former try that was given up for lost."""
+    if _several_write(connection):
+        locked = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+        connection.execute(locked, {"name": f"strangler {name}"})
+
+
+def _several_write(connection: Connection) -> bool:
+    return connection.dialect.name == "postgresql"

@@ -207,3 +207,18 @@ def test_where_rows_cannot_be_looked_for_what_asks_for_that_waits_until_they_can
     searches.clear()
     world.drain()
     assert "'P1' and 'P1 '" in parked(world)[0]
+
+
+def test_a_row_whose_key_another_one_has_by_now_is_no_row_that_came_again(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy("P1 "))
+    world.drain()
+    world.legacy.run(policy("P1", "H"))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.translation().step(world.epoch, 1)
+    world.legacy.run("UPDATE POLMAST SET POL_NO = 'P1 ' WHERE POL_NO = 'P1'")
+    world.drain(limit=1)
+    assert "'P1' and 'P1 '" in parked(world)[0]
+    assert "PolicyWithdrawn" not in world.types("P1"), "what stays was told before"
+    world.translation().replay(world.epoch)
+    assert (parked(world), world.folded()) == ([], world.stored())

@@ -92,7 +92,8 @@ def translate(
     namesakes = Namesakes([change for unit in found for change in unit.changes], translators)
     failed_here: set[str] = set()
     for unit in namesakes.in_order(found):
-        if unit.subject in failed_here or waiting.get(unit.subject, unit.number) < unit.number:
+        first = waiting.get(unit.subject)
+        if unit.subject in failed_here or (first is not None and first < unit.number):
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:

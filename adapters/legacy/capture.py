@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -36,7 +37,7 @@ from adapters.legacy.images import (
     reading_of,
     snapshot_of,
 )
-from adapters.legacy.namesakes import Search, Unlooked, keyed, namesakes, with_others
+from adapters.legacy.namesakes import Search, Unlooked, keyed, namesakes, with_others, without_unlooked
 from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
@@ -44,6 +45,8 @@ from toolkit.core.changes import Change
 from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
 from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
+
+logger = logging.getLogger("strangler.capture")
 
 _MARKED_AT_ONCE = 10_000
 _ASKED_AT_ONCE = 1000
@@ -184,25 +187,40 @@ class TriggerCapture(ABC):
         beside: str = "",
         given: Mapping[str, Sequence[int]] | None = None,
     ) -> list[Change]:
-        return self._looked(lambda: self._offer_head(limit, cursors, beside, given or {}))
+        return self._looked(partial(self._offer_head, limit, cursors, beside, given or {}))
 
-    def _looked(self, offer: Callable[[], list[Change]]) -> list[Change]:
-        """What it offers, once more where a table or column is gone by which rows were looked for: a hole tells of that.
+    def _looked(self, offer: Callable[[Collection[str]], list[Change]]) -> list[Change]:
+        """What it offers beside tables whose rows cannot be looked for (a lock, a right): what asks for that has to wait.
 
-        Whatever else keeps rows from being looked for (a lock, a right) is waited for: nothing passes for looked at.
+        Where the table is gone, or the column by which its rows were looked for, nothing waits: a hole tells of that.
         """
-        try:
-            return offer()
-        except Unlooked as error:
-            self._searches.pop(error.table, None)
-            with self._judged(), reading(self._engine) as connection:
-                searches = self._searches_of(connection, self._registry(connection))
-            if error.table in searches:
-                raise Infrastructure(f"legacy source {self._name}, {error}") from error
-        return offer()
+        blocked, reasons = set[str](), list[Unlooked]()
+        while True:
+            try:
+                found = offer(blocked)
+                break
+            except Unlooked as error:
+                if error.table in (one.table for one in reasons):
+                    raise Infrastructure(f"legacy source {self._name}, {error}") from error
+                reasons.append(error)
+                self._searches.pop(error.table, None)
+                with self._judged(), reading(self._engine) as connection:
+                    if error.table in self._searches_of(connection, self._registry(connection)):
+                        blocked.add(error.table)
+        held = [one for one in reasons if one.table in blocked]
+        if held and not found:
+            raise Infrastructure(f"legacy source {self._name}, {held[0]}") from held[0]
+        for one in held:
+            logger.warning("legacy source %s, %s: its changes wait", self._name, one)
+        return found
 
     def _offer_head(
-        self, limit: int, cursors: Sequence[Cursor], beside: str, given: Mapping[str, Sequence[int]]
+        self,
+        limit: int,
+        cursors: Sequence[Cursor],
+        beside: str,
+        given: Mapping[str, Sequence[int]],
+        blocked: Collection[str],
     ) -> list[Change]:
         with self._judged(), reading(self._engine) as connection:
             self._limit(connection)
@@ -215,7 +233,7 @@ class TriggerCapture(ABC):
             rows = self._head_whole(connection, where, parameters, limit)
             if rows:
                 self._until_durable(connection)
-            changes = changes_of(self._name, rows, registry)
+            changes = without_unlooked(changes_of(self._name, rows, registry), blocked.__contains__)
             taken = {row[0] for row in rows}.union(given.get("taken", ()))
             later = partial(self._later, connection, registry, taken)
             return with_others(connection, self._searches_of(connection, registry), changes, later)

@@ -65,6 +65,12 @@ _Place = tuple[str, str]
 """Table and subject."""
 
 
+def without_unlooked(changes: list[Change], table: Callable[[str], bool]) -> list[Change]:
+    """The changes without subjects that have one to be compared with the rows of such a table: their order stays true."""
+    left = {one.subject for one in changes if one.subject and _may_have_others(one) and table(one.table)}
+    return [one for one in changes if one.subject not in left] if left else changes
+
+
 def with_others(
     connection: Connection, searches: Mapping[str, Search], changes: list[Change], later: Later
 ) -> list[Change]:

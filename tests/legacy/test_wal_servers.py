@@ -10,9 +10,9 @@ from adapters.legacy.wal.guarding import SlotBroken
 from tests.conftest import IN_CI
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerUnavailable, run_as
-from tests.support.legacy import POLICY, SOURCE, policy
+from tests.support.legacy import HOLD, POLICY, SOURCE, hold, policy
 from tests.support.wal import LogLegacy
-from toolkit.core.errors import UsageError
+from toolkit.core.errors import Infrastructure, UsageError
 
 pytestmark = pytest.mark.postgres
 
@@ -131,3 +131,20 @@ def test_a_server_without_logical_log_says_what_to_do(tmp_path: Path) -> None:
         log.close()
     finally:
         server.stop()
+
+
+def test_what_is_in_the_inbox_flows_while_the_server_is_away(log: LogLegacy, server: PostgresServer) -> None:
+    """But for what is to be compared with the rows that are there, and what follows it of its subject."""
+    log.run("ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)")
+    log.install([POLICY, HOLD])
+    log.run(policy(1), hold(1, of=1), hold(2, of=2), policy(3))
+    assert len(log.capture.pending(1000, [])) == 4
+    server.kill()
+    assert [one.subject for one in log.capture.pending(1000, [])] == ["P0002"]
+    assert [one.subject for one in log.capture.pending(1000, [])] == ["P0002"], "as long as it is not marked"
+    log.capture.mark([3])
+    with pytest.raises(Infrastructure):
+        log.capture.pending(1000, [])
+    server.start()
+    reconnect(log)
+    assert take(log) == ["P0001", "P0001", "P0003"]

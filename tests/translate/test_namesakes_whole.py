@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.legacy.namesakes import Search
-from tests.support.legacy import TABLES, Legacy
+from tests.support.legacy import TABLES, Legacy, hold
 from tests.translate.world import World
 from toolkit.core.errors import Infrastructure
 
@@ -184,19 +184,22 @@ def test_a_row_that_is_deleted_and_then_comes_under_its_bare_key_is_no_clash(
     assert world.folded() == world.stored()
 
 
-def test_where_rows_cannot_be_looked_for_nothing_is_offered_until_they_can(
+def test_where_rows_cannot_be_looked_for_what_asks_for_that_waits_until_they_can(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock that is held, a right that is missing: what nobody looked at must not pass for looked at."""
     world.skip_backfill()
     world.legacy.run(policy("P1"))
     world.drain()
-    world.legacy.run(policy("P1 ", "H"))
+    world.legacy.run(policy("P1 ", "H"), "INSERT INTO POLHOLD VALUES (1, 'P1', 'P')", hold(2, of=2))
     locked = Search(padded="", near=lambda _: ("SELECT 1 FROM held_by_another", {}))
     searches = world.capture._searches  # type: ignore[attr-defined]
     with monkeypatch.context() as patched:
         patched.setattr(world.capture, "_search", lambda *_: locked)
         searches.clear()
+        (flows,) = world.capture.pending(10, [])
+        assert flows.subject == "P0002"
+        world.capture.mark([flows.number])
         with pytest.raises(
             Infrastructure, match="POLMAST: other rows with the same subject cannot be looked for"
         ):
@@ -204,3 +207,18 @@ def test_where_rows_cannot_be_looked_for_nothing_is_offered_until_they_can(
     searches.clear()
     world.drain()
     assert "'P1' and 'P1 '" in parked(world)[0]
+
+
+def test_a_row_whose_key_another_one_has_by_now_is_no_row_that_came_again(world: World) -> None:
+    world.skip_backfill()
+    world.legacy.run(policy("P1 "))
+    world.drain()
+    world.legacy.run(policy("P1", "H"))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.translation().step(world.epoch, 1)
+    world.legacy.run("UPDATE POLMAST SET POL_NO = 'P1 ' WHERE POL_NO = 'P1'")
+    world.drain(limit=1)
+    assert "'P1' and 'P1 '" in parked(world)[0]
+    assert "PolicyWithdrawn" not in world.types("P1"), "what stays was told before"
+    world.translation().replay(world.epoch)
+    assert (parked(world), world.folded()) == ([], world.stored())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, Engine, text
@@ -11,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from adapters.engines import reading, writing
 from adapters.legacy.guard import CAPTURE_TIMEOUT
 from adapters.legacy.images import Captured, Chosen
-from adapters.legacy.namesakes import WATCHED, with_others
+from adapters.legacy.namesakes import WATCHED, with_others, without_unlooked
 from adapters.legacy.postgresql.capture import PostgresCapture, clock
 from adapters.legacy.postgresql.source import postgres_engine
 from adapters.legacy.subjects import SubjectOrder
@@ -34,7 +36,7 @@ from adapters.legacy.wal.standing import (
 )
 from adapters.legacy.wanted import every
 from toolkit.core.changes import Change
-from toolkit.core.errors import Fault, StranglerError, UsageError
+from toolkit.core.errors import Fault, Infrastructure, StranglerError, UsageError
 from toolkit.inbox import Fetching, Inbox
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 from toolkit.settings import WalSection, size
@@ -86,6 +88,7 @@ class WalCapture(PostgresCapture):
         self._slot = Slot(name, engine, slot, section.publication or slot)
         self._fetcher = Fetcher(name, self._slot, inbox)
         self._placing = Placing(inbox)
+        self._beside: tuple[str | None, dict[tuple[str, ...], str | None]] = (None, {})
 
     # --- what is installed
 
@@ -208,11 +211,34 @@ class WalCapture(PostgresCapture):
 
         None come although there are some only while a transaction is fetched that takes longer; `behind` tells.
         """
-        changes = self._fetched(limit, cursors)
-        return self._looked(lambda: self._compared(changes)) if changes else changes
+        try:
+            changes = self._fetched(limit, cursors)
+            return self._looked(partial(self._compared, changes)) if changes else changes
+        except Infrastructure:
+            if not (changes := self._unaided(limit, cursors)):
+                raise  # the reason comes when nothing is left that needs no server
+            return changes
 
-    def _compared(self, changes: list[Change]) -> list[Change]:
+    def _unaided(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
+        """What the inbox has that is not to be compared with rows, beside the installation that was there the last time.
+
+        No other one can have come while the server is away: it would stand in the inbox.
+        """
+        noted, since = self._beside
+        if self._inbox.position(INSTALLATION) != noted or any(one.tables not in since for one in cursors):
+            return []
+        with suppress(
+            Infrastructure
+        ):  # where the subjects of a backfill that is under way stand, the server knows
+            offered = self._offer(limit, [one.beside(since[one.tables]) for one in cursors])
+            return without_unlooked(
+                offered, lambda table: table not in self._searches or self._searches[table] is not None
+            )
+        return []
+
+    def _compared(self, changes: list[Change], blocked: Collection[str]) -> list[Change]:
         """With the rows that are there. Where what was done since has to be known, the log is read to its end for it."""
+        changes = without_unlooked(changes, blocked.__contains__)
         offered, reasons = {change.number for change in changes}, list[StranglerError]()
 
         def later(table: str, subjects: Collection[str]) -> list[Change] | None:
@@ -233,7 +259,9 @@ class WalCapture(PostgresCapture):
         return found
 
     def _fetched(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
-        cursors = [one.beside(self.installation(one.tables)) for one in cursors]
+        noted = self._inbox.position(INSTALLATION)
+        self._beside = (noted, {one.tables: self.installation(one.tables) for one in cursors})
+        cursors = [one.beside(self._beside[1][one.tables]) for one in cursors]
         offered = self._offer(limit, cursors)
         if len(offered) >= limit:
             return offered

@@ -111,19 +111,23 @@ def outlived(bank: Bank, lose: Lost, told: str, make: Callable[[], None] = lambd
     """Lose it under a `strangler run` that is never started again: nothing is lost, and it goes on by itself."""
     with bank.child("-m", "toolkit.cli.app", "run", "--project", str(bank.folder)) as run:
         pay(bank, 1)
-        wait_until(lambda: shown(bank) == {1}, PATIENCE, what="the view to have the first payment")
+        wait_until(lambda: shown(bank) == {1}, PATIENCE, every=0.2, what="the view to have the first payment")
         lose()
         run.wait_for(told, PATIENCE)
         before = published(bank)
         pay(bank, 2)
-        wait_until(lambda: published(bank) > before, PATIENCE, what="the relay to publish meanwhile")
+        wait_until(
+            lambda: published(bank) > before, PATIENCE, every=0.2, what="the relay to publish meanwhile"
+        )
         assert run.running
         make()
         run.wait_for("run `strangler setup` first", PATIENCE)
         set_up(bank)
-        wait_until(lambda: shown(bank) == {3}, PATIENCE, what="the view to have all, without a restart")
+        wait_until(
+            lambda: shown(bank) == {3}, PATIENCE, every=0.2, what="the view to have all, without a restart"
+        )
         pay(bank, 4)
-        wait_until(lambda: shown(bank) == {7}, PATIENCE, what="the view to be followed again")
+        wait_until(lambda: shown(bank) == {7}, PATIENCE, every=0.2, what="the view to be followed again")
         assert run.terminate() == 0, run.output
 
 
@@ -168,7 +172,7 @@ def test_a_run_begun_while_the_read_store_is_lost_relays_and_projects_once_it_is
         with bank.child("-m", "toolkit.cli.app", "run", "--project", str(bank.folder)) as run:
             run.wait_for("cannot look for new work", PATIENCE)
             pay(bank, 1)
-            wait_until(lambda: published(bank) > 0, PATIENCE, what="the relay to publish")
+            wait_until(lambda: published(bank) > 0, PATIENCE, every=0.2, what="the relay to publish")
             set_up(bank)
-            wait_until(lambda: shown(bank) == {1}, PATIENCE, what="the view to have it")
+            wait_until(lambda: shown(bank) == {1}, PATIENCE, every=0.2, what="the view to have it")
             assert run.terminate() == 0, run.output

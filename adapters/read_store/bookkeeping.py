@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from adapters.read_store import ledger
 from adapters.read_store.engine import EngineOfRows
-from migrations.schema.read_store import checkpoint, parked_event, projection
+from migrations.schema.read_store import checkpoint, parked_event, projection, skipped_event
 from toolkit.core.errors import Fenced, UsageError
 from toolkit.ports import Batch, Checkpoint, ParkedEvent, VersionState
 
@@ -228,6 +228,19 @@ def parked(connection: Connection, name: str, number: int) -> list[ParkedEvent]:
         .order_by(table.c.topic, table.c.partition, table.c.sequence)
     )
     return [ledger.event_of(row, row.reason) for row in found]
+
+
+def left_out(connection: Connection, name: str, number: int) -> tuple[list[str], list[str]]:
+    """The ids of the events that a version's rows lack: those that are parked, and those that are skipped."""
+    parked, passed = (
+        connection.scalars(
+            select(table.c.event_id)
+            .where(of(table, name, number))
+            .order_by(table.c.topic, table.c.partition, table.c.sequence)
+        ).all()
+        for table in (parked_event, skipped_event)
+    )
+    return list(parked), sorted(passed)
 
 
 def parked_count(connection: Connection, name: str, number: int) -> int:

@@ -30,6 +30,7 @@ from toolkit.ports import (
     Checkpoint,
     Claim,
     Digest,
+    Page,
     ParkedEvent,
     SkippedEvent,
     VersionState,
@@ -72,6 +73,7 @@ class SqlReadStore:
         self.engine = engine
         self._rows = rows
         self._layouts: dict[str, Layout] = {}
+        self._built: dict[str, Layout] = {}
         self._selects: dict[str, str] = {}
         # SQLite has one writer at a time; whoever asks it again and again waits longer than who stands in line.
         self._turn: AbstractContextManager[object] = (
@@ -86,6 +88,20 @@ class SqlReadStore:
         layout = self._layouts.get(definition.table)
         if layout is None or layout.definition is not definition:
             layout = self._layouts[definition.table] = Layout(definition, self._rows.dialect)
+        return layout
+
+    def _as_built(self, connection: Connection, definition: Definition) -> Layout:
+        """The same, once it is known that the table has these columns and no others. Raises UsageError.
+
+        A version whose code was changed would be read wrongly: SQLite takes the name of no column for a text.
+        """
+        layout = self._layout(definition)
+        if self._built.get(layout.table) is not layout:
+            there = self._rows.columns(connection, layout.table)
+            if there and sorted(there) != sorted(layout.columns):
+                raise UsageError(_other_columns(definition, there, layout.columns))
+            if there:
+                self._built[layout.table] = layout
         return layout
 
     # --- versions
@@ -208,8 +224,7 @@ class SqlReadStore:
         """The rows that there are for these keys."""
         if not keys:
             return {}
-        layout = self._layout(definition)
-        return self._load(layout, layout, keys)
+        return self._load(definition, lambda layout: layout, keys)
 
     def load_under(
         self, definition: Definition, parents: Sequence[object], *, most: int | None = None
@@ -217,14 +232,16 @@ class SqlReadStore:
         """The rows that there are of these parents, so many of each at most."""
         if not parents:
             return {}
-        layout = self._layout(definition)
-        return self._load(layout, Under(layout, most), parents)
+        return self._load(definition, lambda layout: Under(layout, most), parents)
 
-    def _load(self, layout: Layout, named: Named, keys: Sequence[object]) -> dict[object, dict[str, object]]:
+    def _load(
+        self, definition: Definition, named: Callable[[Layout], Named], keys: Sequence[object]
+    ) -> dict[object, dict[str, object]]:
         with self._reading() as connection:
-            found = self._rows.load(connection, named, keys)
+            layout = self._as_built(connection, definition)
+            found = self._rows.load(connection, named(layout), keys)
             rows = [layout.decode(row) for row in found]
-        return {layout.definition.key_in(row): row for row in rows}
+        return {definition.key_in(row): row for row in rows}
 
     def commit(self, definition: Definition, batch: Batch, *, epoch: int, now: dt.datetime) -> None:
         """Write rows, checkpoints and parked events in one transaction. Raises Fenced."""
@@ -383,7 +400,7 @@ class SqlReadStore:
     def rows(self, definition: Definition, after: object | None, limit: int) -> list[dict[str, object]]:
         """Rows of a version in key order."""
         with self._reading() as connection:
-            return self._page(connection, self._layout(definition), after, limit)
+            return self._page(connection, self._as_built(connection, definition), after, limit)
 
     def _page(
         self, connection: Connection, layout: Layout, after: object | None, limit: int
@@ -394,12 +411,12 @@ class SqlReadStore:
 
     def digest(self, definition: Definition) -> Digest:
         """Digest of a version's rows, with its positions and parked events of the same instant."""
-        layout, name, version = self._layout(definition), definition.name, definition.version
+        name, version = definition.name, definition.version
         digest, count, after = hashlib.sha256(), 0, None
         with self._reading() as connection:
+            layout = self._as_built(connection, definition)
             positions = bookkeeping.checkpoints(connection, name, version)
-            parked = bookkeeping.parked(connection, name, version)
-            skipped = ledger.skipped(connection, name, version)
+            parked, skipped = bookkeeping.left_out(connection, name, version)
             while page := self._page(connection, layout, after, PAGE):
                 for row in page:
                     digest.update(row_json(row) + b"\n")
@@ -408,9 +425,18 @@ class SqlReadStore:
             digest=digest.hexdigest(),
             rows=count,
             checkpoints=positions,
-            parked=[one.record.envelope.id for one in parked],
-            skipped=sorted(one.event_id for one in skipped),
+            parked=parked,
+            skipped=skipped,
         )
+
+    def page(self, definition: Definition, after: object | None, limit: int) -> Page:
+        """Rows of a version in key order, with its positions and parked events of the same instant."""
+        name, version = definition.name, definition.version
+        with self._reading() as connection:
+            positions = bookkeeping.checkpoints(connection, name, version)
+            parked, skipped = bookkeeping.left_out(connection, name, version)
+            rows = self._page(connection, self._as_built(connection, definition), after, limit)
+        return Page(rows=rows, checkpoints=positions, parked=parked, skipped=skipped)
 
     # --- transactions
 

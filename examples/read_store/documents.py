@@ -18,7 +18,7 @@ from examples.read_store.journal import Journal
 from examples.read_store.tables import Entry, Tables, layout_of
 from toolkit.core.errors import Fenced, Refused, UsageError
 from toolkit.core.projections import Definition, row_json
-from toolkit.ports import Batch, Checkpoint, Digest, ParkedEvent, SkippedEvent, VersionState
+from toolkit.ports import Batch, Checkpoint, Digest, Page, ParkedEvent, SkippedEvent, VersionState
 
 Row = dict[str, object]
 
@@ -48,11 +48,8 @@ class Documents:
         name, version = definition.name, definition.version
         with self._held(writing=True) as tables:
             table = tables.known.get((name, version))
-            if table is not None and table.layout != layout_of(definition):
-                raise UsageError(
-                    f"{definition.identity} is built with other columns than the code says: give the changed projection "
-                    f"version={version + 1}"
-                )
+            if table is not None:
+                table.built_as(definition)
             state = VersionState(
                 projection=name,
                 version=version,
@@ -103,7 +100,7 @@ class Documents:
     def load(self, definition: Definition, keys: Sequence[object]) -> dict[object, Row]:
         """The rows that there are for these keys."""
         with self._held() as tables:
-            table = tables.version(definition.name, definition.version)
+            table = tables.version(definition.name, definition.version).built_as(definition)
             found = {key: table.row(definition, key) for key in keys}
             return {key: row for key, row in found.items() if row is not None}
 
@@ -113,7 +110,8 @@ class Documents:
         """The rows that there are of these parents, so many of each at most. A store of size would keep an index of them."""
         found: dict[object, dict[object, Row]] = {parent: {} for parent in parents}
         with self._held() as tables:
-            for row in tables.version(definition.name, definition.version).rows(definition):
+            table = tables.version(definition.name, definition.version).built_as(definition)
+            for row in table.rows(definition):
                 key = definition.key_in(row)
                 some = found.get(definition.parent_in(key))
                 if some is not None and (most is None or len(some) < most):
@@ -173,18 +171,30 @@ class Documents:
     def rows(self, definition: Definition, after: object | None, limit: int) -> list[Row]:
         """Rows of a version in key order. A store of size would not sort them anew for each page."""
         with self._held() as tables:
-            rows = tables.version(definition.name, definition.version).rows(definition)
-        return [row for row in rows if after is None or definition.key_in(row) > after][:limit]  # type: ignore[operator]
+            table = tables.version(definition.name, definition.version).built_as(definition)
+            rows = table.rows(definition)
+        return _page(rows, definition, after, limit)
 
     def digest(self, definition: Definition) -> Digest:
         """Digest of a version's rows, with its positions and parked events of the same instant."""
         with self._held() as tables:
-            table = tables.version(definition.name, definition.version)
+            table = tables.version(definition.name, definition.version).built_as(definition)
             rows = table.rows(definition)
             digest = hashlib.sha256(b"".join(row_json(row) + b"\n" for row in rows))
             return Digest(
                 digest=digest.hexdigest(),
                 rows=len(rows),
+                checkpoints=table.positions(),
+                parked=[one.record.envelope.id for one in table.waiting()],
+                skipped=sorted(one.event_id for one in tables.ledger(definition.name, definition.version)),
+            )
+
+    def page(self, definition: Definition, after: object | None, limit: int) -> Page:
+        """Rows of a version in key order, with its positions and parked events of the same instant."""
+        with self._held() as tables:
+            table = tables.version(definition.name, definition.version).built_as(definition)
+            return Page(
+                rows=_page(table.rows(definition), definition, after, limit),
                 checkpoints=table.positions(),
                 parked=[one.record.envelope.id for one in table.waiting()],
                 skipped=sorted(one.event_id for one in tables.ledger(definition.name, definition.version)),
@@ -214,6 +224,10 @@ class Documents:
                 "nothing was written"
             )
         return state
+
+
+def _page(rows: list[Row], definition: Definition, after: object | None, limit: int) -> list[Row]:
+    return [row for row in rows if after is None or definition.key_in(row) > after][:limit]  # type: ignore[operator]
 
 
 def _written(batch: Batch) -> list[Row]:

@@ -57,6 +57,15 @@ class Table:
         self.parked: dict[str, ParkedEvent] = {}
         self.documents: dict[bytes, bytes] = {}
 
+    def built_as(self, definition: Definition) -> Table:
+        """The same, where it has the definition's columns. Raises UsageError: what the code says was changed since."""
+        if self.layout != layout_of(definition):
+            raise UsageError(
+                f"{definition.identity} is built with other columns than the code says: give the changed projection "
+                f"version={definition.version + 1}"
+            )
+        return self
+
     def named(self, key: object) -> bytes:
         """What a row is found by."""
         return msgspec.json.encode(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from tests.support.flowing import following, prepare
 from tests.support.insurer import Insurer, make_insurer, opened
 from toolkit.cli.app import run
+from toolkit.cli.projections import _show_rebuilt as show_rebuilt
+from toolkit.loops.rebuild import Rebuilt
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +138,38 @@ def test_a_refused_move_ends_with_one_and_says_every_reason(strangler: Any) -> N
     assert said.code == 1
     assert "authoritative" in said.err
     assert strangler("route", "apply", "claim-cover", "shadow", "--json").json["reasons"]
+
+
+def test_what_cannot_be_compared_is_told_with_what_is_to_be_done(
+    strangler: Any, flowing: Insurer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = strangler("compare", "customer_policy", "--old", "2", "--new", "1")
+    assert (said.code, said.out) == (2, "")
+    assert (
+        "customer_policy v1 is not built: run `strangler rebuild customer_policy --version 1` first"
+        in said.err
+    )
+    code = flowing.folder / "customer_policy_v2.py"
+    text = code.read_text()
+    try:
+        code.write_text(text.replace("version=2", "version=3"))
+        said = strangler("compare", "customer_policy", "--old", "2", "--new", "3")
+    finally:
+        code.write_text(text)
+    assert said.code == 2
+    assert "customer_policy v2 is in the read store, and no longer in the code (which has v1, v3)" in said.err
+    assert "strangler drop customer_policy --version 2" in said.err
+    assert strangler("compare", "customer_policy", "--old", "2", "--new", "7").code == 2
+
+
+def test_a_rebuild_that_saw_no_watermark_says_that_nothing_is_promised(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done = Rebuilt(
+        projection="p", version=2, events=3, parked=0, as_of=None, took=dt.timedelta(seconds=1), complete=True
+    )
+    show_rebuilt(done)
+    assert capsys.readouterr().out.startswith("p v2: 3 events in 1.0 s; nothing is promised yet\n")
 
 
 def test_verify_and_rehearse_are_evidence(strangler: Any) -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from tests.projections.test_rebuild import SECOND_VIEW, World, drain, issued, world
 from tests.support.log import as_archive
-from tests.support.read_store import CATALOGUE, POLICY, START, PremiumAgreed
+from tests.support.read_store import CATALOGUE, POLICY, START, TOPIC, PremiumAgreed
 from toolkit.loops.differing import Explained, explained
 from toolkit.loops.rebuild import compare_versions
 from toolkit.ports import Batch
@@ -76,6 +76,25 @@ def test_a_row_that_somebody_wrote_by_hand_is_not_what_its_events_give(world: Wo
     assert (
         other.next == "strangler drop policy_view --version 1, then strangler rebuild policy_view --version 1"
     )
+
+
+def test_a_version_that_has_not_come_so_far_differs_for_that_reason(world: World) -> None:
+    world.archive.watermark = None
+    world.rebuild().run()
+    world.happen(PremiumAgreed(policy_no="P-0", premium=Decimal(9)))
+    behind = world.store.checkpoints("policy_view", 1)
+    ahead = world.projector(SECOND_VIEW)
+    ahead.start()
+    drain(ahead)
+    cause = next(one for one in compared(world).why if one.key == "P-0")
+    last = world.archive.records[-1]
+    stands = next(one for one in behind if one.partition == last.partition)
+    assert cause.event_id == last.envelope.id
+    assert cause.behind == (
+        f"v1 has not seen it: it stands at event {stands.sequence} of {TOPIC}[{last.partition}], this is {last.sequence}",
+    )
+    drain(world.first)
+    assert not any(one.behind for one in compared(world).why)
 
 
 def test_a_row_whose_event_is_parked_is_no_drift(world: World) -> None:

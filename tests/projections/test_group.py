@@ -12,6 +12,7 @@ import pytest
 
 from adapters.read_store.sql import SqlReadStore
 from tests.projections.test_project import issue
+from tests.projections.test_rebuild import SECOND_VIEW
 from tests.support.log import ListLog, as_log
 from tests.support.read_store import (
     BOOK,
@@ -25,7 +26,7 @@ from tests.support.read_store import (
     Story,
 )
 from tests.support.waiting import wait_until
-from toolkit.core.errors import Fenced, Infrastructure
+from toolkit.core.errors import ExitCode, Fenced, Infrastructure, NotAll, Refused, UsageError
 from toolkit.core.projections import Definition
 from toolkit.loops import group
 from toolkit.loops.group import Group, Member
@@ -34,7 +35,7 @@ from toolkit.loops.once import catch_up
 from toolkit.loops.project import Projector
 from toolkit.loops.supervise import Loop, Supervisor
 from toolkit.loops.together import Together
-from toolkit.ports import Batch
+from toolkit.ports import Batch, VersionState
 
 PACE = Pace(smallest=3, largest=6, patience=0.0)
 BOTH = (POLICY, BOOK)
@@ -281,6 +282,67 @@ def test_once_one_that_fails_is_told_after_the_others_are_through(world: World) 
     with pytest.raises(Infrastructure, match="no space"):
         catch_up([world.projector(one) for one in BOTH], as_log(world.log), TOPICS, PACE)
     assert [world.positions(one) for one in BOTH] == [0, 20]
+
+
+def test_once_those_behind_one_that_fails_are_brought_up_to_date_each_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "NEAR", 5)
+    ahead = world.projector(SECOND_VIEW)
+    ahead.start()
+    while ahead.advance(9).deliveries:
+        pass
+    ahead.close()
+
+    def fail(definition: Definition, _batch: Batch) -> None:
+        if definition is POLICY:
+            raise Infrastructure("no space")
+
+    world.disturb = fail
+    with pytest.raises(Infrastructure, match=r"^no space$"):
+        catch_up(
+            [world.projector(one) for one in (POLICY, SECOND_VIEW, BOOK)], as_log(world.log), TOPICS, PACE
+        )
+    assert [world.positions(one) for one in (POLICY, BOOK)] == [0, 20]
+
+
+def test_once_one_that_cannot_even_begin_keeps_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = world.store.create
+
+    def refused(definition: Definition, *given: Any, **named: Any) -> VersionState:
+        if definition is POLICY:
+            raise UsageError("built with other columns")
+        return create(definition, *given, **named)
+
+    monkeypatch.setattr(world.store, "create", refused)
+    with pytest.raises(UsageError, match=r"^built with other columns$"):
+        catch_up([world.projector(one) for one in BOTH], as_log(world.log), TOPICS, PACE)
+    assert world.positions(BOOK) == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(Infrastructure("no space"), ExitCode.INFRASTRUCTURE), (Refused("too many"), ExitCode.FINDINGS)],
+)
+def test_once_all_that_was_wrong_is_told(world: World, error: Exception, code: ExitCode) -> None:
+    def fail(definition: Definition, _batch: Batch) -> None:
+        if definition is POLICY:
+            raise Refused("more than 1 parked")
+        if definition is BOOK:
+            raise error
+
+    world.disturb = fail
+    with pytest.raises(NotAll) as told:
+        catch_up([world.projector(one) for one in (*BOTH, SECOND_VIEW)], as_log(world.log), TOPICS, PACE)
+    assert str(told.value).splitlines() == [
+        "2 of 3 versions were not brought up to date",
+        "  - policy_view v1: more than 1 parked",
+        f"  - broker_book v1: {error}",
+    ]
+    assert told.value.exit_code == code, "the gravest"
+    assert sum(one.sequence for one in world.store.checkpoints("policy_view", 2)) == 20
 
 
 def test_once_a_log_that_does_not_answer_is_not_waited_for(world: World) -> None:

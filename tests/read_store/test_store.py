@@ -226,6 +226,49 @@ def test_text_and_lists_of_any_length_come_back_whole(writer: Writer) -> None:
     assert writer.store.load(POLICY, ["P-1"])["P-1"] == large
 
 
+def test_a_page_comes_with_its_positions_and_the_events_that_it_lacks(writer: Writer) -> None:
+    records = Story(1).tell(*(Issued(policy_no=f"P-{n}", broker="B", premium=Decimal(1)) for n in range(2)))
+    parked = [
+        ParkedEvent(record=one, topic=TOPIC, key=None, reason="why", held=False, parked_at=START)
+        for one in records
+    ]
+    skipped = SkippedEvent(parked=parked[0], owner="ada", reason="r", skipped_at=CHANGED, code_hash="h")
+    rows = [row(f"P-{number}") for number in range(5)]
+    moved = Checkpoint(topic=TOPIC, partition=0, next_offset=9, sequence=7)
+    writer.write(*rows, checkpoints=[moved], parked=parked)
+    writer.write(skipped=[skipped])
+    first = writer.store.page(POLICY, None, 3)
+    assert first.rows == writer.store.rows(POLICY, None, 3)
+    assert (first.checkpoints[0], first.parked, first.skipped) == (
+        moved,
+        [records[1].envelope.id],
+        [records[0].envelope.id],
+    )
+    assert writer.store.page(POLICY, "P-2", 3).rows == writer.store.rows(POLICY, "P-2", 3)
+
+
+@pytest.mark.parametrize("read", ["load", "rows", "page", "digest"])
+def test_a_version_is_not_read_with_other_columns_than_it_was_built_with(writer: Writer, read: str) -> None:
+    class Changed(Projection, version=1, context="service", key="policy_no", name="policy_view"):
+        policy_no: str
+        currency: str = "EUR"
+
+        @on(Issued, creates=True)
+        def issued(self, event: Issued) -> None: ...
+
+    writer.write(row())
+    given: dict[str, tuple[Any, ...]] = {
+        "load": (["P-1"],),
+        "rows": (None, 9),
+        "page": (None, 9),
+        "digest": (),
+    }
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"policy_view v1 is built with other columns.*version=2"):
+            getattr(writer.store, read)(Changed.definition, *given[read])
+    assert getattr(writer.store, read)(POLICY, *given[read])
+
+
 def test_a_skipped_event_leaves_the_parked_ones_for_a_ledger_that_outlives_the_version(
     writer: Writer,
 ) -> None:

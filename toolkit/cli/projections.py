@@ -6,8 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 import typer
 
+from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.elsewhere import Elsewhere
 from toolkit.cli.options import (
@@ -140,7 +142,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a version's history twice, in different orders and batches, and once in another process with other hashes,
-    time zone and language; compare with each other and with the live table. Recorded.
+    time zone and language; compare with each other and with the live table, which may be written meanwhile. Recorded. Ends
+    with 1 when something differs, or cannot be told now (which is not recorded).
     """
     with open_project(project) as opened:
         serving = serving_versions(opened.store, [projection])
@@ -154,7 +157,12 @@ def verify(
             elsewhere=None if here else Elsewhere(opened.project.folder, definition),
         )
         opened.evidence.save_verification(done.record)
-    emit(done.record, as_json, lambda one: line(f"{definition.identity}: {one.detail}"))
+    told = {
+        **msgspec.structs.asdict(done.record),
+        "differing": done.found.differing,
+        "undecided": done.found.undecided,
+    }
+    emit(told, as_json, lambda _: line(f"{definition.identity}: {done.record.detail}"))
     raise typer.Exit(ExitCode.CLEAN if done.record.holds else ExitCode.FINDINGS)
 
 
@@ -169,12 +177,29 @@ def compare(
     Ends with 1 when some do.
     """
     with open_project(project) as opened:
-        versions = opened.project.definition(projection, old), opened.project.definition(projection, new)
+        versions = _comparable(opened, projection, old), _comparable(opened, projection, new)
         found = compare_versions(opened.store, *versions)
         done = explained(found, *versions, opened.project.catalogue, opened.store, opened.state.archive)
     emit(done, as_json, _show_compared)
     differ = done.different or done.only_old or done.only_new
     raise typer.Exit(ExitCode.FINDINGS if differ else ExitCode.CLEAN)
+
+
+def _comparable(opened: App, projection: str, version: int) -> Definition:
+    """A version that is in the code and in the read store: the one says what its rows are, the other has them."""
+    built = [one.version for one in opened.store.versions(projection)]
+    known = opened.project.projections.get(projection, {})
+    if version in built and version not in known:
+        there = ", ".join(f"v{one}" for one in known) or "none"
+        raise UsageError(
+            f"{projection} v{version} is in the read store, and no longer in the code (which has {there}), so that nobody knows "
+            f"what its rows are: take its class back into the project, or `{commands.drop(projection, version)}`"
+        )
+    if version in known and version not in built:
+        raise UsageError(
+            f"{projection} v{version} is not built: run `{commands.rebuild(projection, version)}` first"
+        )
+    return opened.project.definition(projection, version)
 
 
 def _show_compared(done: Explained) -> None:
@@ -195,6 +220,8 @@ def _show_compared(done: Explained) -> None:
             line(
                 f"why: {where} differs since {cause.event} of {cause.time:%Y-%m-%d %H:%M:%S} ({cause.event_id})"
             )
+        for reason in cause.behind:
+            line(f"  {reason}")
         for reason in cause.parked:
             line(f"  not applied by {reason}")
         for drift in cause.drifted:

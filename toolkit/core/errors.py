@@ -9,6 +9,7 @@ StranglerError                     exit code
 ├── Refused                        1  a gate or a guard says no, with its reasons
 │   └── NotYet                     1  the view did not come so far in time
 │   └── HistoryGone                1  events that are asked for were pruned from the archive
+├── NotAll                         -  some of several pieces of work failed: the gravest code of theirs
 ├── Fenced                         3  somebody else leads now; stop
 ├── LeaseHeld                      3  somebody else leads; try later
 ├── Infrastructure                 3  a server, a driver or a network is not there
@@ -21,7 +22,7 @@ StranglerError                     exit code
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -108,6 +109,22 @@ class HistoryGone(Refused):
 
 class NotYet(Refused):
     """The view did not come as far as the read asked for in the time it was given: there is no answer yet."""
+
+
+class NotAll(StranglerError):
+    """Some of several pieces of work failed, after all others were done. Carries every failure, by what it is of."""
+
+    def __init__(self, message: str, failures: Mapping[str, Exception]) -> None:
+        self.failures = dict(failures)
+        self.exit_code = max(
+            one.exit_code if isinstance(one, StranglerError) else ExitCode.INFRASTRUCTURE
+            for one in failures.values()
+        )
+        told = (
+            f"{name}: {one if isinstance(one, StranglerError) else f'{type(one).__name__}: {one}'}"
+            for name, one in failures.items()
+        )
+        super().__init__("\n".join([message, *(f"  - {one}" for one in told)]))
 
 
 class Fenced(StranglerError):

@@ -137,7 +137,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         consumer=consumer,
         uncaptured=uncaptured,
         holes=holes,
-        captured_since=attempts.get(("capture",), lambda: _captured_since(around, source), None),
+        installation=attempts.get(("capture",), lambda: installation(project, around.legacy[source]), None),
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
@@ -361,11 +361,13 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
     return missing, tuple(hole for hole in capture.holes() if hole.escapes)
 
 
-def _captured_since(around: Around, source: str) -> dt.datetime | None:
-    """What was seen before may have missed what was written while capture was away."""
-    tables = [one.table for one in around.project.captured(source)]
-    since = around.legacy[source].capture.installation(tables) if tables else None
-    return dt.datetime.fromisoformat(since) if since else None
+def installation(project: Project, source: LegacySource) -> str | None:
+    """Which installation of capture: what was seen beside another one may have missed what was written in between.
+
+    Told by its name, not by time: legacy's clock stamps it, and ours what was seen.
+    """
+    tables = [one.table for one in project.captured(source.name)]
+    return source.capture.installation(tables) if tables else None
 
 
 def backfilled(around: Around, source: str) -> dict[str, bool]:
@@ -374,6 +376,23 @@ def backfilled(around: Around, source: str) -> dict[str, bool]:
     done = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source) if cursor.done}
     groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
     return {", ".join(tables): done.get(tables, "") == capture.installation(tables) for tables in groups}
+
+
+def resumed(around: Around, source: str) -> tuple[str, ...]:
+    """Groups of tables that were read beside another installation of capture than the one that is there now.
+
+    Not of Debezium's topics: they tell what went in between, as long as they hold it.
+    """
+    if around.project.settings.legacy[source].capture == "debezium":
+        return ()
+    capture = around.legacy[source].capture
+    known = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source)}
+    groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
+    return tuple(
+        ", ".join(tables)
+        for tables in groups
+        if known.get(tables) and (now := capture.installation(tables)) and known[tables] != now
+    )
 
 
 def _verifications(around: Around, versions: Mapping[str, int]) -> dict[str, Verification]:

@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from toolkit import commands
 from toolkit.core.errors import Refused
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.loops import folding
-from toolkit.loops.folding import Held, Step
+from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.history import whole
+from toolkit.loops.live import mended_by
 from toolkit.loops.rebuild import VersionComparison
 from toolkit.loops.replay import passed_steps, subject_in_key
 from toolkit.loops.siblings import Siblings
-from toolkit.ports import Archive, ReadStore, serving_of
+from toolkit.ports import Archive, Checkpoint, ReadStore, serving_of
 
 Row = dict[str, object]
 
@@ -27,7 +27,8 @@ class Cause:
     """Since which event two versions differ in one row; without a column: since when only one of them has it.
 
     `parked`: what one of them could not apply of the row's events, and why. `drifted`: where the row of one of them is not
-    what its events give, as when somebody wrote it by hand; without an event, that is all there is to it.
+    what its events give, as when somebody wrote it by hand; without an event, that is all there is to it. `behind`: which of
+    them has not come as far as the event, as one that nobody follows any more.
     """
 
     key: object
@@ -37,6 +38,7 @@ class Cause:
     time: dt.datetime | None = None
     parked: tuple[str, ...] = ()
     drifted: tuple[Drift, ...] = ()
+    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ def _cause(
         time=envelope.time,
         parked=parked,
         drifted=drifted,
+        behind=tuple(filter(None, (side.lacking(since) for side in sides))),
     )
 
 
@@ -153,12 +156,7 @@ def _drift(
     if ids != [one.record.envelope.id for one in passed_steps(definition, catalogue, store, archive, key)]:
         return None
     serves = serving_of(store.versions(definition.name)) == definition.version
-    mend = (
-        commands.reproject(definition.name, [definition.key_text(key)])
-        if serves
-        else f"{commands.drop(definition.name, definition.version)}, then "
-        f"{commands.rebuild(definition.name, definition.version)}"
-    )
+    mend = mended_by(definition, key, serves=serves)
     return Drift(version=definition.version, has=has, given=given, next=mend)
 
 
@@ -170,11 +168,13 @@ class _Side:
     store: ReadStore
     rows: dict[object, Row | None] = field(default_factory=dict)
     parked: str = ""
+    _passed: dict[Place, Checkpoint] = field(init=False)
     _held: Held = field(init=False)
     _siblings: Siblings = field(init=False)
 
     def __post_init__(self) -> None:
         name, version = self.definition.name, self.definition.version
+        self._passed = folding.places(self.store.checkpoints(name, version))
         self._held = Held.by((), self.store.skipped(name, version))
         self._siblings = Siblings(self.definition)
 
@@ -190,6 +190,15 @@ class _Side:
         if folded.parked:
             self._held |= Held.by(folded.parked)
             self.parked = self.parked or folded.parked[0].reason
+
+    def lacking(self, step: Step) -> str:
+        """That the version has not come as far as this event, or nothing."""
+        record = step.record
+        at = self._passed.get((step.topic, record.partition))
+        if at is None or at.sequence >= record.sequence:
+            return ""
+        where = f"event {at.sequence} of {step.topic}[{record.partition}]"
+        return f"v{self.definition.version} has not seen it: it stands at {where}, this is {record.sequence}"
 
     def seen(self, key: object, column: str) -> object:
         """The value of a column, or whether there is the row at all."""

@@ -122,7 +122,7 @@ def _given(
     if not own:
         return [], []
     return translate_unit(
-        unit if len(own) == len(unit.changes) else Unit(subject=unit.subject, changes=tuple(own)),
+        unit if own is unit.changes else Unit(subject=unit.subject, changes=tuple(own)),
         rules,
         catalogue,
     )

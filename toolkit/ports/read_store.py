@@ -128,12 +128,23 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
     """ids of those that are never to be in them, because somebody said so"""
 
 
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of one version, with the checkpoints and the events that they lack, all of the same instant."""
+
+    rows: list[dict[str, object]]
+    checkpoints: list[Checkpoint]
+    parked: list[str]
+    """as in a Digest"""
+    skipped: list[str] = []
+
+
 class ReadStore(Protocol):
     """Where projections live: what a database, a search index or a cache has to do to be filled, verified and switched.
 
     Whoever opens it finds it ready: what it keeps besides the rows, it makes by itself, but for our SQL stores, whose
-    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities,
-    `Shareable` to be written by several processes at once.
+    tables `migrations` makes. `SqlReads` is what it needs besides to answer capabilities, `Shareable` to be written by
+    several processes at once. Whatever reads rows with other columns than the version was built with raises UsageError, as
+    `create` does: its code was changed since.
     """
 
     def create(
@@ -187,6 +198,9 @@ class ReadStore(Protocol):
 
     def digest(self, definition: Definition) -> Digest:
         """Digest of a version's rows, read in one transaction with its positions, for `verify`."""
+
+    def page(self, definition: Definition, after: object | None, limit: int) -> Page:
+        """Rows as `rows` gives them, read in one transaction with the version's positions, for `verify`."""
 
     def close(self) -> None: ...
 

@@ -156,11 +156,13 @@ class PostgresCapture(TriggerCapture):
     ) -> Sequence[ChangeRow]:
         """As text: types that look at every value take longer than the database."""
         asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
+        if isinstance(taken := parameters.get("taken"), Sequence):
+            parameters = {**parameters, "taken": array_text(taken)}
         return connection.execute(asked, {**parameters, "limit": limit}).all()
 
     def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
         """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": array_text(taken)})
+        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": taken})
 
     def _whole(
         self,

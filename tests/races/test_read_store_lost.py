@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
+from tests.servers.mariadb import MariaDBServer
 from tests.servers.postgres import PostgresServer
 from tests.support.bank import ACCOUNTS, Bank, count_up
 from tests.support.flowing import prepare
@@ -19,7 +21,7 @@ ANSWER = "SELECT acct, balance FROM accounts"
 PATIENCE = 90
 """Seconds; the pauses between two looks grow to 30."""
 
-Lost = Callable[[], None]
+Lost = Callable[[], object]
 Beside = tuple[Bank, Lost]
 
 
@@ -107,23 +109,27 @@ def set_up(bank: Bank) -> None:
         app.setup()
 
 
-def outlived(bank: Bank, lose: Lost, told: str, make: Callable[[], None] = lambda: None) -> None:
+def outlived(bank: Bank, lose: Lost, told: str, make: Callable[[], object] = lambda: None) -> None:
     """Lose it under a `strangler run` that is never started again: nothing is lost, and it goes on by itself."""
     with bank.child("-m", "toolkit.cli.app", "run", "--project", str(bank.folder)) as run:
         pay(bank, 1)
-        wait_until(lambda: shown(bank) == {1}, PATIENCE, what="the view to have the first payment")
+        wait_until(lambda: shown(bank) == {1}, PATIENCE, every=0.2, what="the view to have the first payment")
         lose()
         run.wait_for(told, PATIENCE)
         before = published(bank)
         pay(bank, 2)
-        wait_until(lambda: published(bank) > before, PATIENCE, what="the relay to publish meanwhile")
+        wait_until(
+            lambda: published(bank) > before, PATIENCE, every=0.2, what="the relay to publish meanwhile"
+        )
         assert run.running
         make()
         run.wait_for("run `strangler setup` first", PATIENCE)
         set_up(bank)
-        wait_until(lambda: shown(bank) == {3}, PATIENCE, what="the view to have all, without a restart")
+        wait_until(
+            lambda: shown(bank) == {3}, PATIENCE, every=0.2, what="the view to have all, without a restart"
+        )
         pay(bank, 4)
-        wait_until(lambda: shown(bank) == {7}, PATIENCE, what="the view to be followed again")
+        wait_until(lambda: shown(bank) == {7}, PATIENCE, every=0.2, what="the view to be followed again")
         assert run.terminate() == 0, run.output
 
 
@@ -160,6 +166,20 @@ def test_a_dropped_postgresql_read_store_is_waited_for_while_the_relay_goes_on(
     postgres_server.drop_database(name)
 
 
+def test_a_dropped_mariadb_read_store_is_waited_for_while_the_relay_goes_on(
+    tmp_path: Path, mariadb_server: MariaDBServer
+) -> None:
+    """Sessions outlive their database there."""
+    with mariadb_server.database() as url, banking(tmp_path, url) as bank:
+        name = make_url(url).database
+        outlived(
+            bank,
+            lambda: mariadb_server.sql(f"DROP DATABASE {name}"),
+            "cannot look for new work: ",
+            lambda: mariadb_server.sql(f"CREATE DATABASE {name}"),
+        )
+
+
 def test_a_run_begun_while_the_read_store_is_lost_relays_and_projects_once_it_is_set_up(
     tmp_path: Path,
 ) -> None:
@@ -168,7 +188,7 @@ def test_a_run_begun_while_the_read_store_is_lost_relays_and_projects_once_it_is
         with bank.child("-m", "toolkit.cli.app", "run", "--project", str(bank.folder)) as run:
             run.wait_for("cannot look for new work", PATIENCE)
             pay(bank, 1)
-            wait_until(lambda: published(bank) > 0, PATIENCE, what="the relay to publish")
+            wait_until(lambda: published(bank) > 0, PATIENCE, every=0.2, what="the relay to publish")
             set_up(bank)
-            wait_until(lambda: shown(bank) == {1}, PATIENCE, what="the view to have it")
+            wait_until(lambda: shown(bank) == {1}, PATIENCE, every=0.2, what="the view to have it")
             assert run.terminate() == 0, run.output

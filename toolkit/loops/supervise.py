@@ -95,6 +95,7 @@ class _Part:
         self._running: dict[str, _Running] = {}
         self._not_before: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
+        self._told: dict[str, float] = {}
         self._look = _Look(look_every, longest_pause, monotonic)
         self.failures: dict[str, BaseException] = {}
 
@@ -150,19 +151,27 @@ class _Part:
                 logger.warning("%s: was fenced: %s; looks again in %.0f s", name, error, self._after_fenced)
                 self._not_before[name] = self._monotonic() + self._after_fenced
             elif isinstance(error, NotSetUp):
-                pause = self._pause(name, one)
-                logger.error("%s: stands still: %s; again in %.0f s", name, error, pause)
-                self._not_before[name] = self._monotonic() + pause
+                self._stands_still(name, one, error)
             elif error is not None:
                 logger.error("%s: stopped: %s", name, error)
                 self.failures[name] = error
 
-    def _pause(self, name: str, ended: _Running) -> float:
-        """How long one waits that could not go on: longer each time, unless it did go on for a while."""
-        went_on = self._monotonic() - ended.since > self._longest_pause
-        last = 0.0 if went_on else self._pauses.get(name, 0.0)
-        self._pauses[name] = min(max(last * 2, self._look_every), self._longest_pause)
-        return self._pauses[name]
+    def _stands_still(self, name: str, ended: _Running, error: NotSetUp) -> None:
+        """It waits longer each time, and says so rarely, unless it did go on for a while."""
+        now = self._monotonic()
+        if now - ended.since > self._longest_pause:
+            self._pauses.pop(name, None)
+            self._told.pop(name, None)
+        self._pauses[name] = min(max(self._pauses.get(name, 0.0) * 2, self._look_every), self._longest_pause)
+        self._not_before[name] = now + self._pauses[name]
+        if now - self._told.get(name, -float("inf")) >= SAY_AGAIN:
+            self._told[name] = now
+            logger.error(
+                "%s: stands still: %s; tries again, after pauses of up to %.0f s",
+                name,
+                error,
+                self._longest_pause,
+            )
 
 
 class _Look:

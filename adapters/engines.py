@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     InterfaceError,
     InternalError,
+    InvalidatePoolError,
     NoSuchModuleError,
     OperationalError,
     ProgrammingError,
@@ -85,6 +86,9 @@ def _sqlite(url: URL, **options: Any) -> Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
+    if url.database and url.database != ":memory:":
+        _leave_removed_files(engine, Path(url.database))
+
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         # A deferred transaction that reads and then writes fails at once when another wrote in between;
@@ -93,6 +97,26 @@ def _sqlite(url: URL, **options: Any) -> Engine:
         connection.exec_driver_sql("BEGIN DEFERRED" if deferred else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _leave_removed_files(engine: Engine, path: Path) -> None:
+    """A file that was removed, or replaced, lives on for who has it open: what he writes there, nobody would ever see."""
+
+    def file() -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @event.listens_for(engine, "connect")
+    def remember(_connection: sqlite3.Connection, record: Any) -> None:
+        record.info["file"] = file()
+
+    @event.listens_for(engine, "checkout")
+    def compare(_connection: sqlite3.Connection, record: Any, _proxy: object) -> None:
+        if record.info["file"] != file():
+            raise InvalidatePoolError
 
 
 def _mysql(url: URL, **options: Any) -> Engine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ from adapters.state.store import open_state
 from benchmarks.filling import PARTITIONS
 from benchmarks.policies import CATALOGUE, SOURCE, PolicyView, policies
 from toolkit import registry
-from toolkit.cli.flow import COLLECT_AFTER, SWITCH_INTERVAL
+from toolkit.cli.tuning import tune
 from toolkit.core.apart import Apart
 from toolkit.loops.leased import members
 from toolkit.loops.worker import Worker, strayed
@@ -27,8 +26,7 @@ from toolkit.settings import LogSection
 def run(log_url: str, topic: str, state_url: str, read_store_url: str) -> None:
     """Follow until SIGTERM."""
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.set_threshold(COLLECT_AFTER)
+    tune()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     section = LogSection(url=log_url)

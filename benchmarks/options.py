@@ -6,6 +6,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from toolkit.cli.tuning import tune
+
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The options that all benchmarks share; the defaults need no server."""
@@ -40,7 +42,8 @@ def read(name: str, description: str, arguments: Sequence[str] | None) -> argpar
 
 
 def checked(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The same with a parser that knows options of its own."""
+    """The same with a parser that knows options of its own. The interpreter is tuned as that of a command."""
+    tune()
     options = made.parse_args(arguments)
     if options.engine == "postgresql" and not (options.servers or options.postgres_url):
         made.error("--engine postgresql needs --servers, --postgres-url or $BENCH_POSTGRES_URL")

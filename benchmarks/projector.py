@@ -13,7 +13,6 @@ the projection runner of the `eventsourcing` library, on the same PostgreSQL, wi
 from __future__ import annotations
 
 import datetime as dt
-import sys
 import tempfile
 import threading
 import time
@@ -37,8 +36,6 @@ from toolkit.loops.rebuild import Rebuild
 from toolkit.ports import Log
 from toolkit.settings import LogSection
 
-SWITCH_INTERVAL = 0.0005
-"""As the command line sets it (`toolkit.cli.flow`)."""
 SHARES = 5
 """How often the memory is looked at, evenly over the events."""
 EVENT_SOURCED = 3_000
@@ -56,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     made.add_argument("--workers", action="store_true", help="two processes beside one, and nothing else")
     chosen = options.checked(made, arguments)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     with places(chosen) as where, _world(where) as (log, state):
         filled = fill(log, _topic(), chosen.events, chosen.keys)
         if chosen.workers:

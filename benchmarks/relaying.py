@@ -36,6 +36,7 @@ from benchmarks.places import Places, database
 from migrations.upgrade import upgrade
 from tests.support import python_child, wait_until
 from toolkit.app import utc_now
+from toolkit.cli.tuning import tune
 from toolkit.core.changes import Change
 from toolkit.core.events import Catalogue, Context, Event
 from toolkit.core.shards import WHOLE, Shard, shards_of
@@ -377,6 +378,7 @@ def relay_until_ended(
     legacy: str, state: str, kafka: str, topic: str, shard: str = "0", of: str = "1"
 ) -> None:
     """One relay, until it is ended."""
+    tune()
     estate = Estate(legacy, state, kafka, topic)
     estate.relay(shards_of(int(of), PARTITIONS)[int(shard)]).run(threading.Event(), standby=True)
 

@@ -8,6 +8,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shadow.classify import Stage
@@ -16,8 +17,10 @@ from shadow.normalise import compile_rules
 from shadow.readers import Readers
 from shadow.run import Asked, Limits, Ports, Progress, RunResult, shadow_run
 from shadow.sandwich import Patience, Sides, View
+from toolkit.core.errors import StranglerError
 from toolkit.core.evidence import Acceptance
 from toolkit.core.projections import Definition
+from toolkit.cutover.facts import installation
 from toolkit.loader import Project
 from toolkit.ports import Answer, Archive, Clock, LegacySource, ReadStore, serving_of
 from toolkit.router import paths as router
@@ -71,10 +74,20 @@ class Shadowing:
             config_hash=self.project.config_hash(self.capability),
             rules=compile_rules(self.capability, section, columns),
             secret=os.environ.get(SECRET_VARIABLE, "").encode() or secrets.token_bytes(32),
+            installation=self._installation(),
         )
         patience = Patience(catch_up=self.catch_up, settle=duration(section.settle).total_seconds())
         limits = Limits(batch=BATCH, keys=keys, patience=patience)
         return shadow_run(asked, self._ports(definitions, progress, stopping), limits, acceptances)
+
+    def _installation(self) -> str:
+        """Asked before anything is read: a run during which capture was installed anew tells of the former one.
+
+        Who reads may not be able to see it; then the run is no evidence, and the gate says that it does not fit.
+        """
+        with suppress(StranglerError):
+            return installation(self.project, self.legacy) or ""
+        return ""
 
     def _ports(
         self,

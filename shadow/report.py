@@ -97,6 +97,7 @@ def evidence(result: RunResult) -> tuple[ShadowRun, list[Discrepancy]]:
             for line in told
         ),
         report=to_dict(result),
+        installation=result.installation,
     )
     return run, [one for line in told for one in _discrepancies(result, line)]
 

@@ -70,7 +70,8 @@ class Limits:
 class Asked:
     """What is to be compared, under which name and configuration.
 
-    `secret` keys the hashes that stand for redacted values: the same secret makes runs comparable.
+    `secret` keys the hashes that stand for redacted values: the same secret makes runs comparable. `installation` names
+    the capture that feeds the views, as it was before anything was read.
     """
 
     run_id: str
@@ -79,6 +80,7 @@ class Asked:
     config_hash: str
     rules: Rules
     secret: bytes
+    installation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ class RunResult:
     """why it was given up early, where it was"""
     notes: tuple[str, ...] = ()
     """what such a run cannot see"""
+    installation: str = ""
 
 
 NAMED = 10
@@ -145,6 +148,7 @@ def shadow_run(
         id=asked.run_id,
         capability=asked.capability,
         config_hash=asked.config_hash,
+        installation=asked.installation,
         versions=dict(sandwich.versions),
         started_at=started_at,
         ended_at=ports.clock(),

@@ -33,6 +33,11 @@ def shadow_run(capability: str) -> str:
     return f"strangler shadow run {capability}"
 
 
+def shadow_all(capability: str) -> str:
+    """Compare every key: what only the view has is found, too."""
+    return f"{shadow_run(capability)} --keys 0"
+
+
 def freshness(capability: str) -> str:
     """How far behind a view is, and what it waits for."""
     return f"strangler freshness {capability}"

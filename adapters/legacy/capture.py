@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from copy import copy
+from functools import partial
 from typing import Any, Self
 
 import msgspec
@@ -35,16 +36,17 @@ from adapters.legacy.images import (
     reading_of,
     snapshot_of,
 )
-from adapters.legacy.namesakes import Search, keyed, namesakes, with_others
+from adapters.legacy.namesakes import Search, Unlooked, keyed, namesakes, with_others
 from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
 from toolkit.core.changes import Change
-from toolkit.core.errors import ReadTimeout, UsageError
+from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
 from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 
 _MARKED_AT_ONCE = 10_000
+_ASKED_AT_ONCE = 1000
 _COUNTED_UP_TO = 100_000
 """Above so many, the engine's guess is good enough to tell the time left, and counting is a read of the whole table."""
 _ROWS_BESIDE = 10
@@ -180,7 +182,27 @@ class TriggerCapture(ABC):
         limit: int,
         cursors: Sequence[Cursor],
         beside: str = "",
-        given: Mapping[str, object] | None = None,
+        given: Mapping[str, Sequence[int]] | None = None,
+    ) -> list[Change]:
+        return self._looked(lambda: self._offer_head(limit, cursors, beside, given or {}))
+
+    def _looked(self, offer: Callable[[], list[Change]]) -> list[Change]:
+        """What it offers, once more where a table or column is gone by which rows were looked for: a hole tells of that.
+
+        Whatever else keeps rows from being looked for (a lock, a right) is waited for: nothing passes for looked at.
+        """
+        try:
+            return offer()
+        except Unlooked as error:
+            self._searches.pop(error.table, None)
+            with self._judged(), reading(self._engine) as connection:
+                searches = self._searches_of(connection, self._registry(connection))
+            if error.table in searches:
+                raise Infrastructure(f"legacy source {self._name}, {error}") from error
+        return offer()
+
+    def _offer_head(
+        self, limit: int, cursors: Sequence[Cursor], beside: str, given: Mapping[str, Sequence[int]]
     ) -> list[Change]:
         with self._judged(), reading(self._engine) as connection:
             self._limit(connection)
@@ -189,19 +211,45 @@ class TriggerCapture(ABC):
                 return []
             standing = [one.beside(_since(registry, one.tables)) for one in cursors]
             where, parameters = self._established(connection, standing)
-            where, parameters = f"{where}{beside}", {**parameters, **(given or {})}
-            rows = self._head(connection, where, parameters, limit)
-            while len(rows) == limit:
-                whole = self._whole(connection, where, parameters, rows)
-                if whole:
-                    rows = whole
-                    break
-                limit *= 2  # one transaction did more than `limit` to one subject
-                rows = self._head(connection, where, parameters, limit)
+            where, parameters = f"{where}{beside}", {**parameters, **given}
+            rows = self._head_whole(connection, where, parameters, limit)
             if rows:
                 self._until_durable(connection)
             changes = changes_of(self._name, rows, registry)
-            return with_others(connection, self._searches_of(connection, registry), changes)
+            taken = {row[0] for row in rows}.union(given.get("taken", ()))
+            later = partial(self._later, connection, registry, taken)
+            return with_others(connection, self._searches_of(connection, registry), changes, later)
+
+    def _head_whole(
+        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
+    ) -> Sequence[ChangeRow]:
+        """The first rows, of whole units."""
+        rows = self._head(connection, where, parameters, limit)
+        while len(rows) == limit:
+            whole = self._whole(connection, where, parameters, rows)
+            if whole:
+                return whole
+            limit *= 2  # one transaction did more than `limit` to one subject
+            rows = self._head(connection, where, parameters, limit)
+        return rows
+
+    def _later(
+        self,
+        connection: Connection,
+        registry: Mapping[str, Captured],
+        taken: Collection[int],
+        table: str,
+        subjects: Collection[str],
+    ) -> list[Change]:
+        """What waits of these subjects, in the same snapshot, but for those numbers."""
+        change, rows = self._change.alias("c"), list[ChangeRow]()
+        mine = change.c.subject.in_(bindparam("subjects", expanding=True))
+        found = select(*offered(change)).where(change.c.table_name == table, mine)
+        wanted = sorted(subjects)
+        for at in range(0, len(wanted), _ASKED_AT_ONCE):
+            rows += connection.execute(found, {"subjects": wanted[at : at + _ASKED_AT_ONCE]}).all()
+        waiting = sorted((row for row in rows if row[0] not in taken), key=lambda row: int(row[0]))
+        return changes_of(self._name, waiting, registry)
 
     def _searches_of(self, connection: Connection, registry: Mapping[str, Captured]) -> dict[str, Search]:
         """How to look for rows with the same subject, in each table that may have them."""

@@ -5,7 +5,6 @@ Only engines and types that tell such keys apart have any: not a CHAR, nor a col
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,6 @@ from sqlalchemy.exc import DBAPIError
 from adapters.legacy.images import Captured
 from toolkit.core.changes import Change, Op
 from toolkit.ports import Hole
-
-logger = logging.getLogger("strangler.capture")
 
 PLANNED, WATCHED = 1_000_000, 10_000
 """So many keys are looked through before capture is installed, and each time that its holes are asked for."""
@@ -38,6 +35,14 @@ class Search:
     near: Callable[[Sequence[str]], tuple[str, Mapping[str, object]]]
 
 
+class Unlooked(Exception):
+    """Rows of this table could not be looked for: what is offered all the same would pass for looked at."""
+
+    def __init__(self, table: str, cause: DBAPIError) -> None:
+        super().__init__(f"{table}: other rows with the same subject cannot be looked for: {cause.orig}")
+        self.table = table
+
+
 def keyed(table: Captured) -> bool:
     """Is a row known by its subject alone? Else several of one subject mean no harm."""
     return not table.outbox and len(table.subjects) == 1 and table.keys == table.subjects
@@ -54,13 +59,20 @@ def alike(connection: Connection, search: Search, subjects: Iterable[str]) -> di
     return found
 
 
-def with_others(
-    connection: Connection, searches: Mapping[str, Search], changes: list[Change]
-) -> list[Change]:
-    """The changes, with the keys of other rows of their subject that are there now.
+Later = Callable[[str, Collection[str]], Iterable[Change] | None]
+"""Changes of a table's subjects that wait behind those that are offered, by number; None where they are not known yet."""
+_Place = tuple[str, str]
+"""Table and subject."""
 
-    Asked for each row that came, and for those with blanks at the end of their key. A table that cannot be read any more
-    (dropped, no right to it) must not keep its changes from being offered.
+
+def with_others(
+    connection: Connection, searches: Mapping[str, Search], changes: list[Change], later: Later
+) -> list[Change]:
+    """The changes, with the keys of other rows of their subject that were there all the while, and are in none of them.
+
+    Asked for each row that came or went, and for those with blanks at the end of their key. What is there now tells it,
+    with what waits: that has happened since. Only where more is there than the changes say, what waits is looked up. As
+    long as that is not known, nothing of these subjects is offered.
     """
     wanted: dict[str, set[str]] = {}
     for change in changes:
@@ -68,32 +80,71 @@ def with_others(
             wanted.setdefault(change.table, set()).add(change.subject)
     if not wanted:
         return changes
-    found: dict[tuple[str, str], set[str]] = {}
-    try:
-        for table, subjects in wanted.items():
-            for subject, keys in alike(connection, searches[table], subjects).items():
-                found[table, subject] = keys
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise
-        logger.warning("rows with the same subject could not be looked for: %s", error.orig)
-    return [_with_others(change, found.get((change.table, change.subject), ())) for change in changes]
+    told: dict[_Place, dict[str, bool]] = {}
+    for change in changes:
+        if change.subject in wanted.get(change.table, ()):
+            there = told.setdefault((change.table, change.subject), {})
+            there.update((key, after) for key, _, after in _keys(change))
+    others: dict[_Place, tuple[str, ...]] = {}
+    unknown: set[str] = set()
+    for table, subjects in wanted.items():
+        try:
+            found = alike(connection, searches[table], subjects)
+        except DBAPIError as error:
+            raise Unlooked(table, error) from error
+        odd = {one: keys for one, keys in found.items() if any(not told[table, one].get(key) for key in keys)}
+        waiting = later(table, odd.keys()) if odd else ()
+        if waiting is None:
+            unknown |= odd.keys()
+        else:
+            others.update(_others(table, odd, waiting, told))
+    if not others and not unknown:
+        return changes
+    return [
+        msgspec.structs.replace(change, beside=others.get((change.table, change.subject), ()))
+        for change in changes
+        if change.subject not in unknown
+    ]
 
 
 def _may_have_others(change: Change) -> bool:
-    return change.op is Op.INSERT or (change.op is Op.UPDATE and _own(change) != change.subject)
+    if change.op is Op.UPDATE:
+        return bool(change.key) and str(change.row.get(change.key[0])) != change.subject
+    return change.op in (Op.INSERT, Op.DELETE)
 
 
-def _own(change: Change) -> str:
-    return str(change.row.get(change.key[0])) if change.key else change.subject
+def _keys(change: Change) -> Iterator[tuple[str, bool, bool]]:
+    """The keys that a change is about, and whether a row had each before and after it."""
+    if not change.key:
+        return
+    now = str(change.row.get(change.key[0]))
+    if change.op is not Op.UPDATE:
+        yield now, change.op is Op.DELETE, change.op is not Op.DELETE
+        return
+    was = now if change.before is None else str(change.before.get(change.key[0], now))
+    if was != now:
+        yield was, True, False
+    yield now, was == now, True
 
 
-def _with_others(change: Change, keys: Collection[str]) -> Change:
-    if not keys or not _may_have_others(change):
-        return change
-    own = _own(change)
-    others = tuple(sorted(key for key in keys if key != own))
-    return msgspec.structs.replace(change, beside=others) if others else change
+def _others(
+    table: str,
+    now: Mapping[str, Collection[str]],
+    later: Iterable[Change],
+    told: Mapping[_Place, Mapping[str, bool]],
+) -> Iterator[tuple[_Place, tuple[str, ...]]]:
+    """By subject, the keys that were there before what came later, but for those that the changes tell of themselves."""
+    firsts: dict[str, dict[str, bool]] = {subject: {} for subject in now}
+    for change in later:
+        for key, before, _ in _keys(change):
+            firsts[change.subject].setdefault(key, before)
+    for subject, keys in now.items():
+        first = firsts[subject]
+        there = {key for key in keys if first.get(key, True)} | {
+            key for key, before in first.items() if before
+        }
+        if others := there - told[table, subject].keys():
+            yield (table, subject), tuple(sorted(others))
 
 
 def namesakes(connection: Connection, table: Captured, search: Search, rows: int) -> Iterator[Hole]:

@@ -113,3 +113,12 @@ def test_a_fenced_loop_begins_again_and_tells_what_fenced_it(caplog: pytest.LogC
     assert (begun, supervisor.failures) == (2, {})
     assert ["the slot stands elsewhere" in one for one in said] == [True]
     assert "another process" not in said[0]
+
+
+@pytest.mark.parametrize("command", ["run", "relay", "project"])
+def test_before_the_first_setup_there_is_nothing_to_wait_for(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    insurer = make_insurer(tmp_path / "project", {}, size=5)
+    assert run([command, "--project", str(insurer.folder)]) == 2
+    assert "run `strangler setup` first" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,3 +107,29 @@ def test_a_view_whose_capture_was_removed_is_not_fresh(
     assert run(["status", "--json", *where]) == 1
     told = json.loads(capsys.readouterr().out)
     assert {one["lag"]["confidence"] for one in told} == {"unknown"}
+
+
+def test_who_installs_capture_again_is_told_what_no_backfill_finds_and_what_does(
+    insurer: Insurer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--yes", "--project", str(insurer.folder))
+    with opened(insurer) as app:
+        app.setup()
+    assert run(["capture", "install", *where]) == 0
+    assert "deleted" not in capsys.readouterr().out, "the first time, nothing was missed"
+    with opened(insurer) as app:
+        prepare(app)
+    assert run(["capture", "install", "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)[SOURCE]["missed"] == ""
+    assert run(["capture", "remove", *where]) == 0
+    capsys.readouterr()
+    time.sleep(0.01)  # an installation is known by its instant
+    assert run(["capture", "install", *where]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rows that were deleted stay in the views, since no event tells of them" in said
+    assert run(["capture", "install", "--json", *where]) == 0
+    told = json.loads(capsys.readouterr().out)[SOURCE]
+    assert "POLMAST, POLEND" in told["missed"]
+    assert all(" ".join(step.split()) in said for step in told["next"])
+    assert told["next"][0].startswith("strangler backfill")
+    assert any("strangler shadow run portal-policy --keys 0" in step for step in told["next"])

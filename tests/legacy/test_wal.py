@@ -1,7 +1,7 @@
 """What only the log has: commit order, images out of text, slots that grow, are lost, moved or made anew (R1, R2, R3, R10)."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from sqlalchemy import Connection, text
@@ -778,3 +778,44 @@ def test_a_row_that_comes_beside_one_with_the_same_key_but_for_blanks_is_told_of
     assert told.startswith(
         "the keys 'P1' and 'P1 ' are one subject: they differ in nothing but blanks at their end"
     )
+
+
+def test_a_row_that_goes_is_told_of_its_copy_but_not_of_one_that_the_log_has_later(
+    legacy: LogLegacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are read later than the log was: the log is read to its end, which shows what was not there yet."""
+    legacy.run("ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)")
+    legacy.install()
+    insert, delete = (
+        "INSERT INTO POLMAST (POL_NO, STAT_CD) VALUES ('{}', 'A')",
+        "DELETE FROM POLMAST WHERE POL_NO = '{}'",
+    )
+    legacy.run(insert.format("P1 "), insert.format("P2 "))
+    mark_all(legacy)
+    legacy.run(insert.format("P1"))
+    legacy.run(delete.format("P1 "))
+    assert [one.beside for one in pending(legacy, 1)] == [()], "the copy looks alone"
+    legacy.source.capture.mark([one.number for one in pending(legacy, 1)])
+    assert [one.beside for one in pending(legacy)] == [("P1",)]
+    mark_all(legacy)
+    capture = legacy.source.capture
+    assert isinstance(capture, WalCapture)
+    fetched = capture._fetched
+
+    def overtaken(limit: int, cursors: Sequence[Cursor]) -> list[Change]:
+        found = fetched(limit, cursors)
+        legacy.run(insert.format("P2"))
+        return found
+
+    legacy.run(delete.format("P2 "), policy(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(capture, "_fetched", overtaken)
+        patched.setattr(capture, "_reach", lambda _: False)
+        assert [one.subject for one in pending(legacy)] == ["P0003"], (
+            "what is not known yet waits, and all else flows"
+        )
+        legacy.run(delete.format("P2"))
+        patched.undo()
+        patched.setattr(capture, "_fetched", overtaken)
+        went = next(one for one in pending(legacy) if one.subject == "P2")
+        assert (went.op, went.beside) == (Op.DELETE, ())

@@ -14,13 +14,14 @@ from tests.routes.now import NOW
 from tests.routes.world import World
 from toolkit.cli.questions import _show_status
 from toolkit.core.changes import Change, Op
-from toolkit.core.errors import Infrastructure
+from toolkit.core.errors import Infrastructure, NotSetUp, StranglerError
 from toolkit.core.evidence import Discrepancy, ShadowRun, Verification, Waiver
 from toolkit.core.freshness import Confidence
 from toolkit.core.routes import Side, Stage
 from toolkit.cutover.facts import gather
 from toolkit.cutover.gates import Outcome, evaluate
 from toolkit.cutover.guard import guard
+from toolkit.loops import reaching
 from toolkit.ports import Checkpoint, LeaseState, ParkedChange, VersionState
 from toolkit.questions.lagging import lagging
 from toolkit.questions.leading import Readers
@@ -77,7 +78,9 @@ def test_before_the_first_watermark_nothing_is_promised_and_it_says_who_has_not_
     assert (seen.as_of, seen.confidence) == (None, Confidence.UNKNOWN)
     (cause,) = seen.causes
     assert cause.startswith("no watermark was ever sent: the relay has not run, or not come to an end")
-    assert seen.hops[0].next == "strangler relay"
+    assert seen.hops[0].next == "strangler doctor", "somebody leads: another relay would stand by"
+    world._leading().resign()
+    assert lagging(world.around, "portal").hops[0].next == "strangler relay"
 
 
 def test_before_the_history_is_read_it_says_that_watermarks_wait_for_it(make_world: Make) -> None:
@@ -217,6 +220,35 @@ def test_a_change_that_no_translator_could_translate_is_told_with_its_reason_and
     ]
 
 
+def test_parked_changes_and_the_rules_for_their_tables_are_read_once_for_all_capabilities(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = running(make_world)
+    world.commit("P4")
+    world.park_change("P4", "unknown code Q")
+    each = [status(world.around, name) for name in world.project.settings.capability]
+    asked: list[str] = []
+
+    def counted(name: str, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **named: object) -> object:
+            asked.append(name)
+            return original(*given, **named)
+
+        return call
+
+    archive = type(world.around.archive)
+    monkeypatch.setattr(archive, "parked", counted("changes", archive.parked))
+    monkeypatch.setattr(reaching, "events_of", counted("rules", reaching.events_of))
+    found = status_of_all(world.around)
+    assert asked == ["changes", "rules"]
+    assert [one.parked for one in found] == [one.parked for one in each]
+    assert [one.lag.causes for one in found] == [one.lag.causes for one in each]
+    assert len(found) == 3
+    world.commit("P5")
+    world.park_change("P5", "unknown code R")
+    assert [one.parked[0].count for one in status_of_all(world.around)] == [2, 2, 2], "read anew each time"
+
+
 ERP = """
 erp = Translators("erp")
 erp.aggregate("policy", {"CONTRACT": "NO"})
@@ -328,32 +360,101 @@ def at(offset: int, sequence: int, as_of: dt.datetime | None = NOW) -> list[Chec
 
 
 @pytest.mark.parametrize(
-    ("checkpoints", "last", "bounds", "cause"),
+    ("checkpoints", "published", "bounds", "cause"),
     [
-        (at(5, 5), {0: 5}, {0: (0, 5)}, ""),
-        (at(5, 5), {0: 7}, {0: (0, 7)}, ""),
+        (at(5, 5), {}, {0: (0, 5)}, ""),
+        (at(5, 5), {0: 5}, {0: (0, 7)}, ""),
         (
             at(5, 5),
             {0: 6},
             {0: (0, 5)},
-            "waiting for sequence 6 of partition 0: archived, not in the log yet",
+            "sequence 6 of partition 0 has not come: the log got it at offset 6, and ends before it, at 5",
         ),
-        (at(5, 5), {0: 9}, {0: (7, 9)}, "the log no longer has offset 5: rebuild from the archive"),
-        (at(5, 5, None), {0: 5}, {0: (0, 5)}, "a partition has seen no watermark"),
+        (at(5, 5), {0: 9}, {0: (7, 10)}, "the log no longer has offset 5: rebuild from the archive"),
+        (at(5, 5, None), {}, {0: (0, 5)}, "a partition has seen no watermark"),
         (
             at(5, 5, NOW - HOUR),
-            {0: 5},
+            {},
             {0: (0, 5)},
             "3600 s behind the last watermark: the projector is slow or not",
         ),
     ],
 )
 def test_a_projection_that_does_not_follow_says_what_it_waits_for(
-    checkpoints: list[Checkpoint], last: dict[int, int], bounds: dict[int, tuple[int, int]], cause: str
+    checkpoints: list[Checkpoint],
+    published: dict[int, int],
+    bounds: dict[int, tuple[int, int]],
+    cause: str,
 ) -> None:
-    found = stalled(STATE, checkpoints, last, bounds, NOW)
+    found = stalled(STATE, checkpoints, published, bounds, NOW)
     assert cause in (found.cause if found is not None else "")
     assert (found is not None) == bool(cause)
+
+
+def test_events_on_their_way_to_the_log_are_counted_and_are_no_obstacle_while_a_relay_gets_on(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    world.commit("P4", "P5")
+    world._translate(world._leading().epoch, 100)
+    seen = lagging(world.around, "portal")
+    publishing = seen.hops[2]
+    assert (publishing.waiting, seen.causes) == (2, ())
+    assert publishing.oldest is not None
+    assert publishing.oldest > (seen.watermark or NOW)
+
+
+def unpublished(world: World, wait: dt.timedelta) -> tuple[str, Blocker | None, str]:
+    """What is said of two events that wait to be published, so long after the last watermark."""
+    world.commit("P4", "P5")
+    world._translate(world._leading().epoch, 100)
+    archive = world.around.archive
+    as_of = archive.last_watermark(TOPIC) or NOW
+    epoch = world._leading().epoch
+    archive.watermarked(TOPIC, as_of - wait, source="crm", epoch=epoch)
+    _, _, publishing, projecting = lagging(world.around, "portal").hops
+    assert projecting.cause == ""
+    oldest = f"{publishing.oldest:%Y-%m-%d %H:%M:%S}Z"
+    return publishing.cause.replace(oldest, "T"), publishing.blocker, publishing.next
+
+
+def test_events_that_nobody_publishes_are_told_with_the_oldest_and_the_relay_to_start(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    world.commit("P4", "P5")
+    world._translate(world._leading().epoch, 100)
+    world._leading().resign()
+    publishing = lagging(world.around, "portal").hops[2]
+    assert publishing.cause == (
+        f"2 events are archived and not in the log, the oldest of {publishing.oldest:%Y-%m-%d %H:%M:%S}Z: "
+        "nobody leads relay:crm, so nobody publishes them"
+    )
+    assert (publishing.blocker, publishing.next) == (Blocker.RELAY, "strangler relay")
+
+
+def test_events_that_a_leader_does_not_get_published_are_told_with_the_leader_and_no_other_relay_is_asked_for(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    cause, blocker, next_step = unpublished(world, dt.timedelta(minutes=3))
+    assert cause.startswith(
+        "2 events are archived and not in the log, the oldest of T, although host:1 leads until "
+    )
+    assert cause.endswith(": it is busy, or the log does not take them")
+    assert (blocker, next_step) == (Blocker.RELAY, "strangler doctor")
+    seen = lagging(world.around, "portal").hops[0]
+    assert "no watermark for 18" in seen.cause
+    assert seen.next == "strangler doctor"
+
+
+def test_what_waits_behind_a_pause_is_told_by_the_pause_alone(make_world: Make) -> None:
+    world = running(make_world)
+    pauses = world.state.pauses
+    pauses.pause("crm", "ada", "month end", world.clock())
+    world.around = replace(world.around, pauses=pauses)
+    assert unpublished(world, dt.timedelta(minutes=3)) == ("", None, "")
+    assert [hop.blocker for hop in lagging(world.around, "portal").hops][:1] == [Blocker.PAUSED]
 
 
 # --- who is authoritative -----------------------------------------------------------------------
@@ -369,6 +470,55 @@ def test_who_answers_is_said_for_each_consumer_and_who_is_right_is_always_legacy
         "*": "legacy crm, compared with policy v1",
         "web": "policy v1 for 5 % of subjects, legacy crm for the others",
     }
+
+
+@pytest.mark.parametrize("error", [Infrastructure("the server is away"), NotSetUp("run setup first")])
+def test_while_the_read_store_is_away_the_routes_still_tell_who_answers_and_what_could_not_be_told_is_named(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch, error: StranglerError
+) -> None:
+    world = running(make_world)
+    world.route(Stage.SHADOW)
+    world.route(Stage.CANARY, 500, consumer="web")
+
+    def away(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(world.store), "versions", away)
+    seen = authority(replace(world.around, legacy={}), "portal")
+    view = "policy (nobody can tell which version)"
+    assert (seen.record, seen.record_context) == ("crm", "customer-records")
+    assert seen.answers == {
+        "*": f"legacy crm, compared with {view}",
+        "web": f"{view} for 5 % of subjects, legacy crm for the others",
+    }
+    assert (seen.contracts, seen.unreachable) == ((), True)
+    assert seen.problems == {"read store": str(error)}
+
+
+def test_while_the_routes_are_away_the_system_of_record_is_told_and_that_nobody_can_say_who_answers(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = running(make_world)
+
+    def away(*_: object) -> None:
+        raise Infrastructure("the server is away")
+
+    monkeypatch.setattr(type(world.routes), "all", away)
+    seen = authority(world.around, "portal")
+    assert (seen.record, seen.answers, seen.problems) == ("crm", {}, {"routes": "the server is away"})
+    assert seen.unreachable
+    assert [one.projection for one in seen.contracts] == ["policy"]
+
+
+def test_a_version_that_serves_and_is_not_in_the_code_is_a_problem_of_its_contract_alone(
+    make_world: Make,
+) -> None:
+    world = running(make_world)
+    project = replace(world.project, projections={"policy": {}})
+    seen = authority(replace(world.around, project=project), "portal")
+    assert (seen.answers, seen.contracts) == ({"*": "legacy crm"}, ())
+    assert list(seen.problems) == ["policy v1"]
+    assert not seen.unreachable
 
 
 def test_the_contract_tells_columns_vocabulary_and_what_the_events_mean(make_world: Make) -> None:

@@ -1,6 +1,7 @@
 """What is wrong in one of several projections of a capability is repaired there, with a key of that projection."""
 
 import dataclasses
+import datetime as dt
 import time
 from collections.abc import Callable
 from typing import cast
@@ -9,6 +10,8 @@ import msgspec
 import pytest
 from sqlalchemy import text
 
+from shadow.capability import Shadowing
+from shadow.report import evidence
 from tests.routes import estate
 from tests.routes.estate import TOPIC
 from tests.routes.world import World
@@ -190,19 +193,43 @@ def test_a_view_that_is_not_there_or_promises_nothing_is_to_be_repaired_once_it_
     assert {one.why for one in plan(world.around, "portal")} == {"no version of it serves"}
 
 
+@pytest.mark.parametrize("ahead", [dt.timedelta(), dt.timedelta(hours=1)])
 @pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
-def test_what_a_run_saw_before_capture_was_removed_and_installed_again_proves_nothing(world: World) -> None:
-    """A row that was deleted in between is nobody's change."""
+def test_what_a_run_saw_before_capture_was_removed_and_installed_again_proves_nothing(
+    world: World, ahead: dt.timedelta
+) -> None:
+    """A row that was deleted in between is nobody's change. Our clock, which stamps the run, may be ahead of legacy's."""
+    before = gather(world.around, "portal").installation
     run = msgspec.structs.replace(
-        run_with(world, Finding(fingerprint="f00", kind="semantic", path="status", keys=1)), findings=()
+        run_with(world, Finding(fingerprint="f00", kind="semantic", path="status", keys=1)),
+        findings=(),
+        installation=before or "",
+        ended_at=world.clock() + ahead,
     )
     world.evidence.save_run(run, [])
-    before = gather(world.around, "portal")
-    assert "before capture" not in unfit_run(before)
+    assert "before capture" not in unfit_run(gather(world.around, "portal"))
     world.legacy.capture.remove(world.legacy.capture.plan(world.project.captured("crm")))
     time.sleep(0.01)
     world.capture()
     assert "before capture was installed" in unfit_run(gather(world.around, "portal"))
+
+
+@pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
+def test_a_shadow_run_says_beside_which_capture_it_was_made(world: World) -> None:
+    found = Shadowing(
+        project=world.project,
+        capability="portal",
+        legacy=world.legacy,
+        store=world.store,
+        archive=world.around.archive,
+        clock=world.clock,
+        catch_up=0,
+    ).run({})
+    run, _ = evidence(found)
+    world.evidence.save_run(run, [])
+    assert run.installation
+    assert world.evidence.runs("portal")[0].installation == run.installation
+    assert "before capture" not in unfit_run(gather(world.around, "portal"))
 
 
 @pytest.mark.parametrize("make_world", ["sqlite"], indirect=True)
@@ -211,4 +238,4 @@ def test_a_source_of_which_nothing_is_captured_can_be_asked_about(
 ) -> None:
     monkeypatch.setattr(Project, "captured", lambda *_: [])
     monkeypatch.setattr(Project, "groups", lambda *_: [])
-    assert gather(world.around, "portal").captured_since is None
+    assert gather(world.around, "portal").installation is None

@@ -331,3 +331,26 @@ def test_a_number_that_an_outbox_gives_again_is_another_fact(world: World) -> No
     )
     world.drain(world.translation())
     assert len(world.events()) == 2
+
+
+def read_all(world: World) -> None:
+    work = world.backfill(10)
+    while work.step(world.epoch) is not None:
+        pass
+
+
+def test_a_row_that_was_deleted_while_nothing_was_captured_goes_once_it_came_and_went_again(
+    world: World,
+) -> None:
+    """No event ends it; what is read again finds what is there."""
+    world.legacy.run(policy(1), policy(2))
+    read_all(world)
+    world.capture.remove(world.capture.plan(TABLES))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P0001   '")
+    world.legacy.install()
+    read_all(world)
+    assert world.folded().keys() - world.stored().keys() == {"P0001"}
+    world.legacy.run(policy(1))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P0001   '")
+    world.drain()
+    assert world.folded() == world.stored()

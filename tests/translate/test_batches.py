@@ -109,6 +109,32 @@ def test_killed_beside_batches_under_way_it_goes_on_where_it_was(
     assert len(set(ids)) == len(ids)
 
 
+def test_what_waits_behind_a_batch_that_failed_is_not_archived(
+    streaming: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(streaming.capture, Ahead):
+        pytest.skip("the other engines go one by one")
+    for number in range(12):
+        streaming.legacy.run(policy(1) if number == 0 else f"UPDATE POLMAST SET PREM = {number}")
+    append, calls = streaming.archive.append, 0
+
+    def failing_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Crash
+        return append(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(streaming.archive, "append", failing_once)
+        with pytest.raises(Crash):
+            work(streaming, 2)
+    assert calls == 2
+    while work(streaming, 2)[-1].changes:
+        pass
+    assert streaming.folded() == streaming.stored()
+
+
 def test_a_former_leader_archives_nothing_more(streaming: World) -> None:
     a_backlog(streaming)
     translation = streaming.translation()

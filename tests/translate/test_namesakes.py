@@ -7,6 +7,7 @@ import msgspec
 from tests.translate.domain import rules
 from tests.translate.test_rules import change, outcome, positions, waiting
 from toolkit.core.changes import Change, Op
+from toolkit.core.events import Event
 from toolkit.core.translators import Translators
 
 
@@ -144,3 +145,36 @@ def test_where_the_end_cannot_be_translated_what_came_in_its_place_waits_for_it(
     acl = rules()
     found = outcome(row(5, "P1"), msgspec.structs.replace(row(6, "P1 ", Op.DELETE), fault="odd"), acl=acl)
     assert (positions(found), waiting(found)) == ([], [("delete:6", False), ("insert:5", True)])
+
+
+def gone_beside(number: int, key: str, other: str) -> Change:
+    """A row that went while another one of its subject was there, which is in none of the changes."""
+    return msgspec.structs.replace(row(number, key, Op.DELETE), beside=(other,))
+
+
+def test_where_both_were_there_before_what_went_waits_until_the_row_that_stays_is_changed() -> None:
+    """Which of them was told last is not known; the change that tells it whole may be any."""
+    (parked,) = outcome(gone_beside(1, "P1 ", "P1")).parked
+    assert parked.reason.endswith(
+        "change the row that stays (an UPDATE that writes a value anew will do), so that it is told whole"
+    )
+    found = outcome(gone_beside(1, "P1 ", "P1"), row(2, "P1", Op.UPDATE, was="P1", STAT_CD="H"))
+    assert (positions(found), found.parked) == (["delete:1", "update:2"], [])
+
+
+def test_it_is_told_whole_as_if_it_had_come() -> None:
+    acl, seen = Translators("policy_admin"), list[Change]()
+    acl.aggregate("policy", {"POLMAST": "POL_NO"})
+
+    @acl.table("POLMAST")
+    def policy(change: Change) -> Sequence[Event]:
+        seen.append(change)
+        return []
+
+    outcome(gone_beside(1, "P1", "P1 "), row(2, "P1 ", Op.UPDATE, was="P1 "), acl=acl)
+    assert [(one.op, one.before is None) for one in seen] == [(Op.DELETE, False), (Op.INSERT, True)]
+
+
+def test_where_the_one_that_stays_was_itself_deleted_meanwhile_it_begins_where_it_came_again() -> None:
+    found = outcome(gone_beside(1, "P1 ", "P1"), row(2, "P1", Op.DELETE), row(3, "P1"))
+    assert (positions(found), found.parked) == (["delete:1", "insert:3"], [])

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from adapters.legacy.namesakes import Search
 from tests.support.legacy import TABLES, Legacy
 from tests.translate.world import World
+from toolkit.core.errors import Infrastructure
 
 VARYING = {
     "sqlite": (),  # its CHAR keeps blanks as they come
@@ -142,3 +144,63 @@ def test_a_row_that_is_copied_to_its_bare_key_and_then_deleted_is_not_lost(world
     world.drain()
     assert world.types("P1") == ["PolicyStated", "PolicyWithdrawn", "PolicyStated"]
     assert world.folded() == world.stored()
+
+
+def test_a_row_that_is_copied_and_then_deleted_is_parked_where_a_batch_ends_between_the_two(
+    world: World,
+) -> None:
+    """The copy looks alone, since its original is gone by then: only the deletion shows that there were two."""
+    world.skip_backfill()
+    world.legacy.run(policy("P1 "))
+    world.drain()
+    world.legacy.run(policy("P1", "H"))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.drain(limit=1)
+    (reason,) = parked(world)
+    assert "'P1' and 'P1 '" in reason
+    assert "change the row that stays" in reason
+    assert statuses(world, "P1") == ["A", "H"]
+    world.legacy.run("UPDATE POLMAST SET STAT_CD = 'C ' WHERE POL_NO = 'P1'")
+    world.drain()
+    world.translation().replay(world.epoch)
+    assert parked(world) == []
+    assert world.types("P1")[-2:] == ["PolicyWithdrawn", "PolicyStated"]
+    assert world.folded() == world.stored()
+
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_row_that_is_deleted_and_then_comes_under_its_bare_key_is_no_clash(
+    world: World, *, touched: bool
+) -> None:
+    """Wherever a batch ends: what came later waits, and shows that it was not there yet."""
+    world.skip_backfill()
+    world.legacy.run(policy("P1 "))
+    if touched:
+        world.legacy.run("UPDATE POLMAST SET STAT_CD = 'C ' WHERE POL_NO = 'P1 '")
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.legacy.run(policy("P1", "H"))
+    world.drain(limit=1)
+    assert parked(world) == []
+    assert world.folded() == world.stored()
+
+
+def test_where_rows_cannot_be_looked_for_nothing_is_offered_until_they_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that is held, a right that is missing: what nobody looked at must not pass for looked at."""
+    world.skip_backfill()
+    world.legacy.run(policy("P1"))
+    world.drain()
+    world.legacy.run(policy("P1 ", "H"))
+    locked = Search(padded="", near=lambda _: ("SELECT 1 FROM held_by_another", {}))
+    searches = world.capture._searches  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setattr(world.capture, "_search", lambda *_: locked)
+        searches.clear()
+        with pytest.raises(
+            Infrastructure, match="POLMAST: other rows with the same subject cannot be looked for"
+        ):
+            world.capture.pending(10, [])
+    searches.clear()
+    world.drain()
+    assert "'P1' and 'P1 '" in parked(world)[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from toolkit.core.changes import Change
 from toolkit.core.events import Catalogue, Context, Event
 from toolkit.core.translators import Translators
-from toolkit.loops.reaching import concerns, events_of
+from toolkit.loops.reaching import Reach, events_of
 
 context = Context("underwriting")
 
@@ -55,9 +55,11 @@ def test_the_events_of_a_table_are_those_that_its_rules_mention_however_far_away
 
 
 def test_a_parked_change_concerns_the_views_of_its_events_and_all_views_when_nobody_can_say() -> None:
-    assert concerns("POLICY", acl, CATALOGUE, {"Cancelled"})
-    assert not concerns("CLAIM", acl, CATALOGUE, {"Cancelled"})
+    reach = Reach({"crm": acl}, CATALOGUE)
+    assert reach.concerns("crm", "POLICY", {"Cancelled"})
+    assert not reach.concerns("crm", "CLAIM", {"Cancelled"})
     assert events_of("ANYTHING", acl, CATALOGUE) is None
-    assert concerns("ANYTHING", acl, CATALOGUE, {"Cancelled"})
-    assert concerns("UNSPOKEN", acl, CATALOGUE, {"Cancelled"})
-    assert concerns("CLAIM", None, CATALOGUE, {"Cancelled"})
+    assert reach.concerns("crm", "ANYTHING", {"Cancelled"})
+    assert reach.concerns("crm", "UNSPOKEN", {"Cancelled"})
+    assert reach.concerns("erp", "CLAIM", {"Cancelled"})
+    assert reach.concerns("crm", "CLAIM", set())

@@ -14,6 +14,7 @@ from toolkit.cli import (
     doctor,
     flow,
     init,
+    log,
     moves,
     projections,
     questions,
@@ -22,6 +23,7 @@ from toolkit.cli import (
     starting,
 )
 from toolkit.cli.output import fail
+from toolkit.cli.tuning import tune
 from toolkit.core.errors import ExitCode, StranglerError, UsageError
 
 app = typer.Typer(
@@ -38,6 +40,7 @@ for module in (
     catalogue,
     doctor,
     flow,
+    log,
     projections,
     shadows,
     moves,
@@ -99,6 +102,7 @@ def _help(arguments: list[str]) -> str:
 
 def main() -> None:
     """The console script."""
+    tune()
     sys.exit(run(sys.argv[1:]))
 
 

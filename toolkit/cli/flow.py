@@ -1,16 +1,14 @@
-"""Commands that make events flow: backfill, relay, project, run, log."""
+"""Commands that make events flow: backfill, relay, project, run."""
 
 from __future__ import annotations
 
 import dataclasses
-import gc
 import getpass
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -20,13 +18,12 @@ from rich.progress import Progress
 
 from toolkit import commands
 from toolkit.app import App, open_project
-from toolkit.cli.options import SourceOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, progress, table
+from toolkit.cli.options import SourceOption, sources_of
+from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, table
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.cli.telling import Standby, Telling, log_to_stderr
 from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
 from toolkit.core.projections import Definition
-from toolkit.core.records import Record
 from toolkit.core.shards import WHOLE, Shard
 from toolkit.inbox import Beforehand
 from toolkit.loops.backfill import Progress as Step
@@ -42,10 +39,6 @@ from toolkit.questions.leading import relay_leases
 logger = logging.getLogger("strangler.run")
 
 _REPORT_EVERY = 5.0
-SWITCH_INTERVAL = 0.0005
-"""Seconds that a thread computes before another one is let."""
-COLLECT_AFTER = 20_000
-"""Objects that are made before the garbage collector looks."""
 _PREPARE_EVERY = 3600
 
 ShardOption = Annotated[
@@ -65,7 +58,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(relaying, name="relay")
     app.command()(project)
     app.command()(run)
-    app.command(name="log")(show_log)
 
 
 def backfill(
@@ -81,16 +73,9 @@ def backfill(
     Rows a second, subjects left and the time left are shown on stderr; with --json as one JSON object a line, every few seconds.
     """
     with open_project(project) as opened, stop_on_signals() as stop:
-        done = {name: _backfill(opened, name, skip, stop, as_json) for name in _sources(opened, source)}
+        done = {name: _backfill(opened, name, skip, stop, as_json) for name in sources_of(opened, source)}
     emit(done, as_json, _show_backfill)
     raise typer.Exit(ExitCode.CLEAN if all(one["done"] for one in done.values()) else ExitCode.FINDINGS)
-
-
-def _sources(opened: App, source: str) -> list[str]:
-    known = list(opened.project.settings.legacy)
-    if source and source not in known:
-        raise UsageError(f"there is no [legacy.{source}] in strangler.toml; there are: {', '.join(known)}")
-    return [source] if source else known
 
 
 @contextmanager
@@ -184,8 +169,8 @@ def relay(
         project,
         as_json,
         once,
-        lambda opened: relays(opened, source, shard, standby),
         lambda opened: _relay_once(opened, source, shard),
+        lambda opened: relays(opened, source, shard, standby),
     )
 
 
@@ -202,7 +187,7 @@ def pause(
         who = who or getpass.getuser()
         told = [
             opened.state.pauses.pause(name, who, why or "no reason was given", opened.clock())
-            for name in _sources(opened, source)
+            for name in sources_of(opened, source)
         ]
     emit(told, as_json, _show_paused)
 
@@ -216,7 +201,7 @@ def _show_paused(told: list[Pause]) -> None:
 def resume(source: SourceOption = "", project: ProjectOption = ".", as_json: JsonOption = False) -> None:
     """Let paused relays go on."""
     with open_project(project) as opened:
-        told = {name: opened.state.pauses.resume(name) for name in _sources(opened, source)}
+        told = {name: opened.state.pauses.resume(name) for name in sources_of(opened, source)}
     emit(told, as_json, _show_resumed)
 
 
@@ -236,8 +221,8 @@ def project(
         project,
         as_json,
         once,
-        lambda opened: projectors(opened, name),
         lambda opened: _project_once(opened, name, alone=True),
+        lambda opened: projectors(opened, name),
     )
 
 
@@ -245,27 +230,32 @@ def run(once: OnceOption = False, project: ProjectOption = ".", as_json: JsonOpt
     """Relay and project everything in one process: until stopped, or once."""
     standby = Standby()
 
-    def both(opened: App) -> Mapping[str, Loop]:
-        return {**relays(opened, "", standby=standby), **projectors(opened, "")}
-
     def all_once(opened: App) -> dict[str, Any]:
         return {**_relay_once(opened, ""), **_project_once(opened, "")}
 
-    _loops(project, as_json, once, both, all_once)
+    _loops(
+        project,
+        as_json,
+        once,
+        all_once,
+        lambda opened: relays(opened, "", standby=standby),
+        lambda opened: projectors(opened, ""),
+    )
 
 
-def _loops(project_folder: str, as_json: bool, once: bool, wanted: Any, do_once: Any) -> None:
+def _loops(
+    project_folder: str, as_json: bool, once: bool, do_once: Any, *wanted: Callable[[App], Mapping[str, Loop]]
+) -> None:
     log_to_stderr()
-    # Threads that wait for a database come to their turn soon; rows that are kept are not looked through all the time.
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.set_threshold(COLLECT_AFTER)
     with open_project(project_folder) as opened, stop_on_signals() as stop:
         if once:
             done = do_once(opened)
             emit(done, as_json, _show_done)
             blocked = any(one.get("problem") for one in done.values())
             raise typer.Exit(ExitCode.FINDINGS if blocked else ExitCode.CLEAN)
-        supervisor = Supervisor(lambda: wanted(opened))
+        with suppress(Infrastructure):  # it is waited for
+            opened.leases.leases()  # raises NotSetUp: before the first setup there is nothing to wait for
+        supervisor = Supervisor(*(partial(one, opened) for one in wanted))
         supervisor.run(stop)
     failures = {name: str(error) for name, error in supervisor.failures.items()}
     emit({"failed": failures}, as_json, _show_failures)
@@ -285,7 +275,7 @@ def relays(
     Where there is no shard for it, `standby` says so.
     """
     loops: dict[str, Loop] = {}
-    for name in _sources(opened, source):
+    for name in sources_of(opened, source):
         chosen = _chosen(opened, name, shard)
         if shard is not None or chosen == [WHOLE]:
             loops |= {_title(name, one): partial(_lead, opened, name, one) for one in chosen}
@@ -382,7 +372,7 @@ def _applied(definition: Definition) -> Telling:
 
 def _relay_once(opened: App, source: str, shard: int | None = None) -> dict[str, Any]:
     done: dict[str, Any] = {}
-    for name in _sources(opened, source):
+    for name in sources_of(opened, source):
         captured = bool(opened.legacy(name).capture.installed())
         for one in _chosen(opened, name, shard):
             done[_title(name, one)] = _drained(opened, name, one) if captured else _uncaptured(name)
@@ -446,51 +436,3 @@ def _show_done(done: dict[str, dict[str, Any]]) -> None:
         for said in (one.get("problem"), one.get("waits")):
             if said:
                 line(f"! {said}", style="yellow")
-
-
-def show_log(
-    source: SourceOption = "",
-    limit: Annotated[int, typer.Option("--limit", help="At most so many events a source.", min=1)] = 20,
-    subject: Annotated[str, typer.Option("--subject", help="Only the events of this subject.")] = "",
-    project: ProjectOption = ".",
-    as_json: JsonOption = False,
-) -> None:
-    """Show the events of a subject, or where the log's partitions begin and end."""
-    with open_project(project) as opened:
-        found = [_log(opened, name, subject, limit) for name in _sources(opened, source)]
-    emit_each(found, as_json, _show_log)
-
-
-def _log(opened: App, source: str, subject: str, limit: int) -> dict[str, Any]:
-    topic = opened.project.topic(source)
-    if not subject:
-        bounds = opened.log.bounds(topic)
-        return {"topic": topic, "partitions": {number: list(bound) for number, bound in bounds.items()}}
-    records = opened.state.archive.of_subject(topic, subject)[-limit:]
-    return {"topic": topic, "subject": subject, "events": [_event(one) for one in records]}
-
-
-def _event(record: Record) -> dict[str, Any]:
-    envelope = record.envelope
-    return {
-        "time": envelope.time,
-        "type": envelope.type,
-        "data": record.data.decode(),
-        "at": f"{record.partition}/{record.sequence}",
-        "position": envelope.position,
-    }
-
-
-def _show_log(found: dict[str, Any]) -> None:
-    if "events" in found:
-        rows = [
-            (one["time"], one["type"], one["data"], one["at"], one["position"]) for one in found["events"]
-        ]
-        table(
-            f"{found['topic']}, {found['subject']}",
-            ("time", "event", "data", "partition/sequence", "from"),
-            rows,
-        )
-        return
-    bounds = [(number, first, after) for number, (first, after) in found["partitions"].items()]
-    table(found["topic"], ("partition", "first offset", "next offset"), bounds)

@@ -21,7 +21,7 @@ from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.evidence import Rehearsal, Waiver
 from toolkit.core.routes import ANY_CONSUMER, BUCKETS, Moved, Route, Stage, forward
 from toolkit.cutover import moves as cutover
-from toolkit.cutover.facts import gather
+from toolkit.cutover.facts import gather, reading_once
 from toolkit.cutover.gates import Checklist, evaluate, faults_of
 from toolkit.cutover.guard import Watch, guard
 
@@ -261,7 +261,8 @@ def guard_command(
     """
     with open_project(project) as opened:
         names = [capability] if capability else list(opened.project.settings.capability)
-        seen = [one for name in names for one in guard(opened.around, name)]
+        around = reading_once(opened.around)
+        seen = [one for name in names for one in guard(around, name)]
     emit(seen, as_json, _show_watch)
     if any(one.reasons for one in seen):
         raise typer.Exit(ExitCode.FINDINGS)

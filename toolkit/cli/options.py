@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from toolkit.app import App
+from toolkit.core.errors import UsageError
+
 CapabilityArgument = Annotated[str, typer.Argument(help="A capability of strangler.toml.")]
 OptionalCapability = Annotated[str, typer.Argument(help="A capability; all of them when left out.")]
 SourceOption = Annotated[str, typer.Option("--source", help="A legacy source; all of them when left out.")]
@@ -29,3 +32,11 @@ def login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def sources_of(opened: App, source: str) -> list[str]:
+    """The legacy source that was named, or all of them. Raises UsageError."""
+    known = list(opened.project.settings.legacy)
+    if source and source not in known:
+        raise UsageError(f"there is no [legacy.{source}] in strangler.toml; there are: {', '.join(known)}")
+    return [source] if source else known

@@ -115,6 +115,11 @@ def text_of(value: object) -> str:
     return str(value)
 
 
+def promised(as_of: dt.datetime | None) -> str:
+    """How far a view's promise reaches, for a sentence."""
+    return "nothing is promised yet" if as_of is None else f"as of {text_of(as_of)}"
+
+
 def span(length: dt.timedelta | None) -> str:
     """A length of time with the unit a person would choose."""
     if length is None:

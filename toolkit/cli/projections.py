@@ -20,7 +20,17 @@ from toolkit.cli.options import (
     YesOption,
     login,
 )
-from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, line, progress, table, text_of
+from toolkit.cli.output import (
+    JsonOption,
+    ProjectOption,
+    confirm,
+    emit,
+    line,
+    progress,
+    promised,
+    table,
+    text_of,
+)
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.core.errors import ExitCode, UsageError
 from toolkit.core.projections import Definition
@@ -119,8 +129,7 @@ def _show_rebuilt(done: Rebuilt) -> None:
     parked = f", {done.parked} parked" if done.parked else ""
     seconds = done.took.total_seconds()
     line(
-        f"{done.projection} v{done.version}: {done.events:,} events in {seconds:.1f} s{parked}; "
-        f"as of {'nothing promised yet' if done.as_of is None else text_of(done.as_of)}"
+        f"{done.projection} v{done.version}: {done.events:,} events in {seconds:.1f} s{parked}; {promised(done.as_of)}"
     )
     line("complete" if done.complete else done.detail)
 

@@ -12,11 +12,23 @@ import typer
 from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import CapabilityArgument, ConsumerOption, OptionalCapability, TimeoutOption
-from toolkit.cli.output import JsonOption, ProjectOption, emit, emit_each, line, span, table, text_of
+from toolkit.cli.output import (
+    JsonOption,
+    ProjectOption,
+    emit,
+    emit_each,
+    line,
+    promised,
+    span,
+    table,
+    text_of,
+)
 from toolkit.core.errors import ExitCode, NotYet, UsageError
 from toolkit.core.freshness import Token
 from toolkit.core.routes import ANY_CONSUMER
-from toolkit.questions.lagging import Hop, Lag, Projected, lagging
+from toolkit.cutover.facts import reading_once
+from toolkit.questions.hops import Hop
+from toolkit.questions.lagging import Lag, Projected, lagging
 from toolkit.questions.overview import Authority, Status, status_of_all
 from toolkit.questions.overview import authority as who_is_right
 from toolkit.router.read import Reading
@@ -97,8 +109,8 @@ def _show_reading(reading: Reading) -> None:
     facts = (
         ("served by", f"{reading.served_by} ({versions})" if versions else reading.served_by),
         ("confidence", reading.confidence),
-        ("as of", reading.as_of),
-        ("lag", reading.lag),
+        ("as of", reading.as_of or _NOTHING),
+        ("lag", "cannot be told" if reading.lag is None else reading.lag),
         ("position", position or None),
         ("context", reading.context),
         ("read class", reading.read_class),
@@ -116,11 +128,17 @@ def _each(given: str, known: Iterable[str]) -> list[str]:
 def authority(
     capability: OptionalCapability = "", project: ProjectOption = ".", as_json: JsonOption = False
 ) -> None:
-    """What is authoritative here?"""
+    """What is authoritative here?
+
+    Ends with 3 when a server does not answer, with 1 when something else could not be told: what is known is told all the same.
+    """
     with open_project(project) as opened:
         names = _each(capability, opened.project.settings.capability)
-        found = [who_is_right(opened.around, name) for name in names]
+        found = [who_is_right(opened.inside, name) for name in names]
     emit_each(found, as_json, _show_authority)
+    if any(one.unreachable for one in found):
+        raise typer.Exit(ExitCode.INFRASTRUCTURE)
+    raise typer.Exit(ExitCode.FINDINGS if any(one.problems for one in found) else ExitCode.CLEAN)
 
 
 def _show_authority(found: Authority) -> None:
@@ -144,6 +162,8 @@ def _show_authority(found: Authority) -> None:
             for event in contract.events
         ]
         line(f"    made from {', '.join(made_from)}")
+    for part, problem in found.problems.items():
+        line(f"! {part}: cannot be told: {' '.join(problem.split())}", style="yellow")
 
 
 def freshness(
@@ -167,7 +187,8 @@ def freshness(
     with open_project(project) as opened:
         names = _each(capability, opened.project.settings.capability)
         late = _wait(opened, names, wait_for, timeout) if wait_for else []
-        found = [lagging(opened.around, name) for name in names]
+        around = reading_once(opened.around)
+        found = [lagging(around, name) for name in names]
     emit_each(found, as_json, _show_lag)
     for error in late:
         typer.echo(str(error), err=True)
@@ -190,15 +211,16 @@ def _wait(opened: App, names: list[str], text: str, timeout: float) -> list[NotY
 
 
 def _show_lag(found: Lag) -> None:
+    behind = "" if found.lag is None else f", {span(found.lag)} behind"
     line(
-        f"{found.capability}: {found.confidence}, {span(found.lag)} behind (objective {span(found.objective)}), "
-        f"as of {text_of(found.as_of)}, by {found.clock}",
+        f"{found.capability}: {found.confidence}{behind} (objective {span(found.objective)}), "
+        f"{promised(found.as_of)}, by {found.clock}",
         style="bold",
     )
-    line("  " + "; ".join(f"{leg.name} {span(leg.behind)}" for leg in found.legs))
+    line("  " + "; ".join(f"{leg.name} {_long(leg.behind)}" for leg in found.legs))
     for given in found.served:
         line(f"  {given.consumer} at {given.stage}: {given.side} answers: {given.how}")
-    table("", ("hop", "waiting", ""), [(hop.name, hop.waiting, hop.unit) for hop in found.hops])
+    table("", ("hop", "waiting", ""), [(hop.name, hop.waiting, _unit(hop)) for hop in found.hops])
     for hop in found.hops:
         if hop.cause:
             line(f"! {hop.name}: {hop.cause}", style="yellow")
@@ -207,7 +229,7 @@ def _show_lag(found: Lag) -> None:
         (
             f"{one.projection} v{one.version}",
             f"{one.topic}[{one.partition}]",
-            one.as_of,
+            one.as_of or _NOTHING,
             one.behind,
             one.next_offset,
             one.waiting,
@@ -220,14 +242,24 @@ def _show_lag(found: Lag) -> None:
     for view in found.projected:
         state = view.state + (f": {view.detail}" if view.detail else "")
         lacks = f"; {lacking}" if (lacking := _lacking(view)) else ""
-        line(
-            f"  {view.context}: {view.projection} v{view.version} last written at {text_of(view.at)} ({state}){lacks}"
-        )
+        written = "never written" if view.at is None else f"last written at {text_of(view.at)}"
+        line(f"  {view.context}: {view.projection} v{view.version} {written} ({state}){lacks}")
     if shards := [one for one in found.leases if "/" in one.name]:
         held = [(one.name, one.owner, one.epoch, text_of(one.expires_at)) for one in shards]
         table("", ("shard", "leader", "epoch", "until"), held)
     for problem in found.problems:
         line(f"! {problem}", style="yellow")
+
+
+_NOTHING = "nothing promised yet"
+
+
+def _long(length: dt.timedelta | None) -> str:
+    return "cannot be told" if length is None else span(length)
+
+
+def _unit(hop: Hop) -> str:
+    return hop.unit + (f", the oldest of {text_of(hop.oldest)}" if hop.oldest is not None else "")
 
 
 def _lacking(view: Projected) -> str:
@@ -278,7 +310,8 @@ def _show_status(found: list[Status]) -> None:
     table("", ("capability", "read class", "route", "view", "lag", "parked", "differ"), rows)
     blind = {(one.lag.as_of, one.lag.clock): one.lag for one in found if not one.lag.trusted}
     for lag in blind.values():
-        line(f"! as of {text_of(lag.as_of)}, {span(lag.lag)} ago by {lag.clock}", style="yellow")
+        ago = "" if lag.lag is None else f"{span(lag.lag)} ago "
+        line(f"! {promised(lag.as_of)}, {ago}by {lag.clock}", style="yellow")
     for problem, where in _gathered(found).items():
         line(f"! {problem} ({where})", style="yellow")
     for hop, where in _standing(found).values():

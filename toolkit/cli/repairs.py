@@ -14,7 +14,7 @@ from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_ea
 from toolkit.core.errors import ExitCode, LeaseHeld, Refused, UsageError
 from toolkit.core.projections import Definition
 from toolkit.core.unclassified import Unclassified
-from toolkit.cutover.facts import open_shapes, serving_versions
+from toolkit.cutover.facts import Around, open_shapes, reading_once, serving_versions
 from toolkit.loops.replay import Reprojected, key_of, replay_parked, reproject, skip_parked
 from toolkit.loops.verify import code_hash
 from toolkit.ports import SkippedEvent
@@ -44,17 +44,18 @@ def show(
     """
     with open_project(project) as opened:
         names = [capability] if capability else list(opened.project.settings.capability)
-        found = {name: _actions(opened, name) for name in names}
+        around = reading_once(opened.around)
+        found = {name: _actions(opened, around, name) for name in names}
     emit(found, as_json, _show_actions)
     if any(one.kind is Kind.REACH for actions in found.values() for one in actions):
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
     raise typer.Exit(ExitCode.FINDINGS if any(found.values()) else ExitCode.CLEAN)
 
 
-def _actions(opened: App, capability: str) -> list[Action]:
+def _actions(opened: App, around: Around, capability: str) -> list[Action]:
     opened.project.capability(capability)
     discrepancies = opened.evidence.open_discrepancies(capability, opened.clock())
-    return plan(opened.around, capability, discrepancies)
+    return plan(around, capability, discrepancies)
 
 
 def _show_actions(found: dict[str, list[Action]]) -> None:

@@ -16,7 +16,7 @@ from toolkit.cli.options import SourceOption, YesOption
 from toolkit.cli.output import JsonOption, ProjectOption, confirm, emit, emit_each, line, table
 from toolkit.core.errors import ExitCode, Fault, ProjectError, Refused, StranglerError, UsageError
 from toolkit.core.evolving import unfinished
-from toolkit.cutover.facts import backfilled
+from toolkit.cutover.facts import backfilled, resumed
 from toolkit.golden import broken, examples
 from toolkit.loader import Project, load
 from toolkit.loops.purity import impure_steps, impurities
@@ -25,6 +25,16 @@ from toolkit.settings import ENGINES_OWN
 
 capture = typer.Typer(
     help="Capture changes in the legacy database: plan, install, status, remove.", no_args_is_help=True
+)
+
+_THEN_BACKFILL = f"{commands.BACKFILL} (with no relay running: both lead the source)"
+_MISSED = (
+    "captured before, and read beside another installation. What was inserted or updated in between, the backfill finds; "
+    "rows that were deleted stay in the views, since no event tells of them"
+)
+_THEN_END = (
+    "for each row that only a view has: insert it in the legacy database and delete it again, so that its end is captured "
+    "(strangler repair key folds the same events, and keeps it)"
 )
 
 
@@ -152,9 +162,8 @@ def install(
         for name in names:
             tell = _nothing if as_json else _show_escaping
             install_now(opened, name, tell, None if yes else _agreed(opened, name, tell))
-        done = {name: list(opened.legacy(name).capture.installed()) for name in names}
-        unread = {name: _unread(opened, name) for name in names}
-    emit(done, as_json, lambda _: _show_installed(done, unread))
+        done = {name: _installed(opened, name) for name in names}
+    emit(done, as_json, _show_installed)
 
 
 def _nothing(_plan: Plan) -> None:
@@ -192,12 +201,32 @@ def _alone(opened: App, source: str) -> AbstractContextManager[None]:
     return capturing.alone() if isinstance(capturing, Exclusive) else nullcontext()
 
 
-def _unread(opened: App, source: str) -> list[str]:
-    """Groups of tables whose history is still to be read; none are told before our own tables are there."""
+class _Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is captured, the groups of tables whose history is still to be read, and what no reading of it will tell."""
+
+    installed: tuple[str, ...]
+    unread: tuple[str, ...] = ()
+    missed: str = ""
+    next: tuple[str, ...] = ()
+
+
+def _installed(opened: App, source: str) -> _Installed:
+    """Nothing of the history is told before our own tables are there."""
+    installed = opened.legacy(source).capture.installed()
     try:
-        return [tables for tables, read in backfilled(opened.around, source).items() if not read]
+        unread = tuple(tables for tables, read in backfilled(opened.around, source).items() if not read)
+        again = resumed(opened.around, source)
     except StranglerError:
-        return []
+        return _Installed(installed=installed)
+    if not again:
+        return _Installed(installed=installed, unread=unread, next=(_THEN_BACKFILL,) if unread else ())
+    sections = opened.project.settings.capability.items()
+    mine = [name for name, section in sections if opened.project.legacy_of(section) == source]
+    looks = tuple(f"then, once it is relayed and projected: {commands.shadow_all(name)}" for name in mine)
+    missed = f"{'; '.join(again)}: {_MISSED}"
+    return _Installed(
+        installed=installed, unread=unread, missed=missed, next=(_THEN_BACKFILL, *looks, _THEN_END)
+    )
 
 
 def _show_captured(done: dict[str, list[str]]) -> None:
@@ -210,17 +239,19 @@ def _show_removed(done: dict[str, list[str]]) -> None:
     line(
         "what is written from now on is in no view; a row that is deleted before capture is installed again stays there"
     )
-    line(
-        "  next  once it is installed and backfilled again: strangler shadow run CAPABILITY --keys 0 finds such rows"
-    )
+    found = commands.shadow_all("CAPABILITY")
+    line(f"  next  once it is installed and backfilled again: {found} finds such rows")
 
 
-def _show_installed(done: dict[str, list[str]], unread: dict[str, list[str]]) -> None:
-    _show_captured(done)
-    for name in done:
-        if unread[name]:
-            line(f"{name}: the history is to be read: {'; '.join(unread[name])}")
-            line(f"  next  {commands.BACKFILL} (with no relay running: both lead the source)")
+def _show_installed(done: dict[str, _Installed]) -> None:
+    for name, one in done.items():
+        line(f"{name}: capturing {', '.join(one.installed) or 'nothing'}")
+        if one.unread:
+            line(f"{name}: the history is to be read: {'; '.join(one.unread)}")
+        if one.missed:
+            line(f"{name}: {one.missed}", style="bold")
+        for step in one.next:
+            line(f"  next  {step}")
 
 
 @capture.command()

@@ -31,7 +31,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `key` names the columns that identify the row, where capture knows them.
     `unknown` are columns whose value capture could not learn, each with the reason. They are in neither image, so that
     nothing is taken for their value. `fault` says why nothing of the change can be trusted: it is parked.
-    `beside` are keys of other rows that were there when capture looked, and that have the same subject: they differ from
+    `beside` are keys of other rows that were there when this happened, and that have the same subject: they differ from
     this row's in nothing but blanks at their end.
     """
 

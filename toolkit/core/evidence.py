@@ -35,7 +35,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `judged` pairs came to match, temporal or confirmed; `mismatched` are the confirmed ones that are not
     wholly covered by acceptances in force. `errors` are pairs whose projection side failed or timed out,
-    `legacy_errors` those whose legacy side did; neither is judged.
+    `legacy_errors` those whose legacy side did; neither is judged. `installation` is that of capture as the run began.
     """
 
     id: str
@@ -47,6 +47,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     legacy_errors: int = 0
     findings: tuple[Finding, ...] = ()
+    installation: str = ""
 
 
 class ShadowRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +70,7 @@ class ShadowRun(msgspec.Struct, frozen=True, kw_only=True):
     confirmed: tuple[tuple[tuple[str, ...], int], ...] = ()
     findings: tuple[Finding, ...] = ()
     report: dict[str, object] = {}
+    installation: str = ""
 
     def summary(self, acceptances: Mapping[str, Acceptance]) -> RunSummary:
         """What a gate needs, under these acceptances (by fingerprint; those in force)."""
@@ -83,6 +85,7 @@ class ShadowRun(msgspec.Struct, frozen=True, kw_only=True):
             ),
             errors=self.errors,
             legacy_errors=self.legacy_errors,
+            installation=self.installation,
             findings=tuple(
                 msgspec.structs.replace(one, acceptance=acceptances.get(one.fingerprint))
                 for one in self.findings

@@ -57,6 +57,8 @@ def indexed_text(columns: int, *, of_key: bool) -> Callable[[object], str]:
     )
 
     def normal(value: object) -> str:
+        if type(value) is str and len(value) <= surely and value.isascii() and "\x00" not in value:
+            return value
         plain = text(value)
         if len(plain) > surely and (len(plain) > characters or len(plain.encode()) > octets):
             size = f"{len(plain)} characters, {len(plain.encode())} bytes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from toolkit import commands
@@ -19,7 +19,7 @@ from toolkit.cutover.coverage import uncovered
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.golden import examples
 from toolkit.loader import Project
-from toolkit.loops.reaching import concerns
+from toolkit.loops.reaching import Reach
 from toolkit.loops.relay import lease_name
 from toolkit.ports import (
     Archive,
@@ -65,6 +65,36 @@ class Around:
     upcaster_hash: Callable[[Definition, Catalogue], str] | None = None
     kinds: Kinds | None = None
     retention: Retention | None = None
+    waiting: Waiting | None = None
+    """what was read of parked changes, where it is to be read once"""
+
+
+class Waiting:
+    """Parked changes, and what they may become: the changes of a source are read once, and so are the rules for a table.
+
+    For the time of a command that looks at several capabilities; what waits changes meanwhile, and after it.
+    """
+
+    def __init__(self, project: Project, archive: Archive) -> None:
+        self._archive = archive
+        self._known: dict[str, list[ParkedChange]] = {}
+        self.reach = Reach(project.translators, project.catalogue)
+
+    def of(self, source: str) -> list[ParkedChange]:
+        """Those of a source, in order of their number."""
+        if source not in self._known:
+            self._known[source] = self._archive.parked(source)
+        return self._known[source]
+
+
+def reading_once(around: Around) -> Around:
+    """The same, for the time of one command."""
+    return around if around.waiting is not None else replace(around, waiting=waiting_of(around))
+
+
+def waiting_of(around: Around) -> Waiting:
+    """What is known of parked changes by now; nothing yet, unless they are to be read once."""
+    return around.waiting or Waiting(around.project, around.archive)
 
 
 class Attempts:
@@ -107,7 +137,7 @@ def gather(around: Around, capability: str, consumer: str = ANY_CONSUMER) -> Fac
         consumer=consumer,
         uncaptured=uncaptured,
         holes=holes,
-        captured_since=attempts.get(("capture",), lambda: _captured_since(around, source), None),
+        installation=attempts.get(("capture",), lambda: installation(project, around.legacy[source]), None),
         backfill=attempts.get(("backfill",), lambda: backfilled(around, source), {}),
         parked=attempts.get(("parked",), lambda: parked(around, source, versions), ()),
         unclassified=attempts.get(("unclassified",), lambda: open_shapes(around, source), ()),
@@ -223,13 +253,14 @@ def parked(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Pa
 
 def parked_changes(around: Around, source: str, versions: Mapping[str, int]) -> tuple[Parked, ...]:
     """Parked changes that these versions may lack, by source: of `source` in any case, of another one where there are any."""
+    around = reading_once(around)
     others = [name for name in around.project.settings.legacy if name != source]
     found = [_changes(around, name, versions) for name in (source, *others)]
     return tuple(one for one in found if one.count or one is found[0])
 
 
 def _changes(around: Around, source: str, versions: Mapping[str, int]) -> Parked:
-    every = around.archive.parked(source)
+    every = waiting_of(around).of(source)
     changes = concerning(around, source, every, versions)
     first = next((one.reason for one in changes if not one.held), changes[0].reason if changes else "")
     by_view = {
@@ -271,9 +302,9 @@ def concerning(
     project = around.project
     known = [project.projections.get(name, {}).get(version) for name, version in versions.items()]
     handled = {name for one in known if one is not None for name in one.handlers}
-    translators = project.translators.get(source)
+    reach = waiting_of(around).reach
     tables = {one.change.table for one in changes}
-    related = {table for table in tables if concerns(table, translators, project.catalogue, handled)}
+    related = {table for table in tables if reach.concerns(source, table, handled)}
     return [one for one in changes if one.change.table in related]
 
 
@@ -330,11 +361,13 @@ def _capture(around: Around, source: str) -> tuple[tuple[str, ...], tuple[Hole, 
     return missing, tuple(hole for hole in capture.holes() if hole.escapes)
 
 
-def _captured_since(around: Around, source: str) -> dt.datetime | None:
-    """What was seen before may have missed what was written while capture was away."""
-    tables = [one.table for one in around.project.captured(source)]
-    since = around.legacy[source].capture.installation(tables) if tables else None
-    return dt.datetime.fromisoformat(since) if since else None
+def installation(project: Project, source: LegacySource) -> str | None:
+    """Which installation of capture: what was seen beside another one may have missed what was written in between.
+
+    Told by its name, not by time: legacy's clock stamps it, and ours what was seen.
+    """
+    tables = [one.table for one in project.captured(source.name)]
+    return source.capture.installation(tables) if tables else None
 
 
 def backfilled(around: Around, source: str) -> dict[str, bool]:
@@ -343,6 +376,23 @@ def backfilled(around: Around, source: str) -> dict[str, bool]:
     done = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source) if cursor.done}
     groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
     return {", ".join(tables): done.get(tables, "") == capture.installation(tables) for tables in groups}
+
+
+def resumed(around: Around, source: str) -> tuple[str, ...]:
+    """Groups of tables that were read beside another installation of capture than the one that is there now.
+
+    Not of Debezium's topics: they tell what went in between, as long as they hold it.
+    """
+    if around.project.settings.legacy[source].capture == "debezium":
+        return ()
+    capture = around.legacy[source].capture
+    known = {cursor.tables: cursor.installation for cursor in around.archive.cursors(source)}
+    groups = [tuple(table.table for table in group) for group in around.project.groups(source)]
+    return tuple(
+        ", ".join(tables)
+        for tables in groups
+        if known.get(tables) and (now := capture.installation(tables)) and known[tables] != now
+    )
 
 
 def _verifications(around: Around, versions: Mapping[str, int]) -> dict[str, Verification]:

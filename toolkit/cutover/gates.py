@@ -100,7 +100,8 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """All that gates and guard decide on. What could not be had is missing, and `problems` says why, by gate.
 
-    `since` is when the route came to its stage, `moved_at` when it moved last (a canary that grew, too).
+    `since` is when the route came to its stage, `moved_at` when it moved last (a canary that grew, too), `installation` that
+    of capture (None where not all is captured).
     """
 
     capability: str
@@ -113,7 +114,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     limits: GateSection
     uncaptured: tuple[str, ...] = ()
     holes: tuple[Hole, ...] = ()
-    captured_since: dt.datetime | None = None
+    installation: str | None = None
     backfill: dict[str, bool] = {}
     parked: tuple[Parked, ...] = ()
     unclassified: tuple[Unclassified, ...] = ()
@@ -313,7 +314,7 @@ def unfit_run(facts: Facts) -> str:
         return "the latest shadow run compared under another configuration"
     if run.versions != facts.versions:
         return f"the latest shadow run compared {_versions(run.versions)}; {_versions(facts.versions)} serves"
-    if facts.captured_since is not None and run.ended_at < facts.captured_since:
+    if facts.installation is not None and run.installation != facts.installation:
         return "the latest shadow run is from before capture was installed as it is now"
     if facts.now - run.ended_at > duration(facts.limits.evidence_age):
         return f"the latest shadow run is older than {facts.limits.evidence_age}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from toolkit.core.changes import Change
-from toolkit.loops.translate import Translated, Translation
+from toolkit.loops.translate import Outcome, Translated, Translation
 from toolkit.ports import Cursor
 
 
@@ -19,6 +20,8 @@ class Counted(Protocol):
 
 
 D = TypeVar("D", bound=Counted)
+_IN_LINE = 2
+"""Batches that are archived or wait for it: each is in memory."""
 
 
 @runtime_checkable
@@ -43,7 +46,7 @@ def one_by_one(step: Callable[[int, int], D]) -> Callable[[int, int, int], Gener
 
 
 def batches_of(translation: Translation) -> Callable[[int, int, int], Generator[Translated]]:
-    """The same, where there is a backlog with three batches under way: one is read, one translated, one archived.
+    """The same, where there is a backlog with batches under way: one is read, one translated, others are archived.
 
     Databases and this process take turns otherwise. The order is that of one by one: a batch is archived, and marked,
     after the one before, and what is read ahead is what would be offered if those before were marked.
@@ -58,22 +61,65 @@ def batches_of(translation: Translation) -> Callable[[int, int, int], Generator[
         if len(changes) <= limit // 2:
             yield translation.take(changes, epoch)
             return
-        with ThreadPoolExecutor(1, "read ahead") as reader, ThreadPoolExecutor(1, "archive") as archiver:
-            archiving: Future[Translated] | None = None
-            before: list[int] = []
+        with ThreadPoolExecutor(1, "read ahead") as reader, _Archiving(translation, epoch) as archiving:
             for left in range(rounds - 1, -1, -1):
-                taken = [change.number for change in changes]
                 following = None
                 if left and len(changes) > limit // 2:
-                    following = reader.submit(beyond, limit, translation.standing(epoch), before + taken)
+                    taken = [*archiving.taken, *(change.number for change in changes)]
+                    following = reader.submit(beyond, limit, translation.standing(epoch), taken)
                 outcome = translation.decide(changes, epoch)
-                if archiving is not None:
-                    yield archiving.result()
-                archiving = archiver.submit(translation.store, changes, outcome, epoch)
-                before, changes = taken, following.result() if following is not None else []
+                if archiving.full:
+                    yield archiving.first()
+                archiving.give(changes, outcome)
+                changes = following.result() if following is not None else []
                 if not changes:
                     break
-            if archiving is not None:
-                yield archiving.result()
+            while archiving.taken:
+                yield archiving.first()
 
     return batches
+
+
+class _Archiving:
+    """Batches that are archived and marked one after the other, beside what is done meanwhile.
+
+    More than one waits in line, so that the interpreter has something to do while the database works on the first.
+    """
+
+    def __init__(self, translation: Translation, epoch: int) -> None:
+        self._translation, self._epoch = translation, epoch
+        self._thread = ThreadPoolExecutor(1, "archive")
+        self._line: deque[tuple[Future[Translated], list[int]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    @property
+    def full(self) -> bool:
+        """Has the first of them to be over before there is another one?"""
+        return len(self._line) == _IN_LINE
+
+    @property
+    def taken(self) -> list[int]:
+        """The numbers of all that may not be marked yet."""
+        return [number for _, numbers in self._line for number in numbers]
+
+    def give(self, changes: Sequence[Change], outcome: Outcome) -> None:
+        """The next batch."""
+        before = self._line[-1][0] if self._line else None
+        future = self._thread.submit(self._store, changes, outcome, before)
+        self._line.append((future, [change.number for change in changes]))
+
+    def first(self) -> Translated:
+        """What the first of them came to, once it is over."""
+        return self._line.popleft()[0].result()
+
+    def _store(
+        self, changes: Sequence[Change], outcome: Outcome, before: Future[Translated] | None
+    ) -> Translated:
+        if before is not None:
+            before.result()  # what comes after a batch that failed was never due
+        return self._translation.store(changes, outcome, self._epoch)

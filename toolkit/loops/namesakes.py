@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from toolkit.core.changes import Change, Op
 from toolkit.core.subjects import columns_of, joined
 from toolkit.core.translators import Translators
@@ -18,6 +20,10 @@ from toolkit.loops.unit import Unit
 
 Place = tuple[str, str]
 """Table and subject."""
+_UNTOLD = (
+    "Only one is there by now, but which of them was told last is not known: change the row that stays (an UPDATE that "
+    "writes a value anew will do), so that it is told whole"
+)
 
 
 class Namesakes:
@@ -33,6 +39,7 @@ class Namesakes:
         self._clashes: dict[int, str] = {}
         self._others: set[int] = set()
         self._former: set[int] = set()
+        self._anew: dict[int, Change] = {}
         self._handed: set[str] = set()
         suspects = self._suspects(changes)
         told: dict[Place, list[Change]] = {}
@@ -47,10 +54,10 @@ class Namesakes:
         return self._clashes.get(id(change), "") if self._clashes else ""
 
     def own(self, changes: Sequence[Change]) -> Sequence[Change]:
-        """Without those of a row that had the subject for a while beside the one whose it is."""
-        if not self._others:
+        """Without those of a row that had the subject for a while beside the one whose it is; that one's whole where need be."""
+        if not self._others and not self._anew:
             return changes
-        return [change for change in changes if id(change) not in self._others]
+        return [self._anew.get(id(change), change) for change in changes if id(change) not in self._others]
 
     def in_order(self, units: Sequence[Unit]) -> Sequence[Unit]:
         """The units, with what a subject's former row did before what the row did that has it now."""
@@ -129,18 +136,34 @@ class Namesakes:
         if len(alive) > 1:
             self._clashes[id(clash[0])] = clash[1]
             return
-        self._hand_over(traced, before, next(iter(alive), min(before, default=0)))
+        left = next(iter(alive), min(before, default=0))
+        if before and not any(one.row == left for one in traced):
+            self._clashes[id(clash[0])] = f"{clash[1]}. {_UNTOLD}"
+            return
+        self._hand_over(traced, before, left, stays=bool(alive))
 
-    def _hand_over(self, traced: Sequence[_Traced], before: Sequence[int], left: int) -> None:
-        """The subject is the row's that is left; until that came, it was the row's that was there before."""
-        came = any(one.row == left for one in traced) and left not in before
-        former = before[0] if came and before else None
+    def _hand_over(self, traced: Sequence[_Traced], before: Sequence[int], left: int, *, stays: bool) -> None:
+        """The subject is the row's that is left; until that came, it was the row's that was there before.
+
+        Where both were there before, which of them was told last is not known: the other one's end comes first, and then
+        this one whole, as if it had come.
+        """
+        former = next((row for row in before if row != left), None) if stays else None
         for one in traced:
             if one.row == former:
                 self._former.add(id(one.change))
                 self._handed.add(one.change.subject)
             elif one.row != left:
                 self._others.add(id(one.change))
+        if former is not None and left in before:
+            self._tell_whole([one.change for one in traced if one.row == left])
+
+    def _tell_whole(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.op is not Op.DELETE:
+                self._anew[id(change)] = replace(change, op=Op.INSERT, before=None)
+                return
+            self._others.add(id(change))
 
     def _traced(self, changes: Sequence[Change]) -> list[_Traced]:
         """Which row each is of, by the key that it had or has."""

@@ -27,12 +27,25 @@ def events_of(table: str, translators: Translators, catalogue: Catalogue) -> fro
     return frozenset(found) or None
 
 
-def concerns(
-    table: str, translators: Translators | None, catalogue: Catalogue, handled: Collection[str]
-) -> bool:
-    """May a change of the table become one of these events? True when nobody can say."""
-    events = None if translators is None or not handled else events_of(table, translators, catalogue)
-    return events is None or not events.isdisjoint(handled)
+class Reach:
+    """Which events the rules for the tables of all sources can give: the code of each table's rules is read once."""
+
+    def __init__(self, translators: Mapping[str, Translators], catalogue: Catalogue) -> None:
+        self._translators, self._catalogue = translators, catalogue
+        self._known: dict[tuple[str, str], frozenset[str] | None] = {}
+
+    def of(self, source: str, table: str) -> frozenset[str] | None:
+        """Names of the events; None when nobody can say."""
+        if (source, table) not in self._known:
+            rules = self._translators.get(source)
+            told = None if rules is None else events_of(table, rules, self._catalogue)
+            self._known[source, table] = told
+        return self._known[source, table]
+
+    def concerns(self, source: str, table: str, handled: Collection[str]) -> bool:
+        """May a change of the table become one of these events? True when nobody can say."""
+        events = self.of(source, table) if handled else None
+        return events is None or not events.isdisjoint(handled)
 
 
 def _mentioned(function: object) -> Iterator[type]:

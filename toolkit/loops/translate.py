@@ -92,7 +92,8 @@ def translate(
     namesakes = Namesakes([change for unit in found for change in unit.changes], translators)
     failed_here: set[str] = set()
     for unit in namesakes.in_order(found):
-        if unit.subject in failed_here or waiting.get(unit.subject, unit.number) < unit.number:
+        first = waiting.get(unit.subject)
+        if unit.subject in failed_here or (first is not None and first < unit.number):
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
         try:
@@ -121,7 +122,7 @@ def _given(
     if not own:
         return [], []
     return translate_unit(
-        unit if len(own) == len(unit.changes) else Unit(subject=unit.subject, changes=tuple(own)),
+        unit if own is unit.changes else Unit(subject=unit.subject, changes=tuple(own)),
         rules,
         catalogue,
     )

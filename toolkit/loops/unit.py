@@ -29,6 +29,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def number(self) -> int:
         """Its place among the units of its subject: where it ends. What backfill found comes before all changes."""
+        if len(self.changes) == 1:
+            return self.changes[0].number
         return max(change.number for change in self.changes)
 
 

@@ -8,29 +8,16 @@ from enum import StrEnum
 
 import msgspec
 
-from toolkit import commands
-from toolkit.core.ailments import Ailment
 from toolkit.core.freshness import Confidence
-from toolkit.cutover.facts import Around, Attempts, backfilled, parked_changes, serving_versions
+from toolkit.cutover.facts import Around, Attempts, parked_changes, serving_versions
 from toolkit.cutover.gates import Parked
-from toolkit.diagnosis import USUAL, Diagnosis, Patient
-from toolkit.ports import Checkpoint, LeaseState, VersionState
-from toolkit.questions.leading import Readers, leaderless, relay_leases
+from toolkit.ports import LeaseState
+from toolkit.questions.hops import Hop, Hops, Seen
+from toolkit.questions.leading import Readers, relay_leases
 from toolkit.questions.serving import Served, served
-from toolkit.questions.stalling import Blocker, silence, stalled
+from toolkit.questions.stalling import Blocker
 from toolkit.router.paths import oldest
 from toolkit.settings import duration
-
-
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of the way from a legacy commit to the view: how many things wait there. None: it cannot be said."""
-
-    name: str
-    waiting: int | None
-    unit: str
-    cause: str = ""
-    blocker: Blocker | None = None
-    next: str = ""
 
 
 class LegName(StrEnum):
@@ -124,14 +111,6 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
         return all(hop.blocker is not Blocker.CAPTURE for hop in self.hops)
 
 
-class _Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen of one serving version."""
-
-    state: VersionState | None
-    checkpoints: list[Checkpoint]
-    parked: int
-
-
 def lagging(around: Around, capability: str) -> Lag:
     """How far behind is the view I am looking at, and what is it waiting for?"""
     project, attempts = around.project, Attempts()
@@ -148,7 +127,7 @@ def lagging(around: Around, capability: str) -> Lag:
     parked = attempts.get(("parked",), lambda: parked_changes(around, source, versions), None)
     known = _leases(around, attempts)
     leases, readers = relay_leases(source, known), Readers(around, known)
-    hops = _Hops(around, source, topic, watermark, now if trusted else None, leases, attempts)
+    hops = Hops(around, source, topic, watermark, now if trusted else None, leases, attempts)
     partitions = _partitions(versions, seen, clocks, hops.last, readers)
     complete = len(versions) == len(section.projections) and all(one.checkpoints for one in seen.values())
     as_of, lag = _oldest(partitions) if complete else (None, None)
@@ -228,21 +207,21 @@ def _leases(around: Around, attempts: Attempts) -> list[LeaseState]:
     return attempts.get(("leases",), lambda: around.leases.leases() if around.leases else [], nobody)
 
 
-def _look(around: Around, projection: str, version: int, attempts: Attempts) -> _Seen:
-    def look() -> _Seen:
+def _look(around: Around, projection: str, version: int, attempts: Attempts) -> Seen:
+    def look() -> Seen:
         states = around.read_store.versions(projection)
-        return _Seen(
+        return Seen(
             state=next((one for one in states if one.version == version), None),
             checkpoints=around.read_store.checkpoints(projection, version),
             parked=len(around.read_store.parked(projection, version)),
         )
 
-    return attempts.get((f"{projection} v{version}",), look, _Seen(state=None, checkpoints=[], parked=0))
+    return attempts.get((f"{projection} v{version}",), look, Seen(state=None, checkpoints=[], parked=0))
 
 
 def _partitions(
     versions: Mapping[str, int],
-    seen: Mapping[str, _Seen],
+    seen: Mapping[str, Seen],
     clocks: _Clocks,
     last: Mapping[int, int] | None,
     readers: Readers,
@@ -254,7 +233,7 @@ def _partitions(
 def _ages(
     projection: str,
     version: int,
-    seen: _Seen,
+    seen: Seen,
     clocks: _Clocks,
     last: Mapping[int, int] | None,
     readers: Readers,
@@ -308,7 +287,7 @@ def _legs(
 def _projected(
     around: Around,
     versions: Mapping[str, int],
-    seen: Mapping[str, _Seen],
+    seen: Mapping[str, Seen],
     parked: Sequence[Parked] | None,
 ) -> tuple[Projected, ...]:
     """By context, when its views were last written: the one that was longest ago comes first."""
@@ -330,160 +309,3 @@ def _projected(
         )
     long_ago = dt.datetime.min.replace(tzinfo=dt.UTC)
     return tuple(sorted(found, key=lambda one: (one.context, one.at or long_ago)))
-
-
-class _Hops:
-    """What waits in each place, and what stands in the way there."""
-
-    def __init__(
-        self,
-        around: Around,
-        source: str,
-        topic: str,
-        watermark: dt.datetime | None,
-        now: dt.datetime | None,
-        leases: Sequence[LeaseState],
-        attempts: Attempts,
-    ) -> None:
-        self._around, self._source, self._topic = around, source, topic
-        self._watermark, self._now, self._leases = watermark, now, leases
-        self._attempts = attempts
-        self.last: Mapping[int, int] | None = attempts.get(
-            ("archive",), lambda: around.archive.last_sequences(topic), None
-        )
-
-    def all_of(
-        self, versions: Mapping[str, int], seen: Mapping[str, _Seen], parked: Sequence[Parked] | None
-    ) -> tuple[Hop, ...]:
-        """The whole way, in order."""
-        views = (self.projecting(name, version, seen[name]) for name, version in versions.items())
-        return (self.capturing(), *self.translating(parked), self.publishing(), *views)
-
-    def translating(self, parked: Sequence[Parked] | None) -> tuple[Hop, ...]:
-        """From what was captured to an event, where no translator could: by source, what the view may lack of it."""
-        if parked is None:
-            return (Hop(name=f"parked changes of {self._source} -> archived", waiting=None, unit="changes"),)
-        return tuple(_untranslated(one) for one in parked)
-
-    def capturing(self) -> Hop:
-        """From the legacy commit to the archive."""
-        around, source, attempts = self._around, self._source, self._attempts
-        name = f"committed in {source} -> archived"
-        capture = around.legacy[source].capture
-        if self._now is None:  # it did not tell its time: each further question would wait for it again
-            return Hop(
-                name=name,
-                waiting=None,
-                unit="changes",
-                cause=f"{source} does not answer",
-                blocker=Blocker.LEGACY,
-                next=commands.DOCTOR,
-            )
-        if attempts.get(("capture",), lambda: not capture.installed(), False):
-            return Hop(
-                name=name,
-                waiting=None,
-                unit="changes",
-                cause=f"nothing of {source} is captured",
-                blocker=Blocker.CAPTURE,
-                next=commands.INSTALL_CAPTURE,
-            )
-        waiting = attempts.get(("capture",), lambda: capture.behind(capture.horizon()), None)
-        cause, blocker, next_step = self._why_nothing_comes()
-        return Hop(name=name, waiting=waiting, unit="changes", cause=cause, blocker=blocker, next=next_step)
-
-    def _why_nothing_comes(self) -> tuple[str, Blocker | None, str]:
-        around, source, attempts = self._around, self._source, self._attempts
-        pauses = around.pauses
-        pause = attempts.get(("pauses",), lambda: pauses.of(source) if pauses is not None else None, None)
-        if pause is not None:
-            cause = f"paused by {pause.who} since {pause.since:%Y-%m-%d %H:%M}Z: {pause.why}"
-            return cause, Blocker.PAUSED, commands.RESUME
-        nothing: dict[str, bool] = {}
-        read = attempts.get(("backfill",), lambda: backfilled(around, source), nothing)
-        unread = [tables for tables, done in read.items() if not done]
-        if unread:
-            cause = f"the history of {'; '.join(unread)} is not read to its end: no watermark promises anything before (a backfill leads the source: stop its relay first)"
-            return cause, Blocker.BACKFILL, commands.BACKFILL
-        here = around.clock()
-        alone = leaderless(around, self._source, self._leases, here)
-        cause = silence(self._watermark, self._now, here, self._leases, alone)
-        if not cause:
-            return "", None, ""
-        if (open_ := self._open_transaction()) is not None:
-            return f"{cause}; and in {source}: {open_.what}", Blocker.TRANSACTION, open_.next
-        return cause, Blocker.RELAY, commands.RELAY
-
-    def _open_transaction(self) -> Ailment | None:
-        """A legacy transaction that has been open for long: what it wrote is in no view, and a way of capture may wait for it."""
-        source = self._around.legacy[self._source]
-        if not isinstance(source, Diagnosis):
-            return None
-        patient = Patient(where=f"legacy.{self._source}", limits=USUAL)
-        checks = [one for one in source.checks(patient) if one.name == "long transactions"]
-        nothing: list[Ailment] = []
-        found = self._attempts.get(("legacy",), lambda: [it for one in checks for it in one.ask()], nothing)
-        return found[0] if found else None
-
-    def publishing(self) -> Hop:
-        """From the archive to the log."""
-        topic = self._topic
-        waiting = self._attempts.get(("archive",), lambda: self._around.archive.backlog(topic), None)
-        return Hop(name=f"archived -> published to {topic}", waiting=waiting, unit="events")
-
-    def projecting(self, projection: str, version: int, seen: _Seen) -> Hop:
-        """From the log to a view."""
-        name, log, topic = f"published -> {projection} v{version}", self._around.log, self._topic
-        bounds = self._attempts.get(("log",), lambda: log.bounds(topic) if log is not None else {}, None)
-        mine = [one for one in seen.checkpoints if one.topic == topic]
-        if seen.state is None or bounds is None or self.last is None:
-            return Hop(name=name, waiting=None, unit="events")
-        waiting = sum(max(0, self.last.get(one.partition, 0) - one.sequence) for one in mine)
-        stall = stalled(seen.state, mine, self.last, bounds, self._watermark)
-        if stall is not None:
-            return Hop(
-                name=name,
-                waiting=waiting,
-                unit="events",
-                cause=stall.cause,
-                blocker=stall.blocker,
-                next=stall.next,
-            )
-        if seen.parked:
-            return Hop(
-                name=name,
-                waiting=waiting,
-                unit="events",
-                cause=self._parked(projection, version),
-                blocker=Blocker.PARKED,
-                next=commands.PARKED,
-            )
-        return Hop(name=name, waiting=waiting, unit="events")
-
-    def _parked(self, projection: str, version: int) -> str:
-        events = self._around.read_store.parked(projection, version)
-        first = next((one for one in events if not one.held), None)
-        if first is None:
-            return f"{len(events)} events are parked"
-        record = first.record
-        return (
-            f"{len(events)} events are parked, and their rows stand still; the first: {record.envelope.type} of "
-            f"{record.envelope.subject} ({record.envelope.id}, {first.topic}[{record.partition}] event "
-            f"{record.sequence}): {first.reason}"
-        )
-
-
-def _untranslated(parked: Parked) -> Hop:
-    name = f"parked {parked.where} -> archived"
-    if not parked.count:
-        return Hop(name=name, waiting=0, unit="changes")
-    many = "1 change is" if parked.count == 1 else f"{parked.count} changes are"
-    behind = f" ({parked.held} of them only held back behind others)" if parked.held else ""
-    return Hop(
-        name=name,
-        waiting=parked.count,
-        unit="changes",
-        cause=f"{many} parked{behind}: no event tells of them, so the view may lack their effect; the first: {parked.reason}",
-        blocker=Blocker.PARKED,
-        next=f"{commands.PARKED}; mend the rule, then {parked.next}",
-    )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from toolkit.core.errors import Infrastructure, NotSetUp
 from toolkit.core.events import EventType, Meaning
 from toolkit.core.freshness import ReadClass, WhenStale
 from toolkit.core.projections import Handler
 from toolkit.core.routes import Route, Stage
-from toolkit.cutover.facts import Around, Attempts, gather, serving_versions
+from toolkit.cutover.facts import Around, Attempts, gather, reading_once, serving_versions
 from toolkit.cutover.gates import Facts, Parked
 from toolkit.questions.lagging import Lag, lagging
 from toolkit.questions.retention import shortened
@@ -52,6 +53,7 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """Who is right, who answers, and what the view promises.
 
     The legacy source is the system of record, whoever answers: the toolkit moves reads, not writes.
+    `problems` says what could not be told, and why.
     """
 
     capability: str
@@ -65,6 +67,9 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     contracts: tuple[Contract, ...]
     objective: str
     when_stale: WhenStale
+    problems: dict[str, str] = {}
+    unreachable: bool = False
+    """does a problem come of a server that does not answer, or has lost its tables?"""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +96,20 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def authority(around: Around, capability: str) -> Authority:
-    """What is authoritative here?"""
-    project = around.project
+    """What is authoritative here? What the read store alone knows is a problem while it is away, and no error."""
+    project, attempts = around.project, Attempts()
     section = project.capability(capability)
     source = project.legacy_of(section)
-    routes = routes_of(around, capability)
-    versions = serving_versions(around.read_store, section.projections)
-    staying = stays(around, capability, section.read_class)
+    none: tuple[Route, ...] = ()
+    routes = attempts.get(("routes",), lambda: routes_of(around, capability), none)
+    staying = attempts.get(("routes",), lambda: stays(around, capability, section.read_class), "")
+    versions = attempts.get(("read store",), lambda: _serving(around, section.projections), None)
+    known = versions or {}
+    view = _view(section.projections, versions)
+    made = (
+        attempts.get((f"{name} v{at}",), lambda name=name, at=at: _contract(around, name, at), None)  # type: ignore[misc]
+        for name, at in known.items()
+    )
     return Authority(
         capability=capability,
         means=section.means,
@@ -106,15 +118,34 @@ def authority(around: Around, capability: str) -> Authority:
         read_class=section.read_class,
         stays=staying,
         routes=routes,
-        answers={one.consumer: _who(one, source, versions, staying) for one in routes},
-        contracts=tuple(_contract(around, name, version) for name, version in versions.items()),
+        answers={one.consumer: _who(one, source, view, staying) for one in routes},
+        contracts=tuple(one for one in made if one is not None),
         objective=section.freshness,
         when_stale=section.when_stale,
+        problems=attempts.problems,
+        unreachable=bool(attempts.unreachable),
     )
 
 
-def _who(route: Route, source: str, versions: Mapping[str, int], stays: str) -> str:
-    legacy, view = f"legacy {source}", " + ".join(f"{name} v{at}" for name, at in versions.items())
+def _serving(around: Around, projections: Sequence[str]) -> dict[str, int] | None:
+    """A read store that has lost its tables cannot be asked, as one that is away; what the routes say stays true."""
+    try:
+        return serving_versions(around.read_store, projections)
+    except NotSetUp as error:
+        raise Infrastructure(str(error)) from error
+
+
+def _view(projections: Sequence[str], versions: Mapping[str, int] | None) -> str:
+    if versions is None:
+        return f"{' + '.join(projections)} (nobody can tell which version)"
+    return " + ".join(
+        f"{name} v{versions[name]}" if name in versions else f"{name} (no version serves)"
+        for name in projections
+    )
+
+
+def _who(route: Route, source: str, view: str, stays: str) -> str:
+    legacy = f"legacy {source}"
     if stays or route.stage is Stage.LEGACY:
         return legacy
     if route.stage is Stage.SHADOW:
@@ -159,12 +190,13 @@ def _event(kind: EventType, handler: Handler) -> ContractEvent:
 
 def status(around: Around, capability: str) -> Status:
     """One capability: where it is, how far behind, what waits, and how its latest comparison went."""
-    facts = gather(around, capability)
-    return _status(around, capability, facts)
+    around = reading_once(around)
+    return _status(around, capability, gather(around, capability))
 
 
 def status_of_all(around: Around) -> list[Status]:
     """Every capability of the project."""
+    around = reading_once(around)
     return [status(around, name) for name in around.project.settings.capability]
 
 

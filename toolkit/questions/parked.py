@@ -11,7 +11,7 @@ import msgspec
 from toolkit import commands
 from toolkit.cutover.facts import Around, changes_again, concerning, serving_versions
 from toolkit.loader import Project
-from toolkit.loops.reaching import events_of
+from toolkit.loops.reaching import Reach
 from toolkit.loops.unit import describe
 from toolkit.ports import Archive, ParkedChange, ParkedEvent
 
@@ -94,20 +94,13 @@ def lacking(
     project: Project, archive: Callable[[], Archive]
 ) -> Callable[[], dict[str, frozenset[str] | None]]:
     """What tells a reader which subjects have parked changes, each with the events that they may become (None: any)."""
-    known: dict[tuple[str, str], frozenset[str] | None] = {}
-
-    def events(source: str, table: str) -> frozenset[str] | None:
-        if (source, table) not in known:
-            translators = project.translators.get(source)
-            told = None if translators is None else events_of(table, translators, project.catalogue)
-            known[source, table] = told
-        return known[source, table]
+    reach = Reach(project.translators, project.catalogue)
 
     def look() -> dict[str, frozenset[str] | None]:
         found: dict[str, frozenset[str] | None] = {}
         for source in project.settings.legacy:
             for subject, tables in archive().parked_subjects(source).items():
-                each = [found.get(subject, frozenset()), *(events(source, table) for table in tables)]
+                each = [found.get(subject, frozenset()), *(reach.of(source, table) for table in tables)]
                 known_all = [one for one in each if one is not None]
                 found[subject] = (
                     frozenset().union(*known_all) if tables and len(known_all) == len(each) else None

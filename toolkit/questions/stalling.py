@@ -68,11 +68,14 @@ def silence(
 def stalled(
     state: VersionState,
     checkpoints: Sequence[Checkpoint],
-    last: Mapping[int, int],
+    published: Mapping[int, int],
     bounds: Mapping[int, tuple[int, int]],
     watermark: dt.datetime | None,
 ) -> Stall | None:
-    """Why a projection does not follow, or None when it does."""
+    """Why a projection does not follow, or None when it does.
+
+    `published` is where the log got the next event of a partition, as far as it did; what it did not get yet is the relay's.
+    """
     if state.state == "failed":
         return Stall(cause=f"failed: {state.detail}", blocker=Blocker.FAILED)
     if state.state == "waiting":
@@ -85,11 +88,13 @@ def stalled(
                 blocker=Blocker.RETENTION,
                 next=commands.rebuild(state.projection, state.version + 1),
             )
-        if one.sequence < last.get(one.partition, 0) and one.next_offset >= following and bounds:
+        offset = published.get(one.partition, -1)
+        if one.partition in bounds and offset >= following:
             return Stall(
-                cause=f"waiting for sequence {one.sequence + 1} of partition {one.partition}: archived, not in the log yet",
+                cause=f"sequence {one.sequence + 1} of partition {one.partition} has not come: the log got it at offset "
+                f"{offset}, and ends before it, at {following}: was the topic made anew, or restored from a backup?",
                 blocker=Blocker.MISSING,
-                next=commands.RELAY,
+                next=commands.rebuild(state.projection, state.version + 1),
             )
     return _behind(state, checkpoints, watermark)
 

@@ -21,6 +21,7 @@ from adapters.legacy.postgresql import triggers
 from adapters.legacy.postgresql.holes import holes_of
 from adapters.legacy.postgresql.tables import (
     SPELLING,
+    array_text,
     find_table,
     literal,
     postgres_order,
@@ -155,11 +156,13 @@ class PostgresCapture(TriggerCapture):
     ) -> Sequence[ChangeRow]:
         """As text: types that look at every value take longer than the database."""
         asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
+        if isinstance(taken := parameters.get("taken"), Sequence):
+            parameters = {**parameters, "taken": array_text(taken)}
         return connection.execute(asked, {**parameters, "limit": limit}).all()
 
     def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
         """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": list(taken)})
+        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": taken})
 
     def _whole(
         self,
@@ -204,7 +207,7 @@ class PostgresCapture(TriggerCapture):
         return {row[0]: row[1] for row in found.all()}
 
     def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
-        connection.execute(query("delete"), {"numbers": list(numbers)})
+        connection.execute(query("delete"), {"numbers": array_text(numbers)})
 
     def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
         plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -34,6 +34,11 @@ class SubjectType(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     kind: str
     collation: str | None
+
+
+def array_text(numbers: Iterable[int]) -> str:
+    """Thousands of whole numbers as one parameter: the driver would go through them one by one, twice."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Captured:

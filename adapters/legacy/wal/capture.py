@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Engine, text
@@ -209,10 +209,28 @@ class WalCapture(PostgresCapture):
         None come although there are some only while a transaction is fetched that takes longer; `behind` tells.
         """
         changes = self._fetched(limit, cursors)
-        if not changes:
-            return changes
+        return self._looked(lambda: self._compared(changes)) if changes else changes
+
+    def _compared(self, changes: list[Change]) -> list[Change]:
+        """With the rows that are there. Where what was done since has to be known, the log is read to its end for it."""
+        offered, reasons = {change.number for change in changes}, list[StranglerError]()
+
+        def later(table: str, subjects: Collection[str]) -> list[Change] | None:
+            try:
+                if not self._reach(self._slot.state_in(connection).inserted):
+                    return None
+            except StranglerError as error:
+                reasons.append(error)
+                return None
+            waiting = self._inbox.of(subjects)
+            return [one for one in waiting if one.table == table and one.number not in offered]
+
         with self._judged(), reading(self._engine) as connection:
-            return with_others(connection, self._searches_of(connection, self._registry(connection)), changes)
+            searches = self._searches_of(connection, self._registry(connection))
+            found = with_others(connection, searches, changes, later)
+        if reasons and not found:
+            raise reasons[0]
+        return found
 
     def _fetched(self, limit: int, cursors: Sequence[Cursor]) -> list[Change]:
         cursors = [one.beside(self.installation(one.tables)) for one in cursors]

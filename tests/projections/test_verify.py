@@ -194,7 +194,9 @@ def test_rows_that_come_go_and_change_between_two_pages_are_no_drift(
         new = PolicyIssued(policy_no=f"P-{2 * number}5", broker="B-1", premium=Decimal(3))
         gone = PolicyAnnulled(policy_no=f"P-{number + 3}")
         parked = PremiumAgreed(policy_no=f"P-{2 * number}5", premium=Decimal(-1))
-        world.happen(new, gone, parked, *(PremiumAgreed(policy_no="P-0", premium=Decimal(n)) for n in range(9)))
+        world.happen(
+            new, gone, parked, *(PremiumAgreed(policy_no="P-0", premium=Decimal(n)) for n in range(9))
+        )
         if number == 1:
             world.happen(PolicyIssued(policy_no="P-99", broker="B-1", premium=Decimal(3)))
             world.commit(deletes=["P-99"])

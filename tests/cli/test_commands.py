@@ -169,7 +169,7 @@ def test_a_rebuild_that_saw_no_watermark_says_that_nothing_is_promised(
         projection="p", version=2, events=3, parked=0, as_of=None, took=dt.timedelta(seconds=1), complete=True
     )
     show_rebuilt(done)
-    assert capsys.readouterr().out.startswith("p v2: 3 events in 1.0 s; as of nothing promised yet\n")
+    assert capsys.readouterr().out.startswith("p v2: 3 events in 1.0 s; nothing is promised yet\n")
 
 
 def test_verify_and_rehearse_are_evidence(strangler: Any) -> None:

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from toolkit import commands
 from toolkit.app import App, open_project
 from toolkit.cli.options import SourceOption, sources_of
-from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, table
+from toolkit.cli.output import JsonOption, ProjectOption, emit, line, progress, promised, table
 from toolkit.cli.stopping import stop_on_signals
 from toolkit.cli.telling import Standby, Telling, log_to_stderr
 from toolkit.core.errors import ExitCode, Infrastructure, LeaseHeld, UsageError
@@ -432,7 +432,7 @@ def _unread(opened: App, topics: Collection[str]) -> str:
 def _show_done(done: dict[str, dict[str, Any]]) -> None:
     for name, one in done.items():
         told = ", ".join(f"{count:,} {what}" for what, count in one.items() if isinstance(count, int))
-        line(f"{name}: {told}; as of {one['as_of'] or 'nothing promised yet'}")
+        line(f"{name}: {told}; {promised(one['as_of'])}")
         for said in (one.get("problem"), one.get("waits")):
             if said:
                 line(f"! {said}", style="yellow")

@@ -139,17 +139,24 @@ def note(
     )
 
 
+def forget_written(connection: Connection, name: str, number: int) -> None:
+    """One who writes the version has failed: from now on, what is written again is seen by being written at all.
+
+    When it was written would be told by the clocks of several hosts, and none of them is the right one.
+    """
+    connection.execute(update(checkpoint).where(of(checkpoint, name, number)).values(projected_at=None))
+
+
 def tell(
     connection: Connection, name: str, number: int, state: str, detail: str, *, epoch: int, now: dt.datetime
 ) -> None:
-    """Say how all are doing, unless one failed and a partition was not projected since: who failed knows why. Raises Fenced."""
+    """Say how all are doing, unless one failed and a partition was not written since: who failed knows why. Raises Fenced."""
     bookkeeping.take_turn(connection, name, number)
     found = select(projection).where(of(projection, name, number), projection.c.epoch == epoch)
     row = connection.execute(found.with_for_update()).one_or_none()
     if row is not None and row.state == "failed":
-        since = checkpoint.c.projected_at
         waits = select(checkpoint.c.partition).where(
-            of(checkpoint, name, number), or_(since.is_(None), since <= row.updated_at)
+            of(checkpoint, name, number), checkpoint.c.projected_at.is_(None)
         )
         if connection.execute(waits.limit(1)).one_or_none() is not None:
             return

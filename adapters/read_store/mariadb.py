@@ -25,6 +25,7 @@ from sqlalchemy.exc import DataError, DBAPIError, InternalError, ProgrammingErro
 from adapters.engines import open_engine
 from adapters.read_store.layout import Dialect, Layout, Named, quoted
 from adapters.read_store.queries import query
+from toolkit.core import values
 from toolkit.core.columns import ColumnType
 from toolkit.core.errors import Infrastructure, UsageError
 
@@ -243,7 +244,7 @@ class MariadbRows:
     def parameter(self, value: object) -> object:
         """As the columns it is compared with are stored; of an enum's member the driver would send the name."""
         if isinstance(value, dt.datetime):
-            return _naive(value)
+            return _naive(values.in_utc(value))
         return str.__str__(value) if isinstance(value, str) else value
 
     def answered(self, description: Sequence[Any], row: Sequence[object]) -> Sequence[object]:

@@ -168,6 +168,8 @@ class PostgresRows(TransactionalRows):
 
     def parameter(self, value: object) -> object:
         """The driver knows the types; of an enum's member it would send the name."""
+        if isinstance(value, dt.datetime):
+            return values.in_utc(value)
         return str.__str__(value) if isinstance(value, str) else value
 
     def timed_out(self, error: DBAPIError) -> bool:

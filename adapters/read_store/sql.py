@@ -298,19 +298,14 @@ class SqlReadStore:
         """Say how a version is doing; the first time that it is running, it was built. Raises Fenced."""
         with self._writing() as connection:
             bookkeeping.take_turn(connection, projection, version)
-            built = bookkeeping.version(connection, projection, version).built_at
-            if built is None and state == "running":
-                built = now
-            bookkeeping.fence(
-                connection,
-                projection,
-                version,
-                epoch,
-                state=state,
-                detail=detail,
-                updated_at=now,
-                built_at=built,
-            )
+            known = bookkeeping.version(connection, projection, version)
+            built = now if known.built_at is None and state == "running" else known.built_at
+            said: dict[str, object] = {"state": state, "detail": detail, "updated_at": now, "built_at": built}
+            if state == "failed":
+                said["projected_at"] = known.projected_at
+            bookkeeping.fence(connection, projection, version, epoch, **said)
+            if state == "failed":
+                claims.forget_written(connection, projection, version)
 
     # --- reads
 

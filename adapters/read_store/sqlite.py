@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from adapters.engines import open_engine
 from adapters.read_store.layout import Dialect, Layout, Named, key_first, quoted, values_of
 from adapters.read_store.transactional import TransactionalRows
+from toolkit.core import values
 from toolkit.core.columns import Column, ColumnType
 
 STEPS_BETWEEN_LOOKS = 2_000
@@ -238,7 +239,7 @@ class SqliteRows(TransactionalRows):
         if isinstance(value, Decimal):
             return float(value)
         if isinstance(value, dt.datetime):
-            return _instant_text(value)
+            return _instant_text(values.in_utc(value))
         return value.isoformat() if isinstance(value, dt.date) else value
 
     def timed_out(self, error: DBAPIError) -> bool:

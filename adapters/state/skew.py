@@ -27,7 +27,11 @@ def _local() -> dt.datetime:
 
 
 class Skew:
-    """How far the state database's clock is ahead of this machine's, as last seen. A file has this machine's."""
+    """How far the state database's clock is ahead of this machine's, as last seen. A file has this machine's.
+
+    It is seen anew every minute, and at once where this machine's clock was set meanwhile. Where the database's is set, all
+    who use it are right again within a minute.
+    """
 
     def __init__(
         self,
@@ -37,14 +41,19 @@ class Skew:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._local, self._monotonic = engine, local, monotonic
-        self._looked, self._ahead = -float("inf"), NONE
+        self._looked, self._then, self._ahead = -float("inf"), local(), NONE
 
     def __call__(self) -> dt.timedelta:
-        """Raises Infrastructure when it was never seen."""
-        if self._engine.dialect.name == "postgresql" and self._monotonic() - self._looked >= EVERY:
+        """Raises Infrastructure when it has to be seen, and cannot."""
+        if self._engine.dialect.name == "postgresql" and self._is_old():
             self._ahead = self._look()
-            self._looked = self._monotonic()
+            self._looked, self._then = self._monotonic(), self._local()
         return self._ahead
+
+    def _is_old(self) -> bool:
+        """Was it seen long ago, or has this machine's clock been set since (as by NTP, or by what was suspended)?"""
+        passed = self._monotonic() - self._looked
+        return passed >= EVERY or abs(self._local() - self._then - dt.timedelta(seconds=passed)) >= NO_MATTER
 
     def _look(self) -> dt.timedelta:
         """By the shortest of a few round trips."""

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from adapters.legacy import open_legacy
 from tests.support.legacy import Legacy, policy
+from tests.support.parameters import GIVEN, NOON, parameters
 from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
 from toolkit.ports import LegacySource
 from toolkit.settings import LegacySection
@@ -51,6 +52,21 @@ def test_rows_come_with_lower_case_names_and_their_padding(legacy: Legacy) -> No
 
 def test_a_parameter_that_the_statement_does_not_use_is_no_fault(legacy: Legacy) -> None:
     assert legacy.source.query("SELECT 1 AS x", {"today": "2024-01-01"}, timeout=LONG).rows == [{"x": 1}]
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_a_parameter_means_what_it_means_to_the_caller(legacy: Legacy, given: dict[str, object]) -> None:
+    legacy.run(
+        "CREATE TABLE FACTS (TXT VARCHAR(20), AMT NUMERIC(12,2), NUM INTEGER, DAY DATE, AT TIMESTAMP NULL)",
+        "INSERT INTO FACTS VALUES ('request', 12.50, 7, '2024-02-29', '2024-02-03 12:00:00')",
+    )
+    if legacy.postgres:
+        legacy.run("ALTER TABLE FACTS ALTER AT TYPE timestamptz USING AT AT TIME ZONE 'UTC'")
+    at = "datetime(AT) = datetime(:at)" if legacy.sqlite else "AT = :at"
+    if legacy.postgres and given.get("at") == NOON.replace(tzinfo=None):
+        at = "AT AT TIME ZONE 'UTC' = :at"  # a column of local times
+    sql = f"SELECT count(*) AS n FROM FACTS WHERE TXT = :text AND AMT = :amount AND NUM = :number AND DAY = :day AND {at}"
+    assert legacy.source.query(sql, parameters(given), timeout=LONG).rows == [{"n": 1}]
 
 
 def test_the_instant_is_taken_after_the_read(legacy: Legacy) -> None:

@@ -1,6 +1,7 @@
 """Several write one version: whose partition was claimed by another, or whose version was taken, writes nothing more (R4)."""
 
 import datetime as dt
+from collections.abc import Callable
 from decimal import Decimal
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ TOPIC = "insurer.policy_admin"
 PARTITIONS = 2
 TOPICS = {TOPIC: PARTITIONS}
 ALL = [(TOPIC, 0), (TOPIC, 1)]
+HOUR = dt.timedelta(hours=1)
 
 
 class World:
@@ -39,9 +41,14 @@ class World:
         for record in self.story.tell(*events):
             self.records[record.partition].append(record)
 
-    def worker(self, *places: tuple[str, int], park_limit: int = 100) -> Keeper:
+    def worker(
+        self,
+        *places: tuple[str, int],
+        park_limit: int = 100,
+        clock: Callable[[], dt.datetime] | None = None,
+    ) -> Keeper:
         pace = Pace(park_limit=park_limit)
-        made = Keeper(TALLY, CATALOGUE, self.store, self.clock, pace, topics=TOPICS)
+        made = Keeper(TALLY, CATALOGUE, self.store, clock or self.clock, pace, topics=TOPICS)
         made.join()
         made.claim(places)
         return made
@@ -263,6 +270,30 @@ def test_who_fails_again_for_the_same_reason_has_the_word_again(world: World) ->
         assert world.store.versions("policy_tally")[0].state == "failed"
         second.advance(world.next(second))
         assert world.store.versions("policy_tally")[0].state == "building"
+
+
+@pytest.mark.parametrize("off", [-HOUR, HOUR], ids=["behind", "ahead"])
+def test_whoever_failed_has_the_word_just_as_long_where_clocks_of_hosts_differ(
+    world: World, off: dt.timedelta
+) -> None:
+    here, there = world.worker(), world.worker(clock=lambda: world.clock() + off)
+
+    def write(worker: Keeper, *places: tuple[str, int]) -> str:
+        worker.claim(places)
+        world.tell(*(PremiumAgreed(policy_no=f"P-{at}", premium=Decimal(3)) for at in range(6)))
+        world.clock()
+        worker.advance(world.next(worker))
+        return world.store.versions("policy_tally")[0].state
+
+    write(there, *ALL)
+    last = world.store.versions("policy_tally")[0].projected_at
+    there.give_up([ALL[0]])
+    here.claim([ALL[0]])
+    here.failed(ValueError("no"))
+    state = world.store.versions("policy_tally")[0]
+    assert (state.state, state.detail, state.projected_at) == ("failed", "ValueError: no", last)
+    assert write(there, ALL[1]) == "failed", "what the failed one read, nobody wrote since"
+    assert write(there, *ALL) == "building"
 
 
 class Process:

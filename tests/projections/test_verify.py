@@ -193,7 +193,10 @@ def test_rows_that_come_go_and_change_between_two_pages_are_no_drift(
     def happens(number: int) -> None:
         new = PolicyIssued(policy_no=f"P-{2 * number}5", broker="B-1", premium=Decimal(3))
         gone = PolicyAnnulled(policy_no=f"P-{number + 3}")
-        world.happen(new, gone, *(PremiumAgreed(policy_no="P-0", premium=Decimal(n)) for n in range(9)))
+        parked = PremiumAgreed(policy_no=f"P-{2 * number}5", premium=Decimal(-1))
+        world.happen(
+            new, gone, parked, *(PremiumAgreed(policy_no="P-0", premium=Decimal(n)) for n in range(9))
+        )
         if number == 1:
             world.happen(PolicyIssued(policy_no="P-99", broker="B-1", premium=Decimal(3)))
             world.commit(deletes=["P-99"])
@@ -209,6 +212,7 @@ def test_rows_that_come_go_and_change_between_two_pages_are_no_drift(
     ]
     assert (done.found.rows, done.found.undecided, done.record.drifted) == (4, (), True)
     assert sum(done.record.positions.values()) == done.events == 18, "where both replays ended"
+    assert len(read_store.parked("policy_view", 1)) > 2
 
 
 def test_history_is_waited_for_where_the_view_is_ahead_of_what_the_relay_has_noted(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from adapters.read_store.sql import SqlReadStore, open_read_store
 from tests.read_store.test_store import CHANGED, Writer, row, version_two
+from tests.support.parameters import FACTS, GIVEN, parameters
 from tests.support.read_store import BOOK, POLICY, SECOND, START, TOPIC, Story
 from tests.support.read_store import PolicyIssued as Issued
 from toolkit.core.errors import BadValue, ReadTimeout, UsageError
@@ -106,6 +108,30 @@ def test_parameters_may_be_dates_instants_and_truths(writer: Writer) -> None:
     assert ask(writer.store, sql, {"day": dt.date(2024, 2, 29), "then": paris, "open": True}).rows
     earlier = paris - dt.timedelta(microseconds=1)
     assert not ask(writer.store, sql, {"day": dt.date(2024, 2, 29), "then": earlier, "open": True}).rows
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_a_parameter_means_what_it_means_to_the_caller(
+    writer: Writer, given: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Pacific/Chatham")
+    time.tzset()
+    writer.write(
+        row(
+            reason=FACTS["text"],
+            premium=FACTS["amount"],
+            changes=FACTS["number"],
+            ends_on=FACTS["day"],
+            changed_at=FACTS["at"],
+        )
+    )
+    sql = "SELECT count(*) AS n FROM policy_view WHERE reason = :text AND premium = :amount AND changes = :number"
+    sql += " AND ends_on = :day AND changed_at = :at"
+    try:
+        assert ask(writer.store, sql, parameters(given)).rows == [{"n": 1}]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_first_version_serves_until_another_is_switched_to(writer: Writer) -> None:

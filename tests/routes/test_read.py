@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_both_sides_get_key_parameters_and_the_same_day(estate: Make) -> None:
     at.route(Stage.PROJECTION)
     at.wall.seconds += 2
     assert at.read({"policy_no": "P1"}).rows[0]["tongue"] == "en"
+
+
+def test_both_sides_get_what_a_caller_means_whatever_type_it_has(estate: Make) -> None:
+    class Policy(str, Enum):  # noqa: UP042 - as it was spelled before StrEnum; its text is another one
+        FIRST = "P1"
+
+    at = estate()
+    asked = at.reader.paths("portal").asked(Policy.FIRST, {"tongue": Policy.FIRST}, today=dt.date(2026, 4, 1))
+    assert (asked.subject, asked.key) == ("P1", {"policy_no": "P1"})
+    assert {type(value) for value in asked.parameters.values()} == {str}
+    assert at.read(Policy.FIRST).rows == at.read("P1").rows
 
 
 @pytest.mark.parametrize("key", [{"policy": "P1"}, {"policy_no": "P1", "x": 1}, {}])

@@ -132,3 +132,23 @@ def test_how_far_a_clock_is_off_is_asked_of_the_state_database(state: State) -> 
     assert at(HOUR) + HOUR == pytest.approx(dt.timedelta(), abs=60 * SECOND)
     assert at(-HOUR) - HOUR == pytest.approx(dt.timedelta(), abs=60 * SECOND)
     assert at(SECOND / 10) == dt.timedelta(), "what does not matter"
+
+
+@pytest.mark.parametrize("state_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+def test_a_clock_that_steps_is_seen_at_once_and_takes_nobodys_lease(state: State) -> None:
+    off = [dt.timedelta()]
+
+    def clock() -> dt.datetime:
+        return dt.datetime.now(dt.UTC) + off[0]
+
+    stepping = leases.SqlLeases(state.engine, Skew(state.engine, local=clock))
+    steady = leases.SqlLeases(state.engine, Skew(state.engine))
+    own = stepping.acquire("own", "stepping", TTL, clock())
+    for step in (HOUR, -HOUR):
+        steady.acquire(f"another's {step}", "steady", TTL, dt.datetime.now(dt.UTC))
+        off[0] += step
+        with pytest.raises(LeaseHeld):
+            stepping.acquire(f"another's {step}", "stepping", TTL, clock())
+        stepping.renew("own", own, TTL, clock())
+        [expires] = [one.expires_at for one in SqlLeaseList(state.engine).leases() if one.name == "own"]
+        assert expires - dt.datetime.now(dt.UTC) == pytest.approx(TTL, abs=5 * SECOND)

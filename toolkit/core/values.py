@@ -11,6 +11,7 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 
 import msgspec
 
@@ -112,6 +113,26 @@ def instant(value: object) -> dt.datetime:
     if value.tzinfo is None:
         raise ValueError(f"is {value}, a local time without a time zone: give it one")
     return value.astimezone(dt.UTC)
+
+
+def parameter(value: object) -> object:
+    """What a read is given, in a type that every driver takes for what it means: an enum's member is its value, an instant is
+    told in UTC (there are drivers that leave the zone away). A local time stays one.
+    """
+    if isinstance(value, Enum):
+        return parameter(value.value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__int__(value)
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return value.astimezone(dt.UTC)
+    return value
+
+
+def in_utc(value: dt.datetime) -> dt.datetime:
+    """An instant; a local time is taken for one of UTC, whatever zone this machine or a server is in."""
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def json(value: object) -> object:

@@ -121,7 +121,7 @@ class _Walk:
         at, left_out = sequences(page.checkpoints), frozenset((*page.parked, *page.skipped))
         if at.keys() != self._at.keys() or any(at[place] < self._at[place] for place in at):
             return ["the version was built anew meanwhile"]
-        if told := noted(self._archive, at):
+        if told := noted(self._archive, {place: one for place, one in at.items() if one > self._at[place]}):
             return [*told, f"run `{commands.RELAY} --once`, or let the relay catch up, and ask again"]
         past = Past(self._archive, at, left_out, self._at)
         for changed in self._refold.advance(past.in_order(PAGE)):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from toolkit.core import values
 from toolkit.core.errors import BadValue, Fault, FaultySql, ProjectError, UsageError
 from toolkit.core.freshness import Freshness
 from toolkit.core.projections import Definition
@@ -92,22 +93,24 @@ class ReadPaths:
 
         Both SQL texts may use `:today` and get it as ISO text, unless the capability's or the caller's
         parameters say another day: an answer that depends on the date depends on an argument, not on a clock.
+        Both get the same values, whatever their drivers make of a caller's types.
         """
         columns = self.section.key
-        given: dict[str, object] = dict(key) if isinstance(key, Mapping) else {columns[0]: key}
+        named = key if isinstance(key, Mapping) else {columns[0]: key}
+        given = {name: values.parameter(value) for name, value in named.items()}
         if given.keys() != set(columns):
             raise UsageError(
                 f"{self.name} is asked with {', '.join(columns)}; this key has {', '.join(given) or 'nothing'}"
             )
-        extra = dict(parameters or {})
+        extra = {name: values.parameter(value) for name, value in (parameters or {}).items()}
         if clash := given.keys() & extra.keys():
             raise UsageError(f"{self.name}: {', '.join(sorted(clash))} is in the key and in the parameters")
         subject = self.section.subject
-        values = [given[subject]] if subject else [given[column] for column in columns]
+        parts = [given[subject]] if subject else [given[column] for column in columns]
         return Asked(
             key=given,
             parameters={"today": today.isoformat(), **self.section.parameters, **extra, **given},
-            subject="\x1f".join(str(value) for value in values),
+            subject="\x1f".join(str(value) for value in parts),
         )
 
     def legacy(self, asked: Asked) -> Answer:
@@ -158,7 +161,8 @@ class ReadPaths:
 
     def keys(self, today: dt.date, parameters: Mapping[str, object] | None = None) -> list[dict[str, object]]:
         """The keys that the capability can be asked with, as the legacy source has them."""
-        given = {"today": today.isoformat(), **self.section.parameters, **(parameters or {})}
+        extra = {name: values.parameter(value) for name, value in (parameters or {}).items()}
+        given = {"today": today.isoformat(), **self.section.parameters, **extra}
         rows = self._legacy.query(self._keys_sql, given, timeout=self._legacy_timeout).rows
         columns = self.section.key
         for row in rows[:1]:

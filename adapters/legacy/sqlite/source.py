@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
@@ -52,7 +53,8 @@ class SqliteSource:
             reading(self._reader) as connection,
             _interrupting(connection, timeout),
         ):
-            rows = connection.execute(text(sql), dict(parameters)).mappings()
+            given = {name: _given(value) for name, value in parameters.items()}
+            rows = connection.execute(text(sql), given).mappings()
             found = [{name.lower(): value for name, value in row.items()} for row in rows]
             return Answer(rows=found, instant=clock(connection))
 
@@ -67,6 +69,15 @@ class SqliteSource:
         """Close all connections."""
         self._reader.dispose()
         self._writer.dispose()
+
+
+def _given(value: object) -> object:
+    """A parameter in a type that SQLite has: an exact number is compared as its columns keep one."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    return value.isoformat() if isinstance(value, dt.date) else value
 
 
 def _path(name: str, url: URL) -> Path:

@@ -1,0 +1,99 @@
+"""What a leader does at the same time: it appends, and notes beside that what is published. Nobody takes over meanwhile."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from typing import Any
+
+import pytest
+
+from adapters.state import events
+from adapters.state.store import State
+from tests.state.test_archive import epoch as led
+from tests.state.test_archive import fill, publish_all
+from tests.support.state import SECOND, SOURCE, START
+from toolkit.core.errors import Fenced
+from toolkit.loops.relay import lease_name
+
+epoch = led
+TOPIC = "insurer.policy_admin"
+A_WHILE = 0.5
+
+
+class Held:
+    """The next append stands still after it has stored its events, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self._go = threading.Event(), threading.Event()
+        insert = events.insert
+
+        def standing(*given: Any) -> None:
+            insert(*given)
+            if not self.reached.is_set():
+                self.reached.set()
+                assert self._go.wait(30)
+
+        monkeypatch.setattr(events, "insert", standing)
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+@pytest.fixture
+def beside() -> Iterator[Callable[..., Future[Any]]]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit
+
+
+def waits(one: Future[Any]) -> bool:
+    try:
+        one.result(A_WHILE)
+    except StillRunning:
+        return True
+    return False
+
+
+def test_what_is_published_is_noted_while_the_next_events_are_appended(
+    state: State, epoch: int, monkeypatch: pytest.MonkeyPatch, beside: Callable[..., Future[Any]]
+) -> None:
+    if state.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer")
+    fill(state, epoch, range(10))
+    held = Held(monkeypatch)
+    appending = beside(fill, state, epoch, range(10, 20))
+    assert held.reached.wait(30)
+    publish_all(state, epoch)
+    assert not appending.done()
+    held.let_go()
+    assert appending.result(30) == 10
+    assert (state.archive.backlog(TOPIC), sum(state.archive.last_sequences(TOPIC).values())) == (10, 20)
+
+
+def test_the_same_step_beside_one_that_was_given_up_for_lost_adds_nothing(
+    state: State, epoch: int, monkeypatch: pytest.MonkeyPatch, beside: Callable[..., Future[Any]]
+) -> None:
+    fill(state, epoch, range(10))
+    held = Held(monkeypatch)
+    lost = beside(fill, state, epoch, range(10, 20))
+    assert held.reached.wait(30)
+    again = beside(fill, state, epoch, range(10, 25))
+    assert waits(again)
+    held.let_go()
+    assert (lost.result(30), again.result(30)) == (10, 5)
+    assert sum(state.archive.last_sequences(TOPIC).values()) == 25
+
+
+def test_nobody_takes_over_while_a_leader_appends(
+    state: State, epoch: int, monkeypatch: pytest.MonkeyPatch, beside: Callable[..., Future[Any]]
+) -> None:
+    held = Held(monkeypatch)
+    appending = beside(fill, state, epoch, range(10))
+    assert held.reached.wait(30)
+    late = START + 61 * SECOND
+    successor = beside(state.leases.acquire, lease_name(SOURCE), "successor", 60 * SECOND, late)
+    assert waits(successor)
+    held.let_go()
+    assert (appending.result(30), successor.result(30)) == (10, epoch + 1)
+    with pytest.raises(Fenced):
+        publish_all(state, epoch)

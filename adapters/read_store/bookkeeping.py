@@ -299,6 +299,18 @@ def standing(
     return found
 
 
+def begin_anew(connection: Connection, name: str, number: int) -> None:
+    """The rows of a version are gone: nothing is built, and nobody who wrote it before owns it. What serves, serves.
+
+    What people skipped stays skipped.
+    """
+    for table in (parked_event, checkpoint):
+        connection.execute(delete(table).where(of(table, name, number)))
+    nothing = {"state": "building", "detail": "", "built_at": None, "projected_at": None}
+    anew = update(projection).where(of(projection, name, number))
+    connection.execute(anew.values(epoch=projection.c.epoch + 1, **nothing))
+
+
 def forget(connection: Connection, name: str, number: int) -> None:
     """Remove all that is known of a version."""
     for table in (parked_event, checkpoint, projection):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
@@ -36,6 +37,8 @@ from toolkit.ports import (
     VersionState,
     ViewAnswer,
 )
+
+logger = logging.getLogger("strangler.project")
 
 T = TypeVar("T")
 
@@ -128,10 +131,15 @@ class SqlReadStore:
         there = self._rows.columns(connection, layout.table)
         if there and sorted(there) != sorted(layout.columns):
             raise UsageError(_other_columns(definition, there, layout.columns))
-        if there and not bookkeeping.knows(connection, definition.name, definition.version):
+        entered = bookkeeping.knows(connection, definition.name, definition.version)
+        if there and not entered:
             # Where DROP TABLE commits by itself, somebody died between it and the bookkeeping. The rows are nobody's.
             connection.exec_driver_sql(f"DROP TABLE {quoted(layout.table)}")
             there = []
+        if entered and not there:
+            # Somebody dropped it by hand: an empty table beside the old checkpoints would pass for all that there is.
+            logger.warning("%s: its table is gone, so that it is built anew", definition.identity)
+            bookkeeping.begin_anew(connection, definition.name, definition.version)
         if not there:
             connection.exec_driver_sql(layout.create)
         if indexed and layout.indexes:

@@ -14,7 +14,7 @@ from tests.read_store.test_store import CHANGED, Writer, row, version_two
 from tests.support.parameters import FACTS, GIVEN, parameters
 from tests.support.read_store import BOOK, POLICY, SECOND, START, TOPIC, Story
 from tests.support.read_store import PolicyIssued as Issued
-from toolkit.core.errors import BadValue, ReadTimeout, UsageError
+from toolkit.core.errors import BadValue, Fenced, ReadTimeout, UsageError
 from toolkit.ports import Checkpoint, ParkedEvent, ReadStore, SqlReads
 
 SOON = 5 * SECOND
@@ -152,6 +152,28 @@ def test_the_first_version_serves_until_another_is_switched_to(writer: Writer) -
         (2, False),
     ]
     assert len(ask(writer.store, sql).rows[0]) == 9
+
+
+def test_a_version_whose_table_somebody_dropped_begins_anew_and_serves_on(writer: Writer) -> None:
+    store = writer.store
+    assert isinstance(store, SqlReadStore)
+    moved = Checkpoint(topic=TOPIC, partition=0, next_offset=5, sequence=5, as_of=CHANGED)
+    writer.write(row(), checkpoints=[moved])
+    store.set_state("policy_view", 1, "running", "", epoch=writer.epoch, now=START)
+    cascade = " CASCADE" if store.engine.dialect.name == "postgresql" else ""
+    with store.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE policy_view__v1{cascade}"))
+    again = Writer(store)
+    assert [(one.sequence, one.as_of) for one in store.checkpoints("policy_view", 1)] == [
+        (0, None),
+        (0, None),
+    ]
+    one = store.versions("policy_view")[0]
+    assert (one.state, one.built_at, one.serving) == ("building", None, True)
+    with pytest.raises(Fenced):
+        writer.write(row())
+    again.write(row())
+    assert len(ask(store, "SELECT * FROM policy_view").rows) == 1
 
 
 def test_a_read_during_a_switch_has_rows_and_positions_of_one_version(writer: Writer) -> None:

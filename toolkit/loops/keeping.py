@@ -28,6 +28,7 @@ from toolkit.ports import Batch, Checkpoint, Clock, ParkedEvent, ReadStore, Shar
 logger = logging.getLogger("strangler.project")
 
 
+NO_TIME = dt.timedelta()
 SPEAK_EVERY = dt.timedelta(seconds=1)
 """How often one of several says how all of them are."""
 
@@ -392,7 +393,7 @@ class Keeper:
         Who failed has the word, until others have gone on with all partitions: with what it left, too.
         """
         now = self._clock()
-        if self._spoke is not None and now - self._spoke < SPEAK_EVERY:
+        if self._spoke is not None and NO_TIME <= now - self._spoke < SPEAK_EVERY:  # our clock may be set
             return
         self._spoke = now
         name, version = self.definition.name, self.definition.version

@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 
 from toolkit import commands
-from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, Refused
+from toolkit.core.errors import Fenced, Infrastructure, LeaseHeld, NotSetUp, Refused
 from toolkit.core.records import Record, Watermark
 from toolkit.core.shards import WHOLE, Shard
 from toolkit.inbox import Underway
@@ -276,7 +276,7 @@ class Relay:
         def keep() -> None:
             while not done.wait(self._pace.lease / 3):
                 if self._monotonic() - self._stirred < self._pace.longest_step:
-                    with suppress(Fenced, Infrastructure):  # the next step meets it, too
+                    with suppress(Fenced, Infrastructure, NotSetUp):  # the next step meets it, too
                         self._leases.renew(self.lease, self.epoch, self._ttl, self._clock())
 
         keeping = threading.Thread(target=keep, name=f"keep {self._name}", daemon=True)

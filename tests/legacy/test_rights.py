@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 
 from tests.support.legacy import POLICY, TABLES, Legacy, policy
 from toolkit.core.changes import Op
-from toolkit.core.errors import BadValue, UsageError
+from toolkit.core.errors import BadValue, Infrastructure, UsageError
 from toolkit.ports import Cursor
 
 pytestmark = pytest.mark.postgres
@@ -57,10 +57,10 @@ def test_the_owner_of_the_tables_installs_without_any_other_right_and_removes_it
         assert connection.scalar(text("SELECT to_regnamespace('strangler')")) is None
 
 
-def test_who_may_not_read_a_table_is_shown_the_plan_and_the_holes_and_offered_its_changes(
+def test_who_may_not_read_a_table_is_shown_the_plan_and_the_holes_and_its_changes_wait_aloud(
     owned: Legacy,
 ) -> None:
-    """Looking for rows whose keys differ in blanks alone takes SELECT; nothing else waits for that."""
+    """Looking for rows whose keys differ in blanks alone takes SELECT: without it, one might be lost in silence."""
     owned.run("ALTER TABLE POLMAST ALTER COLUMN POL_NO TYPE VARCHAR(12)")
     owned.install()
     owned.run(policy(1), f"REVOKE SELECT ON POLMAST FROM {ROLES[0]}")
@@ -69,6 +69,11 @@ def test_who_may_not_read_a_table_is_shown_the_plan_and_the_holes_and_offered_it
     assert [one.what for one in capture.holes()] == [
         "the owner of capture may not read the table, so that TRUNCATE would fail"
     ]
+    with pytest.raises(
+        Infrastructure, match=r"POLMAST: other rows .* cannot be looked for: permission denied"
+    ):
+        capture.pending(10, [])
+    owned.run(f"GRANT SELECT ON POLMAST TO {ROLES[0]}")
     assert [one.subject for one in capture.pending(10, [])] == ["P0001"]
 
 

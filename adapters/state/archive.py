@@ -67,8 +67,7 @@ class SqlArchive:
     ) -> list[Record]:
         """Store what one step gave, in one transaction. Returns the events that are new. Raises Fenced."""
         with writing(self._engine) as connection:
-            fence(connection, lease_name(source, self._shard), epoch)
-            alone(connection, lease_name(source, self._shard))
+            self._led(connection, source, epoch, "append")
             if doubtful:
                 _only_topic(connection, source, topic)
                 drafts = events.unknown(connection, topic, drafts)
@@ -158,7 +157,7 @@ class SqlArchive:
         if not runs:
             return
         with writing(self._engine) as connection:
-            fence(connection, lease_name(source, self._shard), epoch)
+            self._led(connection, source, epoch, "publish")
             ends = {number: one.published for number, one in _sequences(connection, topic).items()}
             new: list[Run] = []
             for run in runs:
@@ -194,7 +193,7 @@ class SqlArchive:
     def watermarked(self, topic: str, as_of: dt.datetime, *, source: str, epoch: int) -> None:
         """Note the instant of the last watermark sent. Raises Fenced."""
         with writing(self._engine) as connection:
-            fence(connection, lease_name(source, self._shard), epoch)
+            self._led(connection, source, epoch, "publish")
             promised = shards.promised(connection, self._shard, topic, as_of)
             if promised is not None:
                 connection.execute(_promise, {"topic": topic, "source": source, "watermark": promised})
@@ -204,6 +203,12 @@ class SqlArchive:
         table = state.topic
         with reading(self._engine) as connection:
             return connection.scalar(select(table.c.watermark).where(table.c.topic == topic))
+
+    def _led(self, connection: Connection, source: str, epoch: int, what: str) -> None:
+        """Only its leader writes here, and does one thing of a kind at a time. Raises Fenced."""
+        lease = lease_name(source, self._shard)
+        fence(connection, lease, epoch)
+        alone(connection, f"{lease} {what}")
 
     def _own(self, known: Mapping[int, _Sequence]) -> dict[int, _Sequence]:
         return {number: one for number, one in known.items() if self._shard.has(number)}

@@ -10,31 +10,38 @@ import pytest
 
 from adapters.state import events
 from adapters.state.store import State
+from tests.state.test_archive import PARTITIONS, TOPIC, fill, publish_all
 from tests.state.test_archive import epoch as led
-from tests.state.test_archive import fill, publish_all
 from tests.support.state import SECOND, SOURCE, START
 from toolkit.core.errors import Fenced
+from toolkit.core.records import Run, partition_of
 from toolkit.loops.relay import lease_name
 
 epoch = led
-TOPIC = "insurer.policy_admin"
 A_WHILE = 0.5
 
 
-class Held:
-    """The next append stands still after it has stored its events, until it is let go."""
+PLACE = partition_of("P-0", PARTITIONS)
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+
+def publish(state: State, epoch: int, run: Run) -> None:
+    state.archive.published(TOPIC, [run], source=SOURCE, epoch=epoch)
+
+
+class Held:
+    """The next who has stored events (or noted what is published) stands still before its commit, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, where: str = "insert") -> None:
         self.reached, self._go = threading.Event(), threading.Event()
-        insert = events.insert
+        store = getattr(events, where)
 
         def standing(*given: Any) -> None:
-            insert(*given)
+            store(*given)
             if not self.reached.is_set():
                 self.reached.set()
                 assert self._go.wait(30)
 
-        monkeypatch.setattr(events, "insert", standing)
+        monkeypatch.setattr(events, where, standing)
 
     def let_go(self) -> None:
         self._go.set()
@@ -82,6 +89,21 @@ def test_the_same_step_beside_one_that_was_given_up_for_lost_adds_nothing(
     held.let_go()
     assert (lost.result(30), again.result(30)) == (10, 5)
     assert sum(state.archive.last_sequences(TOPIC).values()) == 25
+
+
+def test_what_is_published_again_beside_a_note_that_was_given_up_for_lost_changes_nothing_of_it(
+    state: State, epoch: int, monkeypatch: pytest.MonkeyPatch, beside: Callable[..., Future[Any]]
+) -> None:
+    fill(state, epoch, range(10), subjects=1)
+    held = Held(monkeypatch, "note")
+    lost = beside(publish, state, epoch, Run(partition=PLACE, sequence=1, offset=7, count=10))
+    assert held.reached.wait(30)
+    again = beside(publish, state, epoch, Run(partition=PLACE, sequence=1, offset=1007, count=4))
+    assert waits(again)
+    held.let_go()
+    lost.result(30)
+    again.result(30)
+    assert [one.at.offset for one in state.archive.scan(TOPIC, {}, 100)] == list(range(7, 17))
 
 
 def test_nobody_takes_over_while_a_leader_appends(

@@ -294,6 +294,10 @@ class Translation:
             self._held = (epoch, waiting_units(parked, self._translators))
         return self._held[1]
 
+    def forget(self) -> None:
+        """What was decided was not stored in the end: what is parked is read from the archive again."""
+        self._held = None
+
     def replay(self, epoch: int, chosen: Callable[[ParkedChange], bool] = lambda _: True) -> Translated:
         """Translate parked changes again, in order. What is mended flows, and what it held back follows it.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -13,9 +13,11 @@ from sqlalchemy import text
 from tests.support.legacy import hold, policy
 from tests.translate.test_backfill import Writer
 from tests.translate.world import NOW, World
+from toolkit.core.changes import Change
 from toolkit.core.errors import Fenced
 from toolkit.loops.batches import Ahead, batches_of
 from toolkit.loops.translate import Translated, Translation
+from toolkit.ports import Cursor
 
 ROUNDS = 50
 
@@ -133,6 +135,48 @@ def test_what_waits_behind_a_batch_that_failed_is_not_archived(
     while work(streaming, 2)[-1].changes:
         pass
     assert streaming.folded() == streaming.stored()
+
+
+class ReadAhead:
+    """A capture of any engine that can be read while those before are not marked yet."""
+
+    def __init__(self, capture: Any) -> None:
+        self._capture = capture
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._capture, name)
+
+    def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
+        found = self._capture.pending(limit + len(taken), cursors)
+        return [change for change in found if change.number not in taken][:limit]
+
+
+@pytest.mark.parametrize("failing", ["publishing", "append", "mark"])
+def test_what_was_decided_and_never_stored_holds_nothing_back(
+    streaming: World, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """What comes later of the subject would wait behind a change that is not there, for ever if that never is parked."""
+    if not isinstance(streaming.capture, Ahead):
+        monkeypatch.setattr(streaming.legacy.source, "capture", ReadAhead(streaming.capture))
+    streaming.legacy.run(*(policy(number) for number in range(2, 12)), policy(1, "?"), *map(policy, (12, 13)))
+    translation = streaming.translation()
+
+    def crashing(*_: object, **__: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        if failing != "publishing":
+            patched.setattr(
+                streaming.archive if failing == "append" else streaming.capture, failing, crashing
+            )
+        with closing(batches_of(translation)(streaming.epoch, 5, ROUNDS)) as batches, suppress(Crash):
+            next(batches)
+    assert streaming.archive.parked("policy_admin") == []
+    assert translation.held(streaming.epoch) == {}
+    while work(streaming, 5, translation)[-1].changes:
+        pass
+    assert [one.held for one in streaming.archive.parked("policy_admin")] == [False]
+    assert len(streaming.folded()) == 12
 
 
 def test_a_former_leader_archives_nothing_more(streaming: World) -> None:

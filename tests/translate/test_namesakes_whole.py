@@ -1,14 +1,18 @@
 """Two rows of the legacy database whose keys differ in blanks at their end: seen, told, and parked on every engine (R6)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from adapters.legacy.namesakes import Search
-from tests.support.legacy import TABLES, Legacy, hold
+from tests.support.legacy import SOURCE, TABLES, Legacy, hold
+from tests.translate.domain import PolicyStated, PolicyWithdrawn
 from tests.translate.world import World
+from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Infrastructure
+from toolkit.core.events import Event
+from toolkit.core.translators import Translators
 
 VARYING = {
     "sqlite": (),  # its CHAR keeps blanks as they come
@@ -222,3 +226,65 @@ def test_a_row_whose_key_another_one_has_by_now_is_no_row_that_came_again(world:
     assert "PolicyWithdrawn" not in world.types("P1"), "what stays was told before"
     world.translation().replay(world.epoch)
     assert (parked(world), world.folded()) == ([], world.stored())
+
+
+def sparing(*codes: str) -> Translators:
+    """Rules that know these codes, and say of a change no more than a changed premium."""
+    acl = Translators(SOURCE)
+    acl.aggregate("policy", {"POLMAST": "POL_NO"})
+
+    @acl.table("POLMAST")
+    def rule(change: Change) -> Iterator[Event]:
+        if change.op is Op.DELETE:
+            yield PolicyWithdrawn(policy_no=change.subject)
+            return
+        status = {code: code for code in codes}[str(change["STAT_CD"]).rstrip()]
+        if change.changed("PREM"):
+            yield PolicyStated(policy_no=change.subject, status=status, premium=str(change["PREM"]))
+
+    return acl
+
+
+def told_then_met(world: World) -> None:
+    """P1 was told; its namesake came while capture was away; then P1 changed to a new code, and the other one went."""
+    world.skip_backfill()
+    world.legacy.run(policy("P1"))
+    world.drain(world.translation(sparing("A")))
+    world.legacy.run(policy("P1 "))
+    world.capture.mark([one.number for one in world.capture.pending(10, [])])
+    world.legacy.run("UPDATE POLMAST SET STAT_CD = 'Z ' WHERE POL_NO = 'P1'")
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+
+
+def met_then_parked(world: World) -> None:
+    """The same, but nobody could tell what P1 did before the other one went, so that the whole subject is parked."""
+    world.skip_backfill()
+    world.legacy.run(policy("P1"))
+    world.drain(world.translation(sparing("A")))
+    world.legacy.run(policy("P1 "))
+    world.capture.mark([one.number for one in world.capture.pending(10, [])])
+    world.legacy.run("UPDATE POLMAST SET STAT_CD = 'H ' WHERE POL_NO = 'P1 '")
+    world.legacy.run("UPDATE POLMAST SET STAT_CD = 'Z ' WHERE POL_NO = 'P1'")
+    world.drain(world.translation(sparing("A", "H")))
+    world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
+    world.drain(world.translation(sparing("A", "H")))
+    world.translation(sparing("A", "H")).replay(world.epoch)
+
+
+@pytest.mark.parametrize("history", [told_then_met, met_then_parked])
+def test_a_row_that_is_to_be_told_whole_is_told_whole_once_its_rule_is_mended(
+    world: World, history: Callable[[World], None]
+) -> None:
+    """The other one's end went through, so that what is parked has to say by itself that the row is there."""
+    history(world)
+    world.drain(world.translation(sparing("A", "H")))
+    world.translation(sparing("A", "H")).replay(world.epoch)  # as it does when a relay begins to lead
+    (waits,) = world.archive.parked(SOURCE)
+    assert (waits.change.op, waits.change.before, waits.change.beside) == (Op.INSERT, None, ())
+    assert (waits.held, waits.reason[-11:]) == (False, "KeyError: Z"), "its own reason, not another's"
+    mended = world.translation(sparing("A", "H", "Z"))
+    assert mended.replay(world.epoch, lambda one: not one.held).changes == 1, "it can be chosen"
+    world.drain(mended)
+    assert parked(world) == []
+    assert world.types("P1")[-2:] == ["PolicyWithdrawn", "PolicyStated"]
+    assert world.folded() == world.stored()

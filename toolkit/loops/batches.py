@@ -94,8 +94,10 @@ class _Archiving:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._thread.shutdown()
+        if kind is not None:  # a batch may have been decided that nobody stored
+            self._translation.forget()
 
     @property
     def full(self) -> bool:

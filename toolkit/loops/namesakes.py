@@ -39,7 +39,7 @@ class Namesakes:
         self._clashes: dict[int, str] = {}
         self._others: set[int] = set()
         self._former: set[int] = set()
-        self._anew: dict[int, Change] = {}
+        self._settled: dict[int, Change] = {}
         self._handed: set[str] = set()
         suspects = self._suspects(changes)
         told: dict[Place, list[Change]] = {}
@@ -53,11 +53,15 @@ class Namesakes:
         """Why the change cannot be translated; empty where it can."""
         return self._clashes.get(id(change), "") if self._clashes else ""
 
-    def own(self, changes: Sequence[Change]) -> Sequence[Change]:
-        """Without those of a row that had the subject for a while beside the one whose it is; that one's whole where need be."""
-        if not self._others and not self._anew:
-            return changes
-        return [self._anew.get(id(change), change) for change in changes if id(change) not in self._others]
+    def own(self, unit: Unit) -> Unit:
+        """Without those of a row that had the subject for a while beside the one whose it is; that one's whole where need be.
+
+        Judged once: none of what is left speaks of rows beside it, since those are gone.
+        """
+        if not self._others and not self._settled:
+            return unit
+        changes = (self._settled.get(id(one), one) for one in unit.changes if id(one) not in self._others)
+        return Unit(subject=unit.subject, changes=tuple(changes))
 
     def in_order(self, units: Sequence[Unit]) -> Sequence[Unit]:
         """The units, with what a subject's former row did before what the row did that has it now."""
@@ -150,6 +154,8 @@ class Namesakes:
         """
         former = next((row for row in before if row != left), None) if stays else None
         for one in traced:
+            if one.change.beside:
+                self._settled[id(one.change)] = replace(one.change, beside=())
             if one.row == former:
                 self._former.add(id(one.change))
                 self._handed.add(one.change.subject)
@@ -161,7 +167,7 @@ class Namesakes:
     def _tell_whole(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if change.op is not Op.DELETE:
-                self._anew[id(change)] = replace(change, op=Op.INSERT, before=None)
+                self._settled[id(change)] = replace(change, op=Op.INSERT, before=None, beside=())
                 return
             self._others.add(id(change))
 

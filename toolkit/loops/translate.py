@@ -93,39 +93,40 @@ def translate(
     failed_here: set[str] = set()
     for unit in namesakes.in_order(found):
         first = waiting.get(unit.subject)
-        if unit.subject in failed_here or (first is not None and first < unit.number):
+        if first is not None and first < unit.number and unit.subject not in failed_here:
+            # As they came: with what is parked already, rows that share the subject are judged anew.
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in unit.changes)
             continue
+        # What is parked, too: what was judged with it may have gone through, and is not there to judge it by again.
+        own = namesakes.own(unit)
+        if unit.subject in failed_here:
+            outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in own.changes)
+            continue
         try:
-            given, silent = _given(unit, namesakes, rules, catalogue)
-            _fit(unit, given, largest)
+            given, silent = _given(unit, own, namesakes, rules, catalogue)
+            _fit(own, given, largest)
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
         except Failed as failed:
             failed_here.add(unit.subject)
-            for one in unit.changes:
-                own = one is failed.change
-                reason = (
-                    failed.reason if own else f"in the same legacy transaction as {describe(failed.change)}"
-                )
-                outcome.parked.append(_park(one, reason, held=not own, now=now))
+            outcome.parked.extend(_park_failed(own, failed, now))
     return outcome
 
 
 def _given(
-    unit: Unit, namesakes: Namesakes, rules: Rules, catalogue: Catalogue
+    unit: Unit, own: Unit, namesakes: Namesakes, rules: Rules, catalogue: Catalogue
 ) -> tuple[list[Draft], list[Change]]:
     for change in unit.changes:
         if why := namesakes.clash(change):
             raise Failed(change, why)
-    own = namesakes.own(unit.changes)
-    if not own:
-        return [], []
-    return translate_unit(
-        unit if own is unit.changes else Unit(subject=unit.subject, changes=tuple(own)),
-        rules,
-        catalogue,
-    )
+    return translate_unit(own, rules, catalogue) if own.changes else ([], [])
+
+
+def _park_failed(unit: Unit, failed: Failed, now: dt.datetime) -> Iterable[ParkedChange]:
+    beside = f"in the same legacy transaction as {describe(failed.change)}"
+    for one in unit.changes:
+        own = one is failed.change
+        yield _park(one, failed.reason if own else beside, held=not own, now=now)
 
 
 def waiting_units(parked: Iterable[ParkedChange], translators: Translators) -> dict[str, int]:
@@ -293,6 +294,10 @@ class Translation:
             parked = self.archive.parked(self.source.name)
             self._held = (epoch, waiting_units(parked, self._translators))
         return self._held[1]
+
+    def forget(self) -> None:
+        """What was decided was not stored in the end: what is parked is read from the archive again."""
+        self._held = None
 
     def replay(self, epoch: int, chosen: Callable[[ParkedChange], bool] = lambda _: True) -> Translated:
         """Translate parked changes again, in order. What is mended flows, and what it held back follows it.

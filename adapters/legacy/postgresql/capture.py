@@ -81,7 +81,7 @@ _CANCELLED = frozenset(
 
 
 class PostgresCapture(TriggerCapture):
-    """Implements `toolkit.ports.Capture`."""
+    """Implements `toolkit.ports.Capture`: what is alike whether triggers tell the changes or the log does."""
 
     def __init__(self, name: str, engine: Engine) -> None:
         super().__init__(name, engine)
@@ -159,10 +159,6 @@ class PostgresCapture(TriggerCapture):
         if isinstance(taken := parameters.get("taken"), Sequence):
             parameters = {**parameters, "taken": array_text(taken)}
         return connection.execute(asked, {**parameters, "limit": limit}).all()
-
-    def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
-        """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": taken})
 
     def _whole(
         self,
@@ -243,6 +239,17 @@ class PostgresCapture(TriggerCapture):
 
     def _judged(self) -> AbstractContextManager[None]:
         return judged(self._name, CAPTURE_TIMEOUT, cancelled)
+
+
+class AheadCapture(PostgresCapture):
+    """By triggers. Implements `toolkit.loops.batches.Ahead`, too: what they wrote can be read before it is marked.
+
+    A class of its own, because that asks the table that triggers fill: who offers changes from elsewhere has none.
+    """
+
+    def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
+        """What `pending` would give if the numbers in `taken` were marked."""
+        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": taken})
 
 
 def _escaped(sql: str) -> str:

@@ -172,8 +172,6 @@ class PostgresCapture(TriggerCapture):
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. Extending the batch instead might overtake a unit between.
         """
-        where = where.removesuffix(_NOT_TAKEN)  # what is taken is whole: it has no row here
-        parameters = {name: value for name, value in parameters.items() if name != "taken"}
         asked = {"transactions": list({row[1] for row in rows}), "last": rows[-1][0]}
         open_ones = list(connection.scalars(query("beyond"), asked))
         known, self._ends = self._ends, {}
@@ -249,7 +247,7 @@ class AheadCapture(PostgresCapture):
 
     def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
         """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": taken})
+        return self._pending(limit, cursors, _NOT_TAKEN, taken)
 
 
 def _escaped(sql: str) -> str:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from adapters.engines import reading, writing
+from adapters.legacy.blocked import Condition, held_back
 from adapters.legacy.exclusive import alone
 from adapters.legacy.images import (
     Captured,
@@ -181,13 +182,9 @@ class TriggerCapture(ABC):
         return self._pending(limit, cursors)
 
     def _pending(
-        self,
-        limit: int,
-        cursors: Sequence[Cursor],
-        beside: str = "",
-        given: Mapping[str, Sequence[int]] | None = None,
+        self, limit: int, cursors: Sequence[Cursor], taken: str = "", numbers: Sequence[int] = ()
     ) -> list[Change]:
-        return self._looked(partial(self._offer_head, limit, cursors, beside, given or {}))
+        return self._looked(partial(self._offer_head, limit, cursors, taken, numbers))
 
     def _looked(self, offer: Callable[[Collection[str]], list[Change]]) -> list[Change]:
         """What it offers beside tables whose rows cannot be looked for (a lock, a right): what asks for that has to wait.
@@ -218,8 +215,8 @@ class TriggerCapture(ABC):
         self,
         limit: int,
         cursors: Sequence[Cursor],
-        beside: str,
-        given: Mapping[str, Sequence[int]],
+        taken: str,
+        numbers: Sequence[int],
         blocked: Collection[str],
     ) -> list[Change]:
         with self._judged(), reading(self._engine) as connection:
@@ -228,27 +225,31 @@ class TriggerCapture(ABC):
             if not registry:
                 return []
             standing = [one.beside(_since(registry, one.tables)) for one in cursors]
-            where, parameters = self._established(connection, standing)
-            where, parameters = f"{where}{beside}", {**parameters, **given}
-            rows = self._head_whole(connection, where, parameters, limit)
-            if rows:
+            where = self._established(connection, standing)
+            given = {"taken": numbers} if taken else {}
+            for held in held_back(self._engine.dialect.name, self._change, blocked):
+                beside = (f"{taken}{held[0]}", {**given, **held[1]})
+                rows = self._head_whole(connection, where, beside, limit)
+                changes = without_unlooked(changes_of(self._name, rows, registry), blocked.__contains__)
+                if changes or not rows:
+                    break
+            if changes:
                 self._until_durable(connection)
-            changes = without_unlooked(changes_of(self._name, rows, registry), blocked.__contains__)
-            taken = {row[0] for row in rows}.union(given.get("taken", ()))
-            later = partial(self._later, connection, registry, taken)
+            later = partial(self._later, connection, registry, {row[0] for row in rows}.union(numbers))
             return with_others(connection, self._searches_of(connection, registry), changes, later)
 
     def _head_whole(
-        self, connection: Connection, where: str, parameters: Mapping[str, object], limit: int
+        self, connection: Connection, where: Condition, beside: Condition, limit: int
     ) -> Sequence[ChangeRow]:
-        """The first rows, of whole units."""
-        rows = self._head(connection, where, parameters, limit)
+        """The first rows, of whole units. What is left out `beside` is whole units, too: it cuts none."""
+        sql, parameters = f"{where[0]}{beside[0]}", {**where[1], **beside[1]}
+        rows = self._head(connection, sql, parameters, limit)
         while len(rows) == limit:
-            whole = self._whole(connection, where, parameters, rows)
+            whole = self._whole(connection, *where, rows)
             if whole:
                 return whole
             limit *= 2  # one transaction did more than `limit` to one subject
-            rows = self._head(connection, where, parameters, limit)
+            rows = self._head(connection, sql, parameters, limit)
         return rows
 
     def _later(
@@ -290,9 +291,7 @@ class TriggerCapture(ABC):
     def _until_durable(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
         """What was read may leave only when a crash of the server cannot undo it. Most show nothing before that."""
 
-    def _established(
-        self, connection: Connection, cursors: Sequence[Cursor]
-    ) -> tuple[str, dict[str, object]]:
+    def _established(self, connection: Connection, cursors: Sequence[Cursor]) -> Condition:
         conditions, parameters = [self._mine], dict[str, object]()
         for at, cursor in enumerate(one for one in cursors if not one.done):
             condition, more = beyond(self._order_of(connection, cursor.tables), at, cursor)

@@ -1,6 +1,7 @@
 """Two rows of the legacy database whose keys differ in blanks at their end: seen, told, and parked on every engine (R6)."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,38 @@ def test_where_rows_cannot_be_looked_for_what_asks_for_that_waits_until_they_can
     searches.clear()
     world.drain()
     assert "'P1' and 'P1 '" in parked(world)[0]
+
+
+@pytest.mark.parametrize("limit", [2, 5, 100])
+def test_a_table_whose_rows_cannot_be_looked_for_stops_nothing_behind_it_however_much_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """What waits fills the head of all that waits; subjects that are in it wait whole, so that their order stays true."""
+    world.skip_backfill()
+    world.legacy.run(*(policy(f"P{number:04}") for number in range(1, 7)))
+    world.drain()
+    world.legacy.run("UPDATE POLMAST SET POL_NO = 'P0006 ' WHERE POL_NO = 'P0006'")
+    world.drain()
+    world.legacy.run(*(policy(f"P{number:04}") for number in range(11, 23)))
+    world.legacy.run(*("UPDATE POLMAST SET PREM = PREM + 1 WHERE POL_NO = 'P0006 '" for _ in range(6)))
+    world.legacy.run(*(hold(number, of=number) for number in range(1, 23)))
+    searches = world.capture._searches  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        locked = Search(padded="", near=lambda _: ("SELECT 1 FROM held_by_another", {}))
+        patched.setattr(world.capture, "_search", lambda *_: locked)
+        searches.clear()
+        flowed = list[str]()
+        with suppress(Infrastructure):
+            while some := world.capture.pending(limit, []):
+                flowed += [one.subject for one in some]
+                world.capture.mark([one.number for one in some])
+        with pytest.raises(Infrastructure, match="POLMAST: other rows"):
+            world.capture.pending(limit, [])
+        assert flowed == [f"P{number:04}" for number in range(1, 23) if number < 6 or 6 < number < 11]
+    searches.clear()
+    world.drain(limit=limit)
+    assert world.types("P0011") == ["PolicyStated", "HoldPlaced"]
+    assert world.types("P0006")[-7:] == ["PolicyStated"] * 6 + ["HoldPlaced"]
 
 
 def test_a_row_whose_key_another_one_has_by_now_is_no_row_that_came_again(world: World) -> None:

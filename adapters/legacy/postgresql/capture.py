@@ -81,7 +81,7 @@ _CANCELLED = frozenset(
 
 
 class PostgresCapture(TriggerCapture):
-    """Implements `toolkit.ports.Capture`."""
+    """Implements `toolkit.ports.Capture`: what is alike whether triggers tell the changes or the log does."""
 
     def __init__(self, name: str, engine: Engine) -> None:
         super().__init__(name, engine)
@@ -160,10 +160,6 @@ class PostgresCapture(TriggerCapture):
             parameters = {**parameters, "taken": array_text(taken)}
         return connection.execute(asked, {**parameters, "limit": limit}).all()
 
-    def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
-        """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, {"taken": taken})
-
     def _whole(
         self,
         connection: Connection,
@@ -176,8 +172,6 @@ class PostgresCapture(TriggerCapture):
         Cutting a unit off is safe for the order of its subject, because units are ordered by their last number: no unit
         that is left in comes after it. Extending the batch instead might overtake a unit between.
         """
-        where = where.removesuffix(_NOT_TAKEN)  # what is taken is whole: it has no row here
-        parameters = {name: value for name, value in parameters.items() if name != "taken"}
         asked = {"transactions": list({row[1] for row in rows}), "last": rows[-1][0]}
         open_ones = list(connection.scalars(query("beyond"), asked))
         known, self._ends = self._ends, {}
@@ -243,6 +237,17 @@ class PostgresCapture(TriggerCapture):
 
     def _judged(self) -> AbstractContextManager[None]:
         return judged(self._name, CAPTURE_TIMEOUT, cancelled)
+
+
+class AheadCapture(PostgresCapture):
+    """By triggers. Implements `toolkit.loops.batches.Ahead`, too: what they wrote can be read before it is marked.
+
+    A class of its own, because that asks the table that triggers fill: who offers changes from elsewhere has none.
+    """
+
+    def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
+        """What `pending` would give if the numbers in `taken` were marked."""
+        return self._pending(limit, cursors, _NOT_TAKEN, taken)
 
 
 def _escaped(sql: str) -> str:

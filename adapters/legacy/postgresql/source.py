@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from adapters.doctor.postgresql import PostgresDoctor, backend_pids
 from adapters.engines import open_engine, reading
 from adapters.legacy.guard import CAPTURE_TIMEOUT, LOCK_TIMEOUT, Slots, judged
-from adapters.legacy.postgresql.capture import PostgresCapture, cancelled, clock
+from adapters.legacy.postgresql.capture import AheadCapture, cancelled, clock
 from toolkit.diagnosis import Check, Patient
 from toolkit.ports import Answer, Capture
 from toolkit.settings import LegacySection, duration
@@ -33,7 +33,7 @@ class PostgresSource:
             url, self._timeout, ["default_transaction_read_only=on"], pool_size=section.max_reads
         )
         self._writer = postgres_engine(url, CAPTURE_TIMEOUT, [], pool_size=2 * section.shards)
-        self.capture: Capture = PostgresCapture(name, self._writer)
+        self.capture: Capture = AheadCapture(name, self._writer)
 
     def clock(self) -> dt.datetime:
         """The server's clock."""

@@ -57,6 +57,23 @@ def test_a_row_that_comes_once_its_namesake_is_gone_is_no_clash() -> None:
     assert (len(found.drafts), found.parked) == (4, [])
 
 
+def test_a_row_that_gets_the_key_of_one_that_is_gone_was_there_beside_it_and_is_told_whole() -> None:
+    """By its later key alone it would be the other one: gone, and then changed."""
+    found = outcome(row(1, "P1 ", Op.DELETE), row(2, "P1 ", Op.UPDATE, was="P1"))
+    assert found.parked == []
+    assert [one.envelope.type for one in found.drafts] == ["PolicyWithdrawn", "PolicyStated"]
+
+
+def test_what_is_parked_knows_by_itself_which_row_it_met() -> None:
+    """Replayed alone (a relay that begins to lead does), it does not pass for the only one: the other one was told."""
+    first = outcome(row(1, "P1"), row(2, "P1 "))
+    assert positions(first) == ["insert:1"]
+    again = outcome(*(one.change for one in first.parked))
+    assert (again.drafts, waiting(again)) == ([], [("insert:2", False)])
+    mended = outcome(*(one.change for one in again.parked), row(3, "P1 ", Op.DELETE))
+    assert (mended.drafts, mended.parked) == ([], []), "it never had the subject"
+
+
 def test_a_row_that_comes_beside_another_parks_the_subject_from_there_on() -> None:
     found = outcome(row(1, "P1", Op.UPDATE, was="P1"), row(2, "P1 "), row(3, "P1", Op.UPDATE, was="P1"))
     assert positions(found) == ["update:1"]

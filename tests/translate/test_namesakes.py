@@ -1,8 +1,9 @@
 """Rows whose keys differ in nothing but blanks at their end: none overwrites the other, and nothing of it is silent (R6)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
+import pytest
 
 from tests.translate.domain import rules
 from tests.translate.test_rules import change, outcome, positions, waiting
@@ -55,13 +56,6 @@ def test_rows_of_another_table_may_pad_the_subject_as_they_like() -> None:
 def test_a_row_that_comes_once_its_namesake_is_gone_is_no_clash() -> None:
     found = outcome(row(1, "P1"), row(2, "P1", Op.DELETE), row(3, "P1 "), row(4, "P1", Op.UPDATE, was="P1 "))
     assert (len(found.drafts), found.parked) == (4, [])
-
-
-def test_a_row_that_gets_the_key_of_one_that_is_gone_was_there_beside_it_and_is_told_whole() -> None:
-    """By its later key alone it would be the other one: gone, and then changed."""
-    found = outcome(row(1, "P1 ", Op.DELETE), row(2, "P1 ", Op.UPDATE, was="P1"))
-    assert found.parked == []
-    assert [one.envelope.type for one in found.drafts] == ["PolicyWithdrawn", "PolicyStated"]
 
 
 def test_what_is_parked_knows_by_itself_which_row_it_met() -> None:
@@ -179,7 +173,15 @@ def test_where_both_were_there_before_what_went_waits_until_the_row_that_stays_i
     assert (positions(found), found.parked) == (["delete:1", "update:2"], [])
 
 
-def test_it_is_told_whole_as_if_it_had_come() -> None:
+@pytest.mark.parametrize(
+    "both",
+    [
+        lambda: (gone_beside(1, "P1", "P1 "), row(2, "P1 ", Op.UPDATE, was="P1 ")),
+        lambda: (row(1, "P1 ", Op.DELETE), row(2, "P1 ", Op.UPDATE, was="P1")),
+    ],
+    ids=["the other one is gone", "and it got that one's key"],
+)
+def test_it_is_told_whole_as_if_it_had_come(both: Callable[[], tuple[Change, Change]]) -> None:
     acl, seen = Translators("policy_admin"), list[Change]()
     acl.aggregate("policy", {"POLMAST": "POL_NO"})
 
@@ -188,7 +190,7 @@ def test_it_is_told_whole_as_if_it_had_come() -> None:
         seen.append(change)
         return []
 
-    outcome(gone_beside(1, "P1", "P1 "), row(2, "P1 ", Op.UPDATE, was="P1 "), acl=acl)
+    outcome(*both(), acl=acl)
     assert [(one.op, one.before is None) for one in seen] == [(Op.DELETE, False), (Op.INSERT, True)]
 
 

@@ -1,8 +1,9 @@
 """Rows whose keys differ in nothing but blanks at their end: none overwrites the other, and nothing of it is silent (R6)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
+import pytest
 
 from tests.translate.domain import rules
 from tests.translate.test_rules import change, outcome, positions, waiting
@@ -55,6 +56,16 @@ def test_rows_of_another_table_may_pad_the_subject_as_they_like() -> None:
 def test_a_row_that_comes_once_its_namesake_is_gone_is_no_clash() -> None:
     found = outcome(row(1, "P1"), row(2, "P1", Op.DELETE), row(3, "P1 "), row(4, "P1", Op.UPDATE, was="P1 "))
     assert (len(found.drafts), found.parked) == (4, [])
+
+
+def test_what_is_parked_knows_by_itself_which_row_it_met() -> None:
+    """Replayed alone (a relay that begins to lead does), it does not pass for the only one: the other one was told."""
+    first = outcome(row(1, "P1"), row(2, "P1 "))
+    assert positions(first) == ["insert:1"]
+    again = outcome(*(one.change for one in first.parked))
+    assert (again.drafts, waiting(again)) == ([], [("insert:2", False)])
+    mended = outcome(*(one.change for one in again.parked), row(3, "P1 ", Op.DELETE))
+    assert (mended.drafts, mended.parked) == ([], []), "it never had the subject"
 
 
 def test_a_row_that_comes_beside_another_parks_the_subject_from_there_on() -> None:
@@ -162,7 +173,15 @@ def test_where_both_were_there_before_what_went_waits_until_the_row_that_stays_i
     assert (positions(found), found.parked) == (["delete:1", "update:2"], [])
 
 
-def test_it_is_told_whole_as_if_it_had_come() -> None:
+@pytest.mark.parametrize(
+    "both",
+    [
+        lambda: (gone_beside(1, "P1", "P1 "), row(2, "P1 ", Op.UPDATE, was="P1 ")),
+        lambda: (row(1, "P1 ", Op.DELETE), row(2, "P1 ", Op.UPDATE, was="P1")),
+    ],
+    ids=["the other one is gone", "and it got that one's key"],
+)
+def test_it_is_told_whole_as_if_it_had_come(both: Callable[[], tuple[Change, Change]]) -> None:
     acl, seen = Translators("policy_admin"), list[Change]()
     acl.aggregate("policy", {"POLMAST": "POL_NO"})
 
@@ -171,7 +190,7 @@ def test_it_is_told_whole_as_if_it_had_come() -> None:
         seen.append(change)
         return []
 
-    outcome(gone_beside(1, "P1", "P1 "), row(2, "P1 ", Op.UPDATE, was="P1 "), acl=acl)
+    outcome(*both(), acl=acl)
     assert [(one.op, one.before is None) for one in seen] == [(Op.DELETE, False), (Op.INSERT, True)]
 
 

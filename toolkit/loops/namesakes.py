@@ -50,13 +50,14 @@ class Namesakes:
             self._judge(some)
 
     def clash(self, change: Change) -> str:
-        """Why the change cannot be translated; empty where it can."""
+        """Why a change of `own` cannot be translated; empty where it can."""
         return self._clashes.get(id(change), "") if self._clashes else ""
 
     def own(self, unit: Unit) -> Unit:
         """Without those of a row that had the subject for a while beside the one whose it is; that one's whole where need be.
 
-        Judged once: none of what is left speaks of rows beside it, since those are gone.
+        This is what is parked, too: where one row is left, none of what it did speaks of rows beside it, since those are
+        gone; and where more are, the change at which they met names them.
         """
         if not self._others and not self._settled:
             return unit
@@ -95,13 +96,20 @@ class Namesakes:
             if not names:
                 continue
             row = change.after if change.after is not None else change.row
+            was = change.before if change.op is Op.UPDATE and change.before is not None else row
             key = row.get(names[0]) if len(names) == 1 else None
             place = (change.table, change.subject)
-            if (key == change.subject or type(key) is int) and not change.beside:
+            if (
+                (key == change.subject or type(key) is int)
+                and was.get(names[0], key) == key
+                and not change.beside
+            ):
                 bare.add(place)
                 continue
             spelt = self._key(change, row)
-            if spelt is not None and (change.beside or padded.setdefault(place, spelt) != spelt):
+            if spelt is None:
+                continue
+            if change.beside or padded.setdefault(place, spelt) != spelt or self._key(change, was) != spelt:
                 found.add(place)
         return found | (padded.keys() & bare)
 
@@ -125,26 +133,33 @@ class Namesakes:
         traced = self._traced(changes)
         before = _there_before(traced)
         alive = set(before)
-        clash: tuple[Change, str] | None = None
+        clash: _Clash | None = None
         for one in traced:
             alive |= one.beside
             alive.discard(one.gone)
             if one.change.op is not Op.DELETE:
                 alive.add(one.row)
             if len(alive) > 1 and clash is None:
-                clash = (one.change, _why(one.change, one.keys(alive)))
+                others = tuple(one.keys(alive - {one.row}))
+                clash = _Clash(one.change, others, _why(one.change, one.keys(alive)))
             if one.change.op is Op.DELETE:
                 alive.discard(one.row)
         if clash is None:
             return
         if len(alive) > 1:
-            self._clashes[id(clash[0])] = clash[1]
+            self._clashed(clash)
             return
         left = next(iter(alive), min(before, default=0))
         if before and not any(one.row == left for one in traced):
-            self._clashes[id(clash[0])] = f"{clash[1]}. {_UNTOLD}"
+            self._clashed(clash._replace(why=f"{clash.why}. {_UNTOLD}"))
             return
         self._hand_over(traced, before, left, stays=bool(alive))
+
+    def _clashed(self, clash: _Clash) -> None:
+        """It is parked with the word which rows were there: what told of them may have gone through."""
+        parked = replace(clash.change, beside=clash.others)
+        self._settled[id(clash.change)] = parked
+        self._clashes[id(parked)] = clash.why
 
     def _hand_over(self, traced: Sequence[_Traced], before: Sequence[int], left: int, *, stays: bool) -> None:
         """The subject is the row's that is left; until that came, it was the row's that was there before.
@@ -183,6 +198,14 @@ class Namesakes:
                 gone = rows.move(was, now)
             found.append(_Traced(change, row, beside, gone, rows.spelt()))
         return found
+
+
+class _Clash(NamedTuple):
+    """The change at which a row was first there beside others, their keys, and what is wrong with that."""
+
+    change: Change
+    others: tuple[str, ...]
+    why: str
 
 
 class _Traced(NamedTuple):

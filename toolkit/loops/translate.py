@@ -103,7 +103,7 @@ def translate(
             outcome.parked.extend(_park(one, HELD, held=True, now=now) for one in own.changes)
             continue
         try:
-            given, silent = _given(unit, own, namesakes, rules, catalogue)
+            given, silent = _given(own, namesakes, rules, catalogue)
             _fit(own, given, largest)
             outcome.drafts.extend(given)
             outcome.silent.extend(silent)
@@ -114,12 +114,12 @@ def translate(
 
 
 def _given(
-    unit: Unit, own: Unit, namesakes: Namesakes, rules: Rules, catalogue: Catalogue
+    unit: Unit, namesakes: Namesakes, rules: Rules, catalogue: Catalogue
 ) -> tuple[list[Draft], list[Change]]:
     for change in unit.changes:
         if why := namesakes.clash(change):
             raise Failed(change, why)
-    return translate_unit(own, rules, catalogue) if own.changes else ([], [])
+    return translate_unit(unit, rules, catalogue) if unit.changes else ([], [])
 
 
 def _park_failed(unit: Unit, failed: Failed, now: dt.datetime) -> Iterable[ParkedChange]:

@@ -50,7 +50,8 @@ from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 logger = logging.getLogger("strangler.capture")
 
 _MARKED_AT_ONCE = 10_000
-_ASKED_AT_ONCE = 1000
+_ASKED_AT_ONCE = 30_000
+"""SQLite takes no more in one statement."""
 _COUNTED_UP_TO = 100_000
 """Above so many, the engine's guess is good enough to tell the time left, and counting is a read of the whole table."""
 _ROWS_BESIDE = 10
@@ -261,14 +262,17 @@ class TriggerCapture(ABC):
         subjects: Collection[str],
     ) -> list[Change]:
         """What waits of these subjects, in the same snapshot, but for those numbers."""
+        rows = (row for row in self._waiting_of(connection, table, sorted(subjects)) if row[0] not in taken)
+        return changes_of(self._name, sorted(rows, key=lambda row: int(row[0])), registry)
+
+    def _waiting_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> Iterable[ChangeRow]:
+        """All that waits of these subjects: no index has them, so each statement reads the table whole."""
         change, rows = self._change.alias("c"), list[ChangeRow]()
         mine = change.c.subject.in_(bindparam("subjects", expanding=True))
         found = select(*offered(change)).where(change.c.table_name == table, mine)
-        wanted = sorted(subjects)
-        for at in range(0, len(wanted), _ASKED_AT_ONCE):
-            rows += connection.execute(found, {"subjects": wanted[at : at + _ASKED_AT_ONCE]}).all()
-        waiting = sorted((row for row in rows if row[0] not in taken), key=lambda row: int(row[0]))
-        return changes_of(self._name, waiting, registry)
+        for at in range(0, len(subjects), _ASKED_AT_ONCE):
+            rows += connection.execute(found, {"subjects": subjects[at : at + _ASKED_AT_ONCE]}).all()
+        return rows
 
     def _searches_of(self, connection: Connection, registry: Mapping[str, Captured]) -> dict[str, Search]:
         """How to look for rows with the same subject, in each table that may have them."""

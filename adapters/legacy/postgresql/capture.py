@@ -161,6 +161,14 @@ class PostgresCapture(TriggerCapture):
             parameters = {**parameters, "taken": array_text(taken)}
         return connection.execute(asked, {**parameters, "limit": limit}).all()
 
+    def _gone_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> list[tuple[int, str]]:
+        asked = text(
+            "SELECT c.number, c.subject FROM strangler.strangler_change c"
+            f" WHERE c.table_name = :table AND c.op <> 'insert' AND c.subject IN ({_SUBJECTS})"
+        )
+        found = connection.execute(asked, {"table": table, "subjects": list(subjects)})
+        return [(row[0], row[1]) for row in found]
+
     def _waiting_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> Iterable[ChangeRow]:
         asked = text(f"{statement('head')} WHERE c.table_name = :table AND c.subject IN ({_SUBJECTS})")
         return connection.execute(asked, {"table": table, "subjects": list(subjects)}).all()

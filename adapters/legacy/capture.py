@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, suppress
 from copy import copy
 from functools import partial
@@ -42,7 +43,7 @@ from adapters.legacy.namesakes import Search, Unlooked, keyed, namesakes, with_o
 from adapters.legacy.shards import share
 from adapters.legacy.subjects import SubjectOrder, beyond, condition
 from migrations.schema.capture import captured_table, change_table
-from toolkit.core.changes import Change
+from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Infrastructure, ReadTimeout, UsageError
 from toolkit.core.shards import Shard
 from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
@@ -50,7 +51,8 @@ from toolkit.ports import CapturedTable, Chunk, Cursor, Hole, Horizon, Plan
 logger = logging.getLogger("strangler.capture")
 
 _MARKED_AT_ONCE = 10_000
-_ASKED_AT_ONCE = 1000
+_ASKED_AT_ONCE = 30_000
+"""SQLite takes no more in one statement."""
 _COUNTED_UP_TO = 100_000
 """Above so many, the engine's guess is good enough to tell the time left, and counting is a read of the whole table."""
 _ROWS_BESIDE = 10
@@ -258,17 +260,42 @@ class TriggerCapture(ABC):
         registry: Mapping[str, Captured],
         taken: Collection[int],
         table: str,
-        subjects: Collection[str],
+        subjects: AbstractSet[str],
+        respelt: AbstractSet[str],
     ) -> list[Change]:
-        """What waits of these subjects, in the same snapshot, but for those numbers."""
+        """What waits of these subjects, in the same snapshot, but for those numbers.
+
+        One that is there as the changes spell it had another key before only if a row of its own goes, or changes.
+        """
+        if came := subjects - respelt:
+            gone = self._gone_of(connection, table, sorted(came))
+            subjects = respelt | {subject for number, subject in gone if number not in taken}
+        if not subjects:
+            return []
+        rows = (row for row in self._waiting_of(connection, table, sorted(subjects)) if row[0] not in taken)
+        return changes_of(self._name, sorted(rows, key=lambda row: int(row[0])), registry)
+
+    def _gone_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> list[tuple[int, str]]:
+        """Numbers and subjects of what waits of these and is no new row: without its images, which take most of the time."""
+        change, rows = self._change.alias("c"), list[tuple[int, str]]()
+        found = select(change.c.number, change.c.subject).where(
+            change.c.table_name == table,
+            change.c.op != Op.INSERT.value,
+            change.c.subject.in_(bindparam("subjects", expanding=True)),
+        )
+        for at in range(0, len(subjects), _ASKED_AT_ONCE):
+            asked = {"subjects": subjects[at : at + _ASKED_AT_ONCE]}
+            rows += [(row[0], row[1]) for row in connection.execute(found, asked)]
+        return rows
+
+    def _waiting_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> Iterable[ChangeRow]:
+        """All that waits of these subjects: no index has them, so each statement reads the table whole."""
         change, rows = self._change.alias("c"), list[ChangeRow]()
         mine = change.c.subject.in_(bindparam("subjects", expanding=True))
         found = select(*offered(change)).where(change.c.table_name == table, mine)
-        wanted = sorted(subjects)
-        for at in range(0, len(wanted), _ASKED_AT_ONCE):
-            rows += connection.execute(found, {"subjects": wanted[at : at + _ASKED_AT_ONCE]}).all()
-        waiting = sorted((row for row in rows if row[0] not in taken), key=lambda row: int(row[0]))
-        return changes_of(self._name, waiting, registry)
+        for at in range(0, len(subjects), _ASKED_AT_ONCE):
+            rows += connection.execute(found, {"subjects": subjects[at : at + _ASKED_AT_ONCE]}).all()
+        return rows
 
     def _searches_of(self, connection: Connection, registry: Mapping[str, Captured]) -> dict[str, Search]:
         """How to look for rows with the same subject, in each table that may have them."""

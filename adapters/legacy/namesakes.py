@@ -6,6 +6,7 @@ Only engines and types that tell such keys apart have any: not a CHAR, nor a col
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import msgspec
@@ -59,8 +60,12 @@ def alike(connection: Connection, search: Search, subjects: Iterable[str]) -> di
     return found
 
 
-Later = Callable[[str, Collection[str]], Iterable[Change] | None]
-"""Changes of a table's subjects that wait behind those that are offered, by number; None where they are not known yet."""
+Later = Callable[[str, AbstractSet[str], AbstractSet[str]], Iterable[Change] | None]
+"""Changes of a table's subjects that wait behind those that are offered, by number; None where they are not known yet.
+
+The second ones are those of them that are there under a key that the changes do not tell. Of the others, what waits matters
+only if more than new rows does: nothing else shows that another row was there.
+"""
 _Place = tuple[str, str]
 """Table and subject."""
 
@@ -99,7 +104,8 @@ def with_others(
         except DBAPIError as error:
             raise Unlooked(table, error) from error
         odd = {one: keys for one, keys in found.items() if any(not told[table, one].get(key) for key in keys)}
-        waiting = later(table, odd.keys()) if odd else ()
+        respelt = {one for one, keys in odd.items() if keys - told[table, one].keys()}
+        waiting = later(table, odd.keys(), respelt) if odd else ()
         if waiting is None:
             unknown |= odd.keys()
         else:

@@ -189,6 +189,29 @@ def test_a_row_that_is_deleted_and_then_comes_under_its_bare_key_is_no_clash(
     assert world.folded() == world.stored()
 
 
+def test_what_waits_is_looked_through_once_for_the_rows_of_a_batch_that_came_again_otherwise(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No index has it by subject, and a job of every night may delete all rows and write them again."""
+    asked: list[list[str]] = []
+    waiting_of = world.capture._waiting_of  # type: ignore[attr-defined]
+
+    def counted(connection: object, table: str, subjects: list[str]) -> object:
+        asked.append(subjects)
+        return waiting_of(connection, table, subjects)
+
+    monkeypatch.setattr(world.capture, "_waiting_of", counted)
+    world.skip_backfill()
+    world.legacy.run(policy("P1"), policy('P,"{2} '), policy("P3 "))
+    world.legacy.run("DELETE FROM POLMAST")
+    world.legacy.run(policy("P1", "H"), policy('P,"{2}', "H"), policy("P3", "H"))
+    told = world.capture.pending(6, [])
+    assert asked == [['P,"{2}', "P3"]], "P1 is as it was spelt, and nothing went since"
+    assert [one.beside for one in told] == [()] * 6
+    world.drain(limit=1)
+    assert (parked(world), world.folded()) == ([], world.stored())
+
+
 def test_where_rows_cannot_be_looked_for_what_asks_for_that_waits_until_they_can(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -65,6 +65,7 @@ GUARANTEES = {
     "installs must own the captured tables, and needs CREATE on the database, for the schema strangler",
 }
 # A subquery is hashed by every version of PostgreSQL, a list by the newer ones only.
+_SUBJECTS = "SELECT unnest(CAST(:subjects AS text[]))"
 _NOT_TAKEN = " AND c.number NOT IN (SELECT unnest(CAST(:taken AS bigint[])))"
 SAME_TEXT = (
     "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"
@@ -159,6 +160,18 @@ class PostgresCapture(TriggerCapture):
         if isinstance(taken := parameters.get("taken"), Sequence):
             parameters = {**parameters, "taken": array_text(taken)}
         return connection.execute(asked, {**parameters, "limit": limit}).all()
+
+    def _gone_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> list[tuple[int, str]]:
+        asked = text(
+            "SELECT c.number, c.subject FROM strangler.strangler_change c"
+            f" WHERE c.table_name = :table AND c.op <> 'insert' AND c.subject IN ({_SUBJECTS})"
+        )
+        found = connection.execute(asked, {"table": table, "subjects": list(subjects)})
+        return [(row[0], row[1]) for row in found]
+
+    def _waiting_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> Iterable[ChangeRow]:
+        asked = text(f"{statement('head')} WHERE c.table_name = :table AND c.subject IN ({_SUBJECTS})")
+        return connection.execute(asked, {"table": table, "subjects": list(subjects)}).all()
 
     def _whole(
         self,

@@ -241,7 +241,7 @@ class WalCapture(PostgresCapture):
         changes = without_unlooked(changes, blocked.__contains__)
         offered, reasons = {change.number for change in changes}, list[StranglerError]()
 
-        def later(table: str, subjects: Collection[str]) -> list[Change] | None:
+        def later(table: str, subjects: Collection[str], _: Collection[str]) -> list[Change] | None:
             try:
                 if not self._reach(self._slot.state_in(connection).inserted):
                     return None

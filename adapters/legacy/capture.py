@@ -19,6 +19,7 @@ from sqlalchemy import (
     Engine,
     FromClause,
     MetaData,
+    Select,
     bindparam,
     func,
     inspect,
@@ -237,7 +238,7 @@ class TriggerCapture(ABC):
                     break
             if changes:
                 self._until_durable(connection)
-            later = partial(self._later, connection, registry, {row[0] for row in rows}.union(numbers))
+            later = partial(self._later, connection, registry, rows, numbers)
             return with_others(connection, self._searches_of(connection, registry), changes, later)
 
     def _head_whole(
@@ -258,15 +259,17 @@ class TriggerCapture(ABC):
         self,
         connection: Connection,
         registry: Mapping[str, Captured],
-        taken: Collection[int],
+        offered_now: Sequence[ChangeRow],
+        numbers: Sequence[int],
         table: str,
         subjects: AbstractSet[str],
         respelt: AbstractSet[str],
     ) -> list[Change]:
-        """What waits of these subjects, in the same snapshot, but for those numbers.
+        """What waits of these subjects, in the same snapshot, but for what is offered and for those numbers.
 
         One that is there as the changes spell it had another key before only if a row of its own goes, or changes.
         """
+        taken = {row[0] for row in offered_now}.union(numbers)
         if came := subjects - respelt:
             gone = self._gone_of(connection, table, sorted(came))
             subjects = respelt | {subject for number, subject in gone if number not in taken}
@@ -277,25 +280,14 @@ class TriggerCapture(ABC):
 
     def _gone_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> list[tuple[int, str]]:
         """Numbers and subjects of what waits of these and is no new row: without its images, which take most of the time."""
-        change, rows = self._change.alias("c"), list[tuple[int, str]]()
-        found = select(change.c.number, change.c.subject).where(
-            change.c.table_name == table,
-            change.c.op != Op.INSERT.value,
-            change.c.subject.in_(bindparam("subjects", expanding=True)),
-        )
-        for at in range(0, len(subjects), _ASKED_AT_ONCE):
-            asked = {"subjects": subjects[at : at + _ASKED_AT_ONCE]}
-            rows += [(row[0], row[1]) for row in connection.execute(found, asked)]
-        return rows
+        change = self._change.alias("c")
+        found = select(change.c.number, change.c.subject).where(change.c.op != Op.INSERT.value)
+        return [(row[0], row[1]) for row in _of_subjects(connection, found, change, table, subjects)]
 
     def _waiting_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> Iterable[ChangeRow]:
         """All that waits of these subjects: no index has them, so each statement reads the table whole."""
-        change, rows = self._change.alias("c"), list[ChangeRow]()
-        mine = change.c.subject.in_(bindparam("subjects", expanding=True))
-        found = select(*offered(change)).where(change.c.table_name == table, mine)
-        for at in range(0, len(subjects), _ASKED_AT_ONCE):
-            rows += connection.execute(found, {"subjects": subjects[at : at + _ASKED_AT_ONCE]}).all()
-        return rows
+        change = self._change.alias("c")
+        return _of_subjects(connection, select(*offered(change)), change, table, subjects)
 
     def _searches_of(self, connection: Connection, registry: Mapping[str, Captured]) -> dict[str, Search]:
         """How to look for rows with the same subject, in each table that may have them."""
@@ -481,6 +473,16 @@ def _since(registry: Mapping[str, Captured], tables: Sequence[str]) -> str | Non
     since = [registry[name].installed_at for table in tables if (name := table.upper()) in registry]
     known = [instant for instant in since if instant is not None]
     return max(known).isoformat() if len(known) == len(tables) else None
+
+
+def _of_subjects(
+    connection: Connection, found: Select[Any], change: FromClause, table: str, subjects: Sequence[str]
+) -> Iterator[Any]:
+    """What is found of a table's subjects, in as many statements as their number takes."""
+    mine = change.c.subject.in_(bindparam("subjects", expanding=True))
+    asked = found.where(change.c.table_name == table, mine)
+    for at in range(0, len(subjects), _ASKED_AT_ONCE):
+        yield from connection.execute(asked, {"subjects": subjects[at : at + _ASKED_AT_ONCE]})
 
 
 def offered(change: FromClause) -> list[ColumnElement[Any]]:

@@ -71,7 +71,7 @@ class SqlArchive:
             if doubtful:
                 _only_topic(connection, source, topic)
                 drafts = events.unknown(connection, topic, drafts)
-            known = _sequences(connection, topic)
+            known = _sequences(connection, topic) if drafts else {}
             records = _numbered(drafts, known, partitions)
             shards.only_own(self._shard, source, records)
             events.insert(connection, topic, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -82,20 +83,11 @@ class Hops:
         around, source, attempts = self._around, self._source, self._attempts
         name = f"committed in {source} -> archived"
         capture = around.legacy[source].capture
+        unknown = partial(Hop, name=name, waiting=None, unit="changes")
         if self._now is None:  # it did not tell its time: each further question would wait for it again
-            return Hop(
-                name=name,
-                waiting=None,
-                unit="changes",
-                cause=f"{source} does not answer",
-                blocker=Blocker.LEGACY,
-                next=commands.DOCTOR,
-            )
+            return unknown(cause=f"{source} does not answer", blocker=Blocker.LEGACY, next=commands.DOCTOR)
         if attempts.get(("capture",), lambda: not capture.installed(), False):
-            return Hop(
-                name=name,
-                waiting=None,
-                unit="changes",
+            return unknown(
                 cause=f"nothing of {source} is captured",
                 blocker=Blocker.CAPTURE,
                 next=commands.INSTALL_CAPTURE,

@@ -94,8 +94,7 @@ class _Part:
         self._longest_pause, self._monotonic = longest_pause, monotonic
         self._running: dict[str, _Running] = {}
         self._not_before: dict[str, float] = {}
-        self._pauses: dict[str, float] = {}
-        self._told: dict[str, float] = {}
+        self._patience: dict[str, _Patience] = {}
         self._look = _Look(look_every, longest_pause, monotonic)
         self.failures: dict[str, BaseException] = {}
 
@@ -159,13 +158,10 @@ class _Part:
     def _stands_still(self, name: str, ended: _Running, error: NotSetUp) -> None:
         """It waits longer each time, and says so rarely, unless it did go on for a while."""
         now = self._monotonic()
-        if now - ended.since > self._longest_pause:
-            self._pauses.pop(name, None)
-            self._told.pop(name, None)
-        self._pauses[name] = min(max(self._pauses.get(name, 0.0) * 2, self._look_every), self._longest_pause)
-        self._not_before[name] = now + self._pauses[name]
-        if now - self._told.get(name, -float("inf")) >= SAY_AGAIN:
-            self._told[name] = now
+        if name not in self._patience or now - ended.since > self._longest_pause:
+            self._patience[name] = _Patience(self._look_every, self._longest_pause)
+        self._not_before[name] = now + self._patience[name].grown()
+        if self._patience[name].speaks(now):
             logger.error(
                 "%s: stands still: %s; tries again, after pauses of up to %.0f s",
                 name,
@@ -174,13 +170,33 @@ class _Part:
             )
 
 
+class _Patience:
+    """With what does not work yet: pauses that grow, and a word at once and then rarely."""
+
+    def __init__(self, shortest: float, longest: float) -> None:
+        self._shortest, self._longest = shortest, longest
+        self._pause, self._said_at = 0.0, -float("inf")
+
+    def grown(self) -> float:
+        """The next pause."""
+        self._pause = min(max(self._pause * 2, self._shortest), self._longest)
+        return self._pause
+
+    def speaks(self, now: float, *, anew: bool = False) -> bool:
+        """Is it time for a word? At once where it is something new."""
+        if not anew and now - self._said_at < SAY_AGAIN:
+            return False
+        self._said_at = now
+        return True
+
+
 class _Look:
-    """When to ask again what is wanted, after growing pauses; and what to say of it: at once, and then rarely."""
+    """When to ask again what is wanted."""
 
     def __init__(self, look_every: float, longest_pause: float, monotonic: Callable[[], float]) -> None:
         self._look_every, self._longest_pause, self._monotonic = look_every, longest_pause, monotonic
-        self._pause = 0.0
-        self._next = self._said_at = -float("inf")
+        self._patience = _Patience(look_every, longest_pause)
+        self._next = -float("inf")
         self._said: type[StranglerError] | None = None
 
     @property
@@ -192,16 +208,15 @@ class _Look:
         """It could be asked."""
         if self._said is not None:
             logger.info("looks for new work again")
-        self._said, self._pause = None, 0.0
+            self._said, self._patience = None, _Patience(self._look_every, self._longest_pause)
 
     def failed(self, error: StranglerError) -> None:
         """It could not."""
-        self._pause = min(max(self._pause * 2, self._look_every), self._longest_pause)
         now = self._monotonic()
-        self._next = now + self._pause
-        if self._said is type(error) and now - self._said_at < SAY_AGAIN:
+        self._next = now + self._patience.grown()
+        new, self._said = self._said is not type(error), type(error)
+        if not self._patience.speaks(now, anew=new):
             return
-        self._said, self._said_at = type(error), now
         logger.warning(
             "cannot look for new work: %s; tries again, after pauses of up to %.0f s",
             error,

@@ -301,24 +301,25 @@ def sparing(*codes: str) -> Translators:
     return acl
 
 
-def told_then_met(world: World) -> None:
-    """P1 was told; its namesake came while capture was away; then P1 changed to a new code, and the other one went."""
+def met(world: World) -> None:
+    """P1 was told; its namesake came while capture was away."""
     world.skip_backfill()
     world.legacy.run(policy("P1"))
     world.drain(world.translation(sparing("A")))
     world.legacy.run(policy("P1 "))
     world.capture.mark([one.number for one in world.capture.pending(10, [])])
+
+
+def told_then_met(world: World) -> None:
+    """Then P1 changed to a new code, and the other one went."""
+    met(world)
     world.legacy.run("UPDATE POLMAST SET STAT_CD = 'Z ' WHERE POL_NO = 'P1'")
     world.legacy.run("DELETE FROM POLMAST WHERE POL_NO = 'P1 '")
 
 
 def met_then_parked(world: World) -> None:
     """The same, but nobody could tell what P1 did before the other one went, so that the whole subject is parked."""
-    world.skip_backfill()
-    world.legacy.run(policy("P1"))
-    world.drain(world.translation(sparing("A")))
-    world.legacy.run(policy("P1 "))
-    world.capture.mark([one.number for one in world.capture.pending(10, [])])
+    met(world)
     world.legacy.run("UPDATE POLMAST SET STAT_CD = 'H ' WHERE POL_NO = 'P1 '")
     world.legacy.run("UPDATE POLMAST SET STAT_CD = 'Z ' WHERE POL_NO = 'P1'")
     world.drain(world.translation(sparing("A", "H")))

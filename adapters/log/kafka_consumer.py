@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from adapters.kafka import BY_POSITION, SLICE, Partition, driver_errors, quiet
 from toolkit.core import cloudevents
 from toolkit.core.errors import Infrastructure, OffsetLost
-from toolkit.core.records import Coordinates, Delivery
+from toolkit.core.records import Content, Coordinates, Delivery
 
 AT_ONCE = 500
 """Messages that are taken from the driver at once."""
@@ -102,13 +102,14 @@ class KafkaConsumer:
             if error is not None:
                 self._failed = self._failed or self._explain(message, error)
                 continue
-            delivery = _delivery(message)
-            stands = delivery.at
-            at = (stands.topic, stands.partition)
-            if at not in positions:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if topic is None or partition is None or offset is None:
+                raise Infrastructure("the Kafka driver gave a message without its place")
+            if (topic, partition) not in positions:
                 continue  # fetched before the assignment changed
-            positions[at] = stands.offset + 1
-            found.append(delivery)
+            positions[topic, partition] = offset + 1
+            at = Coordinates(topic=topic, partition=partition, offset=offset)
+            found.append(Delivery(at=at, content=_content(message, partition)))
         if found:
             self._down = ""
         return found
@@ -135,14 +136,12 @@ class KafkaConsumer:
             self._down = error.str()
 
 
-def _delivery(message: Message) -> Delivery:
-    topic, partition, offset, headers = (
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.headers(),
-    )
-    if topic is None or partition is None or offset is None:
-        raise Infrastructure("the Kafka driver gave a message without its place")
-    found = cloudevents.read_message(headers if isinstance(headers, list) else [], message.value(), partition)
-    return Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=found)
+def _content(message: Message, partition: int) -> Content:
+    """What it carries. Its headers, which take as long to get as all else, are asked for only where they decide."""
+    value = message.value()
+    if value is not None and cloudevents.begins_as_ours(value):
+        record = cloudevents.own_record(value, partition)
+        if record is not None:
+            return record
+    headers = message.headers()
+    return cloudevents.read_message(headers if isinstance(headers, list) else [], value, partition)

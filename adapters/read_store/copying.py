@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +12,10 @@ from toolkit.core.projections import Definition
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = r"\N"
+_AT_ONCE = 1_000
+"""Rows that are written down at once: more of them, and their columns, would not stay near the processor."""
+_write = msgspec.json.Encoder().encode
+_read_texts = msgspec.json.Decoder(list[str]).decode
 
 
 class Lines:
@@ -25,15 +29,20 @@ class Lines:
 
     def of(self, rows: Sequence[Mapping[str, object]]) -> bytes:
         """The rows in the order of their keys: neighbours in the index are then written one after the other."""
+        lines: list[str] = []
+        for first in range(0, len(rows), _AT_ONCE):
+            lines += self._some(rows[first : first + _AT_ONCE])
+        lines.sort()
+        lines.append("")
+        return "\n".join(lines).encode()
+
+    def _some(self, rows: Sequence[Mapping[str, object]]) -> Iterable[str]:
         given = zip(*map(self._values, rows), strict=True)
         texts = [
             _column(values, nullable, encode)
             for values, (nullable, encode) in zip(given, self._columns, strict=True)
         ]
-        lines = list(map("\t".join, zip(*texts, strict=True)))
-        lines.sort()
-        lines.append("")
-        return "\n".join(lines).encode()
+        return map("\t".join, zip(*texts, strict=True))
 
 
 _Texts = Callable[[Sequence[object]], Sequence[str]]
@@ -52,6 +61,8 @@ def _texts(column: Column) -> _Texts:
             return _escaped  # type: ignore[return-value]
         case ColumnType.JSON:
             return lambda values: _escaped([msgspec.json.encode(value).decode() for value in values])
+        case ColumnType.DATE | ColumnType.INSTANT:
+            return lambda values: _read_texts(_write(values))
         case _:
             return lambda values: list(map(str, values))
 

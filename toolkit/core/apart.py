@@ -12,7 +12,8 @@ from toolkit.core.columns import ColumnType
 from toolkit.core.errors import Fault, ProjectError
 from toolkit.core.events import Catalogue
 from toolkit.core.families import as_tuple
-from toolkit.core.projections import Definition, Handler
+from toolkit.core.handlers import Handler
+from toolkit.core.projections import Definition
 from toolkit.core.subjects import columns_of, subject_text
 
 EXACT = (ColumnType.TEXT, ColumnType.INTEGER, ColumnType.DATE)

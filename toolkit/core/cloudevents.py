@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from toolkit.core.records import Draft, Envelope, Malformed, Record, Watermark
+from toolkit.core.records import Content, Draft, Envelope, Malformed, Record, Watermark
 
 WATERMARK_TYPE = "strangler.watermark"
 WATERMARK_SOURCE = "/strangler/relay"
@@ -27,6 +27,8 @@ _VERSIONS = ("1.0", "0.3")
 SEQUENCE_WIDTH = 19
 FIRST_MEANING = "1"
 """What an event means that does not tell: there was one meaning only when it was written."""
+
+T = TypeVar("T")
 
 _REQUIRED = ("id", "source", "type")
 _Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
@@ -57,7 +59,8 @@ class _OwnJson(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     legacytransaction: str | None = None
 
 
-_own_json = msgspec.json.Decoder(_OwnJson)
+_decode_own = msgspec.json.Decoder(_OwnJson).decode
+_OWN_BEGINS = b'{"specversion":"1.0","id":"'
 _to_own_json = msgspec.json.Encoder().encode
 
 
@@ -120,7 +123,7 @@ def content(event: CloudEvent, partition: int) -> Record | Watermark:
         return Record(
             envelope=Envelope(
                 id=attributes["id"],
-                source=_unrooted(attributes["source"]),
+                source=_UNROOTED[attributes["source"]],
                 type=attributes["type"],
                 subject=attributes.get("subject", ""),
                 time=msgspec.convert(attributes["time"], _Instant),
@@ -248,11 +251,9 @@ def _is_json(media: str) -> bool:
 
 def read_message(
     headers: Iterable[tuple[str, bytes | str | None]], value: bytes | None, partition: int
-) -> Record | Watermark | Malformed:
+) -> Content:
     """What a Kafka message carries, or why it cannot be read."""
     headers = headers if isinstance(headers, list) else list(headers)
-    if headers == STRUCTURED_HEADERS and value is not None:
-        return read_json(value, partition)
     record = _own_binary(headers, value, partition)
     if record is not None:
         return record
@@ -262,9 +263,9 @@ def read_message(
         return Malformed(reason=str(error), raw=value or b"")
 
 
-def read_json(raw: bytes, partition: int) -> Record | Watermark | Malformed:
+def read_json(raw: bytes, partition: int) -> Content:
     """What a structured CloudEvent carries, or why it cannot be read."""
-    record = _own(raw, partition)
+    record = own_record(raw, partition)
     if record is not None:
         return record
     try:
@@ -273,33 +274,40 @@ def read_json(raw: bytes, partition: int) -> Record | Watermark | Malformed:
         return Malformed(reason=str(error), raw=raw)
 
 
-def _own(raw: bytes, partition: int) -> Record | None:
-    """A record of ours in one pass; None for whatever else, which is read, or refused with its reason, the long way.
+def begins_as_ours(value: bytes | None) -> bool:
+    """Does it begin as structured records of ours do, and nothing else in a log of ours?"""
+    return value is not None and value.startswith(_OWN_BEGINS)
 
-    Every projector decodes every record of the embedded log, and the long way takes four times as long.
+
+def own_record(raw: bytes, partition: int) -> Record | None:
+    """A structured record of ours in one pass; None for whatever else, which is read, or refused with its reason, the long way.
+
+    Every projector decodes every record, and the long way takes four times as long.
     """
     try:
-        found = _own_json.decode(raw)
-        if found.type == WATERMARK_TYPE:
-            return None
-        return Record(
-            envelope=Envelope(
-                id=found.id,
-                source=_unrooted(found.source),
-                type=found.type,
-                subject=found.subject,
-                time=found.time,
-                version=_version(found.schemaversion),
-                meaning=_version(found.meaningversion),
-                position=found.legacyposition,
-                transaction=found.legacytransaction,
-            ),
-            data=bytes(found.data),
-            partition=partition,
-            sequence=int(found.partitionsequence),
-        )
+        found = _decode_own(raw)
+        sequence = int(found.partitionsequence)
+        version, meaning = _NUMBERS[found.schemaversion], _NUMBERS[found.meaningversion]
     except ValueError:
         return None
+    if found.type == WATERMARK_TYPE:
+        return None
+    return Record(
+        envelope=Envelope(
+            id=found.id,
+            source=_UNROOTED[found.source],
+            type=found.type,
+            subject=found.subject,
+            time=found.time,
+            version=version,
+            meaning=meaning,
+            position=found.legacyposition,
+            transaction=found.legacytransaction,
+        ),
+        data=bytes(found.data),
+        partition=partition,
+        sequence=sequence,
+    )
 
 
 def _own_binary(
@@ -318,7 +326,7 @@ def _own_binary(
         return Record(
             envelope=Envelope(
                 id=id_,
-                source=_unrooted(source),
+                source=_UNROOTED[source],
                 type=kind,
                 subject=found.get("ce_subject", b"").decode(),
                 time=time,
@@ -340,13 +348,22 @@ def _rooted(source: str) -> str:
     return "/" + quote(source, safe="")
 
 
-@lru_cache(maxsize=1024)
-def _unrooted(source: str) -> str:
-    return unquote(source.removeprefix("/"))
+class _Known(dict[str, T]):
+    """What a text means, found out once: an event has several of which there are few in a log."""
+
+    def __init__(self, find: Callable[[str], T], most: int) -> None:
+        super().__init__()
+        self._find, self._most = find, most
+
+    def __missing__(self, text: str) -> T:
+        found = self._find(text)
+        if len(self) < self._most:  # who writes something else each time gets no memory of ours
+            self[text] = found
+        return found
 
 
-_version = lru_cache(maxsize=64)(int)
-"""There are few of them, and each event has two."""
+_UNROOTED = _Known(lambda source: unquote(source.removeprefix("/")), 1024)
+_NUMBERS = _Known(int, 64)
 
 
 def _time(instant: dt.datetime) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from toolkit.core.errors import Fault
 from toolkit.core.events import Catalogue, EventType
+from toolkit.core.handlers import Handler
 from toolkit.core.meanings import reachable, read_as, two_ways, ways
-from toolkit.core.projections import Definition, Handler
+from toolkit.core.projections import Definition
 
 
 def meaning_faults(catalogue: Catalogue, definition: Definition) -> list[Fault]:

@@ -34,6 +34,8 @@ class Takes(Enum):
 
     def given(self, element: object, envelope: object) -> tuple[object, ...]:
         """The arguments after the event."""
+        if self is Takes.ENVELOPE:
+            return (envelope,)
         return (element,) if self is Takes.ELEMENT else (element, envelope)
 
 

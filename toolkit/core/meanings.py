@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 from toolkit.core.errors import Unprojectable
 from toolkit.core.events import Catalogue, Event, EventType
-from toolkit.core.projections import Definition, Handler
+from toolkit.core.handlers import Handler
+from toolkit.core.projections import Definition
 
 Kind = tuple[str, int, int]
 """Type, version and meaning: what decides how an event is read."""
 Read = Callable[[bytes], Event]
 
 
-class Ways(dict[Kind, Read | None]):
+class Way(NamedTuple):
+    """How an event of one kind is read for a projection, and how the key of its row is found. Both may raise Unprojectable."""
+
+    read: Read
+    """raises msgspec's errors, too, where data does not fit the event's class"""
+    key_of: Callable[[Event], object]
+
+
+class Ways(dict[Kind, Way | None]):
     """For each kind what reads its data for a projection; None when the kind is not the projection's business.
 
     A kind that the projection cannot read has a way, too: one that raises Unprojectable with what to do.
@@ -24,15 +34,15 @@ class Ways(dict[Kind, Read | None]):
         super().__init__()
         self._definition, self._catalogue = definition, catalogue
 
-    def __missing__(self, kind: Kind) -> Read | None:
+    def __missing__(self, kind: Kind) -> Way | None:
         try:
-            way = self._way(*kind)
+            read = self._read(*kind)
         except Unprojectable as error:
-            way = _refusing(str(error))
-        self[kind] = way
+            read = _refusing(str(error))
+        way = self[kind] = None if read is None else Way(read, self._definition.finder(kind[0]))
         return way
 
-    def _way(self, name: str, version: int, meaning: int) -> Read | None:
+    def _read(self, name: str, version: int, meaning: int) -> Read | None:
         event_type = self._catalogue.by_name(name)
         handler = self._definition.handlers.get(name)
         if handler is None or meaning in handler.passes_over:
@@ -105,6 +115,9 @@ def told(chain: Chain) -> str:
 
 
 def _reader(event_type: EventType, version: int) -> Read:
+    if version == event_type.version:
+        return event_type.decode
+
     def read(data: bytes) -> Event:
         return event_type.current(data, version)
 

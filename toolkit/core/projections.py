@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -17,51 +15,18 @@ from toolkit.core.columns import KEY_TYPES, NORMAL, Column, ColumnType, column_o
 from toolkit.core.contract import Clause, Keep, finder, keeper
 from toolkit.core.errors import Fault, ProjectError, Unprojectable
 from toolkit.core.events import Event
-from toolkit.core.families import PARENT_LIMIT, Reach, Rule, Takes, as_tuple, parent_of, reacher
+from toolkit.core.families import PARENT_LIMIT, Reach, Takes, as_tuple, parent_of, reacher
+from toolkit.core.handlers import DELETE, Apply, Handler, RowShape, Verb, applier
 from toolkit.core.records import Envelope
 from toolkit.core.subjects import joined, parted
+
+__all__ = ["DELETE", "Definition", "Projection", "Verb", "on", "row_json"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = str | tuple[str, ...]
 """One column or field, or several."""
 Numbers = int | tuple[int, ...]
 """One meaning, or several."""
-
-
-class Verb(Enum):
-    """What a handler may return to say that its row shall go."""
-
-    DELETE = "delete"
-
-
-DELETE: Final = Verb.DELETE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handler:
-    """One event type's rule. `creates`: it may make the row; otherwise a missing row parks the event."""
-
-    event: type[Event]
-    creates: bool
-    key: tuple[str, ...]
-    """fields of the event that hold the row's key, in the order of the key's columns"""
-    function: Callable[..., Verb | None]
-    takes: Takes = Takes.EVENT
-    meanings: tuple[int, ...] = (1,)
-    """the meanings of the event type that it reads"""
-    passes_over: tuple[int, ...] = ()
-    """the meanings that tell it nothing, because it reads the same fact in another one"""
-    each: str = ""
-    """the event's list for whose elements it is called, one after the other"""
-    whole: bool = False
-    """the list states all rows of its parent: those that it does not name go"""
-    every: bool = False
-    """it is called for all rows that there are of the parent"""
-
-    @property
-    def rule(self) -> Rule:
-        """What it says of its rows."""
-        return Rule(self.event, self.key, self.each, self.whole, self.every)
 
 
 class Projection:
@@ -129,19 +94,17 @@ class Definition:
     parent_limit: int = PARENT_LIMIT
     """How many rows a parent may have when an event is about all of them."""
     key_columns: tuple[Column, ...] = field(init=False, repr=False, compare=False)
-    mutable: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    """columns whose values a handler could change in place; they are copied before it gets them"""
     keep: Keep = field(init=False, repr=False, compare=False)
     """the contract: what brings a row into its normal form, or refuses it"""
+    appliers: Mapping[str, Apply] = field(init=False, repr=False, compare=False)
+    """by event type, what `apply` does once the key is known"""
     _keys: Mapping[str, Callable[[Event], object]] = field(init=False, repr=False, compare=False)
     _reaches: Mapping[str, Callable[[Event, object], Reach]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find once what is asked for with every event."""
         by_name = {column.name: column for column in self.columns}
-        mutable = tuple(column.name for column in self.columns if column.type is ColumnType.JSON)
         object.__setattr__(self, "key_columns", tuple(by_name[name] for name in self.key))
-        object.__setattr__(self, "mutable", mutable)
         in_key = values.indexed_text(len(self.key), of_key=True)
         normals = [
             (column.name, in_key if column.type is ColumnType.TEXT else NORMAL[column.type])
@@ -156,6 +119,17 @@ class Definition:
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_reaches", reaches if self.parent else {})
         object.__setattr__(self, "keep", keeper([self._clause(column) for column in self.columns]))
+        shape = RowShape(
+            identity=self.identity,
+            key=self.key,
+            columns=len(self.columns),
+            defaults=self.defaults,
+            mutable=[column.name for column in self.columns if column.type is ColumnType.JSON],
+            row_class=self.row_class,
+            keep=self.keep,
+        )
+        appliers = {name: applier(one, shape) for name, one in self.handlers.items()}
+        object.__setattr__(self, "appliers", appliers)
 
     def _clause(self, column: Column) -> Clause:
         normal, most = NORMAL[column.type], 0
@@ -182,6 +156,10 @@ class Definition:
         In a projection with a `parent`, that of the parent. Raises Unprojectable when it cannot be one.
         """
         return self._keys[type(event).__name__](event)
+
+    def finder(self, event_type: str) -> Callable[[Event], object]:
+        """What `key_of` asks for events of this type, found once. An event that no handler reads has no key."""
+        return self._keys.get(event_type, self.key_of)
 
     def reach_of(self, event: Event, parent: object) -> Reach:
         """The rows that an event is about, in a projection with a `parent`. Raises Unprojectable."""
@@ -229,64 +207,8 @@ class Definition:
         that `reach_of` gave, with its element. None means that the row is to be deleted. Raises Unprojectable when the
         handler refuses, fails, finds no row, or leaves a value that the contract does not allow.
         """
-        handler = self.handlers[type(event).__name__]
         key = self.key_of(event) if key is None else key
-        if row is None and not handler.creates:
-            raise Unprojectable(
-                f"{self.identity}: no row for {self.key_label} = {key!r}, and "
-                f"{type(event).__name__} does not create one"
-            )
-        before = self.defaults if row is None else row
-        subject = self.row_class.__new__(self.row_class)
-        subject.__dict__ = self._state(before, key)
-        try:
-            takes = handler.takes
-            if takes is Takes.EVENT:
-                verb = handler.function(subject, event)
-            elif takes is Takes.ENVELOPE:
-                verb = handler.function(subject, event, envelope)
-            else:
-                verb = handler.function(subject, event, *takes.given(element, envelope))
-        except Unprojectable:
-            raise
-        except Exception as error:
-            raise self._failed(handler, event, error) from error
-        if verb is DELETE:
-            return None
-        after = self._kept(subject, before)
-        if self.key_in(after) != key:
-            raise Unprojectable(f"{self.identity}: {type(event).__name__} may not change the key of its row")
-        return after
-
-    def _state(self, before: Mapping[str, object], key: object) -> dict[str, object]:
-        """The row as a handler gets it: what it does to it must not be seen in the one from before."""
-        state = dict(before)
-        for name in self.mutable:
-            if name in state:
-                state[name] = copy.deepcopy(state[name])
-        if isinstance(key, tuple):
-            state.update(zip(self.key, key, strict=True))
-        else:
-            state[self.key[0]] = key
-        return state
-
-    def _kept(self, subject: Projection, before: Mapping[str, object]) -> dict[str, object]:
-        """The row that the handler left, in its normal form."""
-        after = subject.__dict__
-        try:
-            if len(after) != len(self.columns):  # a handler may have noted something besides the columns
-                after = subject.as_row()
-            self.keep(after, before)
-        except KeyError:
-            subject.as_row()
-            raise
-        return after
-
-    def _failed(self, handler: Handler, event: Event, error: Exception) -> Unprojectable:
-        return Unprojectable(
-            f"{self.identity}: {handler.function.__name__} failed on {type(event).__name__}: "
-            f"{type(error).__name__}: {error}"
-        )
+        return self.appliers[type(event).__name__](row, event, envelope, key, element)
 
 
 def on(

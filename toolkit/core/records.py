@@ -122,6 +122,10 @@ class Malformed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw: bytes
 
 
+Content = Record | Watermark | Malformed
+"""What stands at one place of the log."""
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a consumer of the log gets: an event or a watermark (or neither), and where it stood.
 
@@ -129,7 +133,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     at: Coordinates
-    content: Record | Watermark | Malformed
+    content: Content
 
 
 def partition_of(subject: str, partitions: int) -> int:

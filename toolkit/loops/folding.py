@@ -6,7 +6,7 @@ Three steps: `arrange` decides by sequence which events are due, `read` decodes 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -140,20 +140,23 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 def read(definition: Definition, catalogue: Catalogue, due: Iterable[tuple[str, Record]]) -> list[Step]:
     """Decode the events that the projection handles, and tell of those it cannot read; the rest is not its business."""
-    ways, key_of = _ways(definition, catalogue), definition.key_of
-    steps = []
+    ways = _ways(definition, catalogue)
+    steps: list[Step] = []
     for topic, record in due:
         envelope = record.envelope
         way = ways[envelope.type, envelope.version, envelope.meaning]
         if way is None:
             continue
         try:
-            event = way(record.data)
-            steps.append(Step(topic, record, event, key_of(event)))
+            event = way.read(record.data)
+            step = Step(topic, record, event, way.key_of(event))
         except Unprojectable as error:
-            steps.append(Step(topic, record, fault=str(error)))
+            step = Step(topic, record, fault=str(error))
+        except msgspec.MsgspecError as error:
+            step = Step(topic, record, fault=f"{envelope.type} version {envelope.version}: {error}")
         except Exception as error:  # noqa: BLE001 - upcasters and mappings are a user's code and may fail in any way; the event is parked
-            steps.append(Step(topic, record, fault=_reason(error)))
+            step = Step(topic, record, fault=_reason(error))
+        steps.append(step)
     return [_reaching(definition, step) for step in steps] if definition.parent else steps
 
 
@@ -253,7 +256,7 @@ def wide(steps: Iterable[Step]) -> list[object]:
 
 def fold(
     definition: Definition,
-    steps: Iterable[Step],
+    steps: Sequence[Step],
     rows: Mapping[object, Mapping[str, object] | None],
     held: Held,
     now: dt.datetime,
@@ -265,18 +268,16 @@ def fold(
     does not tell the row, from the same subject) is parked behind it, so that order stays true (R6).
     """
     folded = Folded()
-    apply = _Whole(definition, under) if definition.parent else _apply
+    apply = _Whole(definition, rows, folded, under) if definition.parent else _one(definition, rows, folded)
     held_keys, held_subjects = set(held.keys), set(held.subjects)
+    passed = 0
     for step in steps:
         if held.skipped and step.record.envelope.id in held.skipped:
+            passed += 1
             continue
-        if held_keys or held_subjects:
-            behind = _behind(definition, step, held_keys, held_subjects)
-            reason = _BEHIND if behind else apply(definition, step, rows, folded)
-        else:
-            behind, reason = False, apply(definition, step, rows, folded)
+        behind = bool(held_keys or held_subjects) and _behind(definition, step, held_keys, held_subjects)
+        reason = _BEHIND if behind else apply(step)
         if not reason:
-            folded.applied += 1
             continue
         name = None if step.key is None else definition.key_text(step.key)
         if name is None:
@@ -288,6 +289,7 @@ def fold(
                 record=step.record, topic=step.topic, key=name, reason=reason, held=behind, parked_at=now
             )
         )
+    folded.applied = len(steps) - passed - len(folded.parked)
     return folded
 
 
@@ -301,39 +303,46 @@ def _behind(definition: Definition, step: Step, keys: set[str], subjects: set[tu
 _BEHIND = "an earlier event of the same row is parked"
 
 
-def _apply(
-    definition: Definition, step: Step, rows: Mapping[object, Mapping[str, object] | None], folded: Folded
-) -> str:
-    """Apply one event; returns why it cannot be, or nothing."""
-    event, key = step.event, step.key
-    if event is None:
-        return step.fault
-    changed = folded.changed
-    row = changed[key] if key in changed else rows.get(key)
-    try:
-        changed[key] = definition.apply(row, event, step.record.envelope, key)
-    except Unprojectable as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
-        return _reason(error)
-    return ""
+Apply = Callable[[Step], str]
+"""Apply one event; returns why it cannot be, or nothing."""
+
+
+def _one(definition: Definition, rows: Mapping[object, Mapping[str, object] | None], folded: Folded) -> Apply:
+    """What applies an event that is about one row: asked with every event."""
+    appliers, changed, known = definition.appliers, folded.changed, rows.get
+
+    def apply(step: Step) -> str:
+        event, key = step.event, step.key
+        if event is None:
+            return step.fault
+        row = changed[key] if key in changed else known(key)
+        try:
+            changed[key] = appliers[type(event).__name__](row, event, step.record.envelope, key, None)
+        except Unprojectable as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
+            return _reason(error)
+        return ""
+
+    return apply
 
 
 class _Whole:
     """Applies an event that may be about many rows: to all of them, or to none (R6)."""
 
-    def __init__(self, definition: Definition, under: Under) -> None:
-        self._under, self._new = under, Siblings(definition)
-
-    def __call__(
+    def __init__(
         self,
         definition: Definition,
-        step: Step,
         rows: Mapping[object, Mapping[str, object] | None],
         folded: Folded,
-    ) -> str:
+        under: Under,
+    ) -> None:
+        self._definition, self._rows, self._changed = definition, rows, folded.changed
+        self._under, self._new = under, Siblings(definition)
+
+    def __call__(self, step: Step) -> str:
         """Returns why it cannot be applied, or nothing."""
-        event, envelope, changed = step.event, step.record.envelope, folded.changed
+        definition, event, envelope = self._definition, step.event, step.record.envelope
         if event is None:
             return step.fault
         every = definition.handlers[type(event).__name__].every
@@ -341,25 +350,22 @@ class _Whole:
         key: object = step.key
         try:
             for key, element in step.reach.rows:
-                row = changed[key] if key in changed else rows.get(key)
-                changes[key] = definition.apply(row, event, envelope, key, element)
-            for key, row in self._others(definition, step, changes, rows, changed):
+                changes[key] = definition.apply(self._row(key), event, envelope, key, element)
+            for key, row in self._others(step, changes):
                 changes[key] = definition.apply(row, event, envelope, key) if every else None
         except Unprojectable as error:
             return f"{error} (row {definition.key_text(key)})"
         except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
             return f"{_reason(error)} (row {definition.key_text(key)})"
-        changed.update(changes)
+        self._changed.update(changes)
         self._new.add(changes)
         return ""
 
+    def _row(self, key: object) -> Mapping[str, object] | None:
+        return self._changed[key] if key in self._changed else self._rows.get(key)
+
     def _others(
-        self,
-        definition: Definition,
-        step: Step,
-        named: Mapping[object, object],
-        rows: Mapping[object, Mapping[str, object] | None],
-        changed: Mapping[object, Mapping[str, object] | None],
+        self, step: Step, named: Mapping[object, object]
     ) -> list[tuple[object, Mapping[str, object]]]:
         """The other rows of the parent, where the event is about all of them, in the order of their keys.
 
@@ -370,10 +376,10 @@ class _Whole:
             return []
         there = {*self._under(step.key), *self._new.under(step.key)}
         keys = sorted(key for key in there if key not in named)  # type: ignore[type-var]
-        found = [(key, changed[key] if key in changed else rows.get(key)) for key in keys]
+        found = [(key, self._row(key)) for key in keys]
         others = [(key, row) for key, row in found if row is not None]
-        if len(others) + len(named) > definition.parent_limit:
-            raise Unprojectable(_too_many(definition, step))
+        if len(others) + len(named) > self._definition.parent_limit:
+            raise Unprojectable(_too_many(self._definition, step))
         return others
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from toolkit.core.errors import Infrastructure, OffsetLost
 from toolkit.core.records import Delivery
 from toolkit.loops.folding import Place
-from toolkit.loops.keeping import Keeper, Pace, Report, Stream, logger
+from toolkit.loops.keeping import Keeper, Pace, logger
+from toolkit.loops.stream import Report, Stream
 from toolkit.ports import Consumer, Log
 
 WAIT = 2.0
@@ -58,7 +59,6 @@ class Group:
         self._log, self._topics, self._pace, self._joining = log, topics, pace, joining
         self._members: list[tuple[Member, Stream]] = []
         self._consumer: Consumer | None = None
-        self._size = pace.smallest
 
     def run(self) -> None:
         """Keep the members up to date. A log that does not answer is waited for, with growing pauses."""
@@ -141,24 +141,32 @@ class Group:
     def _poll(self) -> list[Delivery]:
         assert self._consumer is not None
         try:
-            return self._consumer.poll(self._size, dt.timedelta(seconds=self._pace.patience))
+            return self._consumer.poll(self._wants, self._waits)
         except OffsetLost as error:
             raise Infrastructure(
                 str(error)
             ) from error  # reading begins anew, and finds whose position is lost
 
+    @property
+    def _wants(self) -> int:
+        return min(stream.wants for _, stream in self._members)
+
+    @property
+    def _waits(self) -> dt.timedelta:
+        longest = dt.timedelta(seconds=self._pace.patience)
+        return min(stream.patience(longest) for _, stream in self._members)
+
     def _take(self, deliveries: list[Delivery]) -> None:
         """Fold for each while the batch before is written; wait for all when there is no more to read yet."""
+        all_that_there_was = len(deliveries) < self._wants
         if deliveries:
             for member, stream in list(self._members):
                 self._guarded(member, lambda one=stream: one.give(deliveries, self._wait))  # type: ignore[misc]
-        if len(deliveries) < self._size:
+        if all_that_there_was:
             self._settle()
         if not deliveries:
             for member, stream in list(self._members):
                 self._guarded(member, stream.idle)
-        sizes = [stream.next_size(self._size, len(deliveries)) for _, stream in self._members]
-        self._size = min(sizes, default=self._pace.smallest)
 
     def _settle(self) -> None:
         for member, stream in list(self._members):

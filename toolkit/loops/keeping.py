@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -431,64 +430,3 @@ def _told(missing: Mapping[str, int], *, built: bool) -> tuple[str, str]:
         return ("running" if built else "building"), ""
     lacks = ", ".join(f"event {sequence} of {place}" for place, sequence in missing.items())
     return "waiting", f"{lacks} has not come, although later ones have: does the relay run?"
-
-
-Report = Callable[[Advanced], None]
-
-
-class Stream:
-    """Batch after batch: as long as there is more than a batch, one is folded while the one before is written."""
-
-    def __init__(self, keeper: Keeper, writer: ThreadPoolExecutor, report: Report = lambda _: None) -> None:
-        self.keeper = keeper
-        self._writer, self._report = writer, report
-        self._under_way: tuple[Work, Future[None]] | None = None
-        self._took = dt.timedelta()
-        self.size = keeper.next_size(0, -1, self._took)
-
-    def take(self, deliveries: list[Delivery]) -> None:
-        """The next batch. Raises what its folding, or the writing of an earlier one, came to."""
-        if deliveries:
-            self.give(deliveries)
-        if len(deliveries) < self.size:
-            self.settle()
-        if not deliveries:
-            self.idle()
-        self.size = self.next_size(self.size, len(deliveries))
-
-    def give(self, deliveries: list[Delivery], patience: float | None = None) -> None:
-        """Fold it, wait for what is being written, and write it in turn."""
-        work = self.keeper.fold(deliveries)
-        self.settle(work, patience)
-        self._under_way = work, self._writer.submit(self.keeper.write, work)
-
-    def idle(self) -> None:
-        """Say that there was nothing."""
-        if self.keeper.shared:
-            self.keeper.tell_standing()
-        self._report(Advanced(missing=self.keeper.at.missing))
-
-    def next_size(self, size: int, got: int) -> int:
-        """How many deliveries to ask for after a batch of this size that came to so many."""
-        return self.keeper.next_size(size, got, self._took)
-
-    @property
-    def settled(self) -> bool:
-        """Is nothing being written?"""
-        return self._under_way is None
-
-    def settle(self, after: Work | None = None, patience: float | None = None) -> None:
-        """Wait for what is being written; something was folded after it, perhaps. Raises what it came to."""
-        if self._under_way is not None:
-            (work, future), self._under_way = self._under_way, None
-            future.result(patience)
-            self._took = work.took
-            done = self.keeper.written(work, after)
-            self.keeper.tell_standing()
-            self._report(done)
-
-    def abandon(self) -> None:
-        """Wait for what is being written, whatever comes of it."""
-        if self._under_way is not None:
-            (_, future), self._under_way = self._under_way, None
-            future.exception()

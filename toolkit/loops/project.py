@@ -15,7 +15,8 @@ from toolkit.core.errors import Fenced, Infrastructure, OffsetLost
 from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.core.records import Delivery
-from toolkit.loops.keeping import Advanced, Keeper, Pace, Report, Stream, logger
+from toolkit.loops.keeping import Advanced, Keeper, Pace, logger
+from toolkit.loops.stream import Report, Stream
 from toolkit.ports import Checkpoint, Clock, Consumer, Log, ReadStore
 
 __all__ = ["Advanced", "Pace", "Projector"]
@@ -74,7 +75,7 @@ class Projector:
 
     def advance(self, limit: int | None = None) -> Advanced:
         """Poll once and commit what came. Raises Fenced, Infrastructure, Refused (too much is parked)."""
-        deliveries = self._poll(limit or self.keeper.most)
+        deliveries = self._poll(limit or self.keeper.most, self._patience)
         if not deliveries:
             return Advanced(missing=self.keeper.at.missing)
         self._started = False  # until it is through: what an error leaves behind, only the store knows
@@ -82,11 +83,15 @@ class Projector:
         self._started = True
         return done
 
-    def _poll(self, limit: int) -> list[Delivery]:
+    @property
+    def _patience(self) -> dt.timedelta:
+        return dt.timedelta(seconds=self._pace.patience)
+
+    def _poll(self, limit: int, patience: dt.timedelta) -> list[Delivery]:
         if self._consumer is None or not self._started:
             raise RuntimeError("start the projector first")
         try:
-            return self._consumer.poll(limit, dt.timedelta(seconds=self._pace.patience))
+            return self._consumer.poll(limit, patience)
         except OffsetLost as error:
             raise self.keeper.lost(error) from error
 
@@ -105,7 +110,7 @@ class Projector:
                             break
                         if not self._started:
                             self.start()
-                        stream.take(self._poll(stream.size))
+                        stream.take(self._poll(stream.wants, stream.patience(self._patience)))
                         pause = 0.0
                     except Infrastructure as error:
                         # The outcome of a commit may be unknown: only the store can say where it left us.

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 
 from toolkit.core.errors import Fenced
 from toolkit.loops.group import Group, Member
-from toolkit.loops.keeping import Advanced, Pace, Report, logger
+from toolkit.loops.keeping import Advanced, Pace, logger
 from toolkit.loops.project import Projector
+from toolkit.loops.stream import Report
 from toolkit.ports import Log
 
 APART = 60.0

@@ -18,7 +18,8 @@ from toolkit import commands
 from toolkit.core.errors import NotYet
 from toolkit.core.events import Catalogue, EventType
 from toolkit.core.evidence import Verification
-from toolkit.core.projections import Definition, Handler, row_json
+from toolkit.core.handlers import Handler
+from toolkit.core.projections import Definition, row_json
 from toolkit.loops.code import code_behind, code_of, data_of, source_of
 from toolkit.loops.history import whole
 from toolkit.loops.live import COLUMNS, EXAMPLES, Compared, compare, noted, shortened

@@ -16,7 +16,7 @@ from toolkit.loops.forbidden import BUILTINS, METHODS, MODULES, reason_against
 
 _EXCUSED = frozenset(("_strptime",))
 """Modules of the standard library that ask the machine, but whose answer does not depend on it as they are used."""
-_CALLERS = frozenset(("toolkit.core.projections", "toolkit.core.events", "toolkit.core.meanings"))
+_CALLERS = frozenset(("toolkit.core.handlers", "toolkit.core.events", "toolkit.core.meanings"))
 """Where the toolkit calls handlers, upcasters and mappings; what else runs meanwhile (a clock, a driver) is not theirs."""
 
 

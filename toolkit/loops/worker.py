@@ -17,8 +17,9 @@ from toolkit.core.events import Catalogue
 from toolkit.core.projections import Definition
 from toolkit.loops.folding import Step
 from toolkit.loops.following import LOOK_EVERY, Report, borrowed, lease_name, stops
-from toolkit.loops.keeping import Keeper, Pace, Stream, logger
+from toolkit.loops.keeping import Keeper, Pace, logger
 from toolkit.loops.leased import MakeMember
+from toolkit.loops.stream import Stream
 from toolkit.ports import Clock, LeaseList, Leases, Member, ReadStore
 from toolkit.ports.log import Place
 
@@ -156,7 +157,8 @@ class Worker:
             member.close()
 
     def _step(self, member: Member, stream: Stream) -> None:
-        deliveries = member.poll(stream.size, dt.timedelta(seconds=self._pace.patience))
+        patience = stream.patience(dt.timedelta(seconds=self._pace.patience))
+        deliveries = member.poll(stream.wants, patience)
         ours = self._keeper.at.checkpoints
         stream.take([one for one in deliveries if (one.at.topic, one.at.partition) in ours])
 

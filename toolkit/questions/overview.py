@@ -10,7 +10,7 @@ import msgspec
 from toolkit.core.errors import Infrastructure, NotSetUp
 from toolkit.core.events import EventType, Meaning
 from toolkit.core.freshness import ReadClass, WhenStale
-from toolkit.core.projections import Handler
+from toolkit.core.handlers import Handler
 from toolkit.core.routes import Route, Stage
 from toolkit.cutover.facts import Around, Attempts, gather, reading_once, serving_versions
 from toolkit.cutover.gates import Facts, Parked

@@ -139,9 +139,8 @@ class KafkaConsumer:
 def _content(message: Message, partition: int) -> Content:
     """What it carries. Its headers, which take as long to get as all else, are asked for only where they decide."""
     value = message.value()
-    if value is not None and cloudevents.begins_as_ours(value):
-        record = cloudevents.own_record(value, partition)
-        if record is not None:
-            return record
+    record = None if value is None else cloudevents.own_record(value, partition)
+    if record is not None:
+        return record
     headers = message.headers()
     return cloudevents.read_message(headers if isinstance(headers, list) else [], value, partition)

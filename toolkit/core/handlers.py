@@ -122,16 +122,22 @@ def applier(handler: Handler, shape: RowShape) -> Apply:
 
 
 def _beginner(handler: Handler, shape: RowShape) -> Callable[[object], tuple[Row, dict[str, object]]]:
-    """What makes a row that is not there yet: its defaults, and the state that the handler gets. Raises Unprojectable."""
-    names, defaults = shape.key, shape.defaults
+    """What makes a row that is not there yet: as it is before the handler, and what that gets. Raises Unprojectable."""
+    names, defaults, creates = shape.key, dict(shape.defaults), handler.creates
+    only = names[0] if len(names) == 1 else ""
 
     def begin(key: object) -> tuple[Row, dict[str, object]]:
-        if not handler.creates:
+        if not creates:
             raise Unprojectable(
                 f"{shape.identity}: no row for {', '.join(names)} = {key!r}, and "
                 f"{handler.event.__name__} does not create one"
             )
-        return defaults, {**defaults, **dict(zip(names, as_tuple(key), strict=True))}
+        state = defaults.copy()
+        if only:
+            state[only] = key
+        else:
+            state.update(zip(names, as_tuple(key), strict=True))
+        return state.copy(), state
 
     return begin
 

@@ -225,6 +225,8 @@ class Folded:
     """What a fold makes of rows: the changed ones (None: to be deleted) and the events that it could not apply."""
 
     changed: dict[object, dict[str, object] | None] = field(default_factory=dict)
+    new: list[object] = field(default_factory=list)
+    """keys for which there was no row; of some of them there is none still"""
     parked: list[ParkedEvent] = field(default_factory=list)
     applied: int = 0
 
@@ -269,10 +271,10 @@ def fold(
     """
     folded = Folded()
     apply = _Whole(definition, rows, folded, under) if definition.parent else _one(definition, rows, folded)
-    held_keys, held_subjects = set(held.keys), set(held.subjects)
+    held_keys, held_subjects, skipped = set(held.keys), set(held.subjects), held.skipped
     passed = 0
     for step in steps:
-        if held.skipped and step.record.envelope.id in held.skipped:
+        if skipped and step.record.envelope.id in skipped:
             passed += 1
             continue
         behind = bool(held_keys or held_subjects) and _behind(definition, step, held_keys, held_subjects)
@@ -286,7 +288,12 @@ def fold(
             held_keys.add(name)
         folded.parked.append(
             ParkedEvent(
-                record=step.record, topic=step.topic, key=name, reason=reason, held=behind, parked_at=now
+                record=step.record,
+                topic=step.topic,
+                key=name,
+                reason=reason,
+                held=bool(behind),
+                parked_at=now,
             )
         )
     folded.applied = len(steps) - passed - len(folded.parked)
@@ -309,13 +316,17 @@ Apply = Callable[[Step], str]
 
 def _one(definition: Definition, rows: Mapping[object, Mapping[str, object] | None], folded: Folded) -> Apply:
     """What applies an event that is about one row: asked with every event."""
-    appliers, changed, known = definition.appliers, folded.changed, rows.get
+    appliers, changed, known, new = definition.appliers, folded.changed, rows.get, folded.new.append
 
     def apply(step: Step) -> str:
         event, key = step.event, step.key
         if event is None:
             return step.fault
-        row = changed[key] if key in changed else known(key)
+        row: Mapping[str, object] | None
+        if key in changed:
+            row = changed[key]
+        elif (row := known(key)) is None:
+            new(key)
         try:
             changed[key] = appliers[type(event).__name__](row, event, step.record.envelope, key, None)
         except Unprojectable as error:
@@ -337,7 +348,7 @@ class _Whole:
         folded: Folded,
         under: Under,
     ) -> None:
-        self._definition, self._rows, self._changed = definition, rows, folded.changed
+        self._definition, self._rows, self._folded = definition, rows, folded
         self._under, self._new = under, Siblings(definition)
 
     def __call__(self, step: Step) -> str:
@@ -357,12 +368,16 @@ class _Whole:
             return f"{error} (row {definition.key_text(key)})"
         except Exception as error:  # noqa: BLE001 - whatever a user's code raises, the event is parked and the rest goes on
             return f"{_reason(error)} (row {definition.key_text(key)})"
-        self._changed.update(changes)
+        self._folded.changed.update(changes)
         self._new.add(changes)
         return ""
 
     def _row(self, key: object) -> Mapping[str, object] | None:
-        return self._changed[key] if key in self._changed else self._rows.get(key)
+        if key in self._folded.changed:
+            return self._folded.changed[key]
+        if (row := self._rows.get(key)) is None:
+            self._folded.new.append(key)
+        return row
 
     def _others(
         self, step: Step, named: Mapping[object, object]

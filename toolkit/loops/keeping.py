@@ -103,16 +103,14 @@ class Work:
     malformed: int = 0
     took: dt.timedelta = dt.timedelta()
 
-    def add(
-        self, arranged: folding.Arranged, folded: folding.Folded, rows: Mapping[object, Row | None]
-    ) -> None:
-        """What another fold came to, over these rows."""
-        changed, known = self.changed, rows.get
-        self.absent.update([key for key in folded.changed if known(key) is None and key not in changed])
-        if changed:
-            changed.update(folded.changed)
+    def add(self, arranged: folding.Arranged, folded: folding.Folded) -> None:
+        """What another fold came to."""
+        before, changed = self.changed, folded.changed
+        self.absent.update([key for key in folded.new if key in changed and key not in before])
+        if before:
+            before.update(changed)
         else:
-            self.changed = folded.changed
+            self.changed = changed
         self.parked += folded.parked
         self.applied += folded.applied
         self.duplicates += arranged.duplicates
@@ -287,7 +285,7 @@ class Keeper:
         parked = self._parked_with(folded.parked)
         if folded.parked and parked > self._pace.park_limit:
             raise Refused(self._too_much(parked), [folded.parked[-1].reason])
-        work.add(arranged, folded, known.rows)
+        work.add(arranged, folded)
         work.deliveries += len(deliveries)
         held = ahead.held | Held.by(folded.parked) if folded.parked else ahead.held
         self.ahead = work.after = Standing(arranged.checkpoints, arranged.seen, held, parked)

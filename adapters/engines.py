@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     InterfaceError,
@@ -70,7 +70,20 @@ def _server(url: URL, connect: dict[str, Any], **options: Any) -> Engine:
             connection.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL_S}s'")
             connection.commit()
 
+    if url.drivername == "postgresql+psycopg":
+        _ask_in_binary(engine)
     return engine
+
+
+def _ask_in_binary(engine: Engine) -> None:
+    """What is asked with `fetched` comes as the server has it: as text, each value would be told and read again."""
+    from psycopg.pq import Format
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def ask(*given: Any) -> None:
+        _, cursor, _, _, context, _ = given
+        if context is not None and context.execution_options.get("fetched"):
+            cursor.format = Format.BINARY
 
 
 def _sqlite(url: URL, **options: Any) -> Engine:
@@ -182,6 +195,16 @@ def bulk_insert(connection: Connection, table: Table, rows: Sequence[dict[str, o
     with driver.cursor().copy(f"COPY {quote(table.name)} ({columns}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row([row[name] for name in names])
+
+
+def fetched(connection: Connection, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    """Many rows as the driver gives them, the fast way of the engine: SQLAlchemy would look at each value once again.
+
+    So an instant comes in a zone of the driver's choice, or as the text that SQLite keeps.
+    """
+    cursor: Any = connection.execute(statement, execution_options={"fetched": True}).cursor
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 _SNAPSHOT = {"isolation_level": "REPEATABLE READ"}

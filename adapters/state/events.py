@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, select, text, true, update
 from sqlalchemy import insert as insert_into
 
+from adapters.engines import fetched
 from adapters.state.queries import chunks, query
 from migrations.schema import state
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, Run
@@ -226,7 +227,7 @@ def after(
         .order_by(_event.c.sequence)
         .limit(limit)
     )
-    return [_record(row) for row in connection.execute(found).all()]
+    return _records(fetched(connection, found))
 
 
 def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]:
@@ -240,7 +241,7 @@ def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]
         )
         .order_by(_event.c.partition, _event.c.sequence)
     )
-    return [_record(row) for row in connection.execute(found).all()]
+    return _records(fetched(connection, found))
 
 
 def placed(connection: Connection, topic: str, records: Sequence[Record]) -> Iterator[Delivery]:
@@ -287,34 +288,42 @@ def _in(topic: str, partition: int) -> tuple[ColumnElement[bool], ColumnElement[
     return _coordinates.c.topic == topic, _coordinates.c.partition == partition
 
 
-def _record(row: Any) -> Record:
-    (
-        partition,
-        sequence,
-        id_,
-        source,
-        type_,
-        subject,
-        time,
-        version,
-        meaning,
-        position,
-        transaction,
-        data,
-    ) = row
-    return Record(
-        envelope=Envelope(
-            id=id_,
-            source=source,
-            type=type_,
-            subject=subject,
-            time=time,
-            version=version,
-            meaning=meaning,
-            position=position,
-            transaction=transaction,
-        ),
-        data=bytes(data),
-        partition=partition,
-        sequence=sequence,
-    )
+def _records(rows: Iterable[Sequence[Any]]) -> list[Record]:
+    return [
+        Record(
+            envelope=Envelope(
+                id=id_,
+                source=source,
+                type=type_,
+                subject=subject,
+                time=_instant(time),
+                version=version,
+                meaning=meaning,
+                position=position,
+                transaction=transaction,
+            ),
+            data=bytes(data),
+            partition=partition,
+            sequence=sequence,
+        )
+        for (
+            partition,
+            sequence,
+            id_,
+            source,
+            type_,
+            subject,
+            time,
+            version,
+            meaning,
+            position,
+            transaction,
+            data,
+        ) in rows
+    ]
+
+
+def _instant(given: dt.datetime | str) -> dt.datetime:
+    """As a driver gives it."""
+    instant = dt.datetime.fromisoformat(given) if isinstance(given, str) else given
+    return instant.astimezone(dt.UTC)

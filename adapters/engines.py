@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     InterfaceError,
@@ -197,12 +197,14 @@ def bulk_insert(connection: Connection, table: Table, rows: Sequence[dict[str, o
             copy.write_row([row[name] for name in names])
 
 
-def fetched(connection: Connection, statement: Select[Any]) -> list[tuple[Any, ...]]:
+def fetched(
+    connection: Connection, statement: Executable, parameters: Mapping[str, object] | None = None
+) -> list[tuple[Any, ...]]:
     """Many rows as the driver gives them, the fast way of the engine: SQLAlchemy would look at each value once again.
 
     So an instant comes in a zone of the driver's choice, or as the text that SQLite keeps.
     """
-    cursor: Any = connection.execute(statement, execution_options={"fetched": True}).cursor
+    cursor: Any = connection.execute(statement, parameters, execution_options={"fetched": True}).cursor
     rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
 

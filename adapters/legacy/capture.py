@@ -185,7 +185,7 @@ class TriggerCapture(ABC):
         return self._pending(limit, cursors)
 
     def _pending(
-        self, limit: int, cursors: Sequence[Cursor], taken: str = "", numbers: Sequence[int] = ()
+        self, limit: int, cursors: Sequence[Cursor], taken: Condition = ("", {}), numbers: Sequence[int] = ()
     ) -> list[Change]:
         return self._looked(partial(self._offer_head, limit, cursors, taken, numbers))
 
@@ -218,7 +218,7 @@ class TriggerCapture(ABC):
         self,
         limit: int,
         cursors: Sequence[Cursor],
-        taken: str,
+        taken: Condition,
         numbers: Sequence[int],
         blocked: Collection[str],
     ) -> list[Change]:
@@ -229,11 +229,12 @@ class TriggerCapture(ABC):
                 return []
             standing = [one.beside(_since(registry, one.tables)) for one in cursors]
             where = self._established(connection, standing)
-            given = {"taken": numbers} if taken else {}
             for held in held_back(self._engine.dialect.name, self._change, blocked):
-                beside = (f"{taken}{held[0]}", {**given, **held[1]})
+                beside = (f"{taken[0]}{held[0]}", {**taken[1], **held[1]})
                 rows = self._head_whole(connection, where, beside, limit)
-                changes = without_unlooked(changes_of(self._name, rows, registry), blocked.__contains__)
+                changes = changes_of(self._name, rows, registry)
+                if blocked:
+                    changes = without_unlooked(changes, blocked.__contains__)
                 if changes or not rows:
                     break
             if changes:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import defstruct
+from msgspec.structs import asdict
 
 from toolkit.core.changes import Change, Op
 from toolkit.core.subjects import Columns, columns_of
@@ -125,12 +128,31 @@ def row_of(image: str | None) -> dict[str, object] | None:
     return {_UPPER[name]: value for name, value in _decode(image).items()}
 
 
+@lru_cache(maxsize=1024)
+def reader(columns: tuple[str, ...]) -> Callable[[str], dict[str, object] | None]:
+    """`row_of` for images with just these columns, at half the cost; it reads all others, too."""
+    names = {column.upper(): column for column in columns}
+    if len(names) < len(columns) or not all(name.isidentifier() and name[:2] != "__" for name in names):
+        return row_of
+    shape = defstruct("Row", [(name, object) for name in names], rename=names, forbid_unknown_fields=True)
+    decode = msgspec.json.Decoder(shape, float_hook=Decimal).decode
+
+    def read(image: str) -> dict[str, object] | None:
+        try:
+            return asdict(decode(image))
+        except msgspec.ValidationError:  # of other columns, from before the table was altered, or after
+            return row_of(image)
+
+    return read
+
+
 _OPS = {op.value: op for op in Op}
 
 
 def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Captured]) -> list[Change]:
     """Captured changes as the toolkit knows them."""
     keys = {name: table.key_columns for name, table in captured.items()}
+    readers = {name: reader(table.chosen.of(table.columns)) for name, table in captured.items()}
     made = [
         Change(
             source=source,
@@ -139,8 +161,8 @@ def changes_of(source: str, rows: Iterable[ChangeRow], captured: Mapping[str, Ca
             subject=subject,
             position=f"change:{number}",
             captured_at=captured_at,
-            before=None if before is None else row_of(before),
-            after=None if after is None else row_of(after),
+            before=None if before is None else readers.get(table, row_of)(before),
+            after=None if after is None else readers.get(table, row_of)(after),
             transaction=transaction,
             number=number,
             key=keys.get(table, ()),

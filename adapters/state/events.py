@@ -14,6 +14,7 @@ from sqlalchemy import insert as insert_into
 from adapters.engines import fetched
 from adapters.state.queries import chunks, query
 from migrations.schema import state
+from toolkit.core.cloudevents import instants_text
 from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, Run
 
 _event, _coordinates = state.event, state.coordinates
@@ -86,7 +87,7 @@ def _lines(topic: str, records: Sequence[Record], today: dt.date) -> Iterator[st
     """COPY's text format, written by hand: half the cost of an event's whole way, if the driver does it value by value."""
     begin, day = _escaped(topic), str(today)
     told = [record.envelope for record in records]
-    times = _times(told)
+    times = instants_text(one.time for one in told)
     if not _plain(told):
         told = list(map(_escaped_texts, told))
     for record, one, time in zip(records, told, times, strict=True):
@@ -95,11 +96,6 @@ def _lines(topic: str, records: Sequence[Record], today: dt.date) -> Iterator[st
             f"{subject_hash(record.envelope.subject)}\t{time}\t{one.version}\t{one.meaning}\t{one.position}\t"
             f"{_NULL if one.transaction is None else one.transaction}\t\\\\x{record.data.hex()}\n"
         )
-
-
-def _times(envelopes: Sequence[Envelope]) -> list[str]:
-    """Told all at once: an instant's own text takes as long as all else of its line."""
-    return msgspec.json.decode(msgspec.json.encode([one.time for one in envelopes]), type=list[str])
 
 
 def _plain(envelopes: Iterable[Envelope]) -> bool:

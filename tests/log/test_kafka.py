@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -89,18 +90,72 @@ def test_behind_a_record_that_the_log_refuses_nothing_of_its_partition_is_writte
     )
     broken = [huge if record == first[3] else record for record in given]
     publisher = log.publisher(topic_name)
-    acknowledged = publisher.publish(broken)
-    assert {run.partition: run.last for run in acknowledged} == {0: huge.sequence - 1, 1: 40 - len(first)}
+    acknowledged = {run.partition: run.last for run in publisher.publish(broken)}
+    assert acknowledged == {0: 1, 1: 40 - len(first)}, "of a few, where is asked"
     assert log.bounds(topic_name)[0] == (0, 3)
+    # What is not known to be there comes again; from now on, each one's place is asked for.
+    again = publisher.publish([*first[1:3], huge])
+    assert {run.partition: run.last for run in again} == {0: huge.sequence - 1}
     with pytest.raises(Infrastructure, match=rf"did not take event {huge.envelope.id}: .*too large"):
         publisher.publish([huge])
     publisher.publish(first[3:])
     publisher.close()
     consumer = log.consumer()
     consumer.assign({(topic_name, 0): 0})
-    came = [one.content.sequence for one in take(consumer, len(first)) if isinstance(one.content, Record)]
-    assert came == [record.sequence for record in first]
+    came = [one.content.sequence for one in take(consumer, len(first) + 2) if isinstance(one.content, Record)]
+    assert came == [1, 2, 3, *[record.sequence for record in first[1:]]]
     consumer.close()
+
+
+def test_beside_another_writer_only_what_certainly_is_in_the_log_is_acknowledged(
+    log: KafkaLog, kafka_bootstrap: str, topic_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its messages stand between ours, so that the places of the first and the last do not tell those between."""
+    publisher, given = log.publisher(topic_name), records(range(12), 1)
+    stranger = Producer({"bootstrap.servers": kafka_bootstrap})
+    told = publisher._produce
+
+    def beside(producer: Producer, message: Any, *rest: Any) -> str:
+        why = told(producer, message, *rest)
+        producer.flush(20)
+        stranger.produce(topic_name, b"between", partition=0)
+        stranger.flush(20)
+        return why
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher, "_produce", beside)
+        (first,) = publisher.publish(given)
+    assert (first.sequence, first.count) == (1, 1)
+    runs = publisher.publish(given[1:])
+    assert sum(run.count for run in runs) == len(given) - 1
+    publisher.close()
+    consumer = log.consumer()
+    consumer.assign({(topic_name, 0): 0})
+    stands = {
+        one.at.offset: one.content.sequence for one in take(consumer, 35) if isinstance(one.content, Record)
+    }
+    for run in (first, *runs):
+        for at in range(run.count):
+            assert stands[run.offset + at] == run.sequence + at
+    consumer.close()
+
+
+def test_many_records_stand_where_their_runs_say(log: KafkaLog, topic_name: str) -> None:
+    publisher, given = log.publisher(topic_name), records(range(5_000), 2)
+    found = [*publisher.publish(given[:2_500]), *publisher.publish(given[2_500:])]
+    publisher.close()
+    places = {(run.partition, run.sequence + at): run.offset + at for run in found for at in range(run.count)}
+    consumer = log.consumer()
+    consumer.assign({(topic_name, 0): 0, (topic_name, 1): 0})
+    came = take(consumer, len(given))
+    consumer.close()
+    stands = {
+        (one.at.partition, one.content.sequence): one.at.offset
+        for one in came
+        if isinstance(one.content, Record)
+    }
+    assert places == stands
+    assert len(stands) == len(given)
 
 
 @pytest.fixture

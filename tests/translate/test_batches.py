@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from typing import Any
@@ -134,6 +135,41 @@ def test_what_waits_behind_a_batch_that_failed_is_not_archived(
     assert calls == 2
     while work(streaming, 2)[-1].changes:
         pass
+    assert streaming.folded() == streaming.stored()
+
+
+def test_what_is_archived_is_noted_until_it_is_marked_though_the_next_batch_is_archived_meanwhile(
+    streaming: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between would offer the first one's changes again, and none of the later batches is looked through for doubles."""
+    if not isinstance(streaming.capture, Ahead):
+        monkeypatch.setattr(streaming.legacy.source, "capture", ReadAhead(streaming.capture))
+    streaming.legacy.run(*map(policy, range(1, 31)))
+    numbers = [change.number for change in streaming.capture.pending(100, [])]
+    append, archived = streaming.archive.append, threading.Event()
+    calls = 0
+
+    def counting(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        done = append(*arguments, **named)
+        if calls == 2:
+            archived.set()
+        return done
+
+    def dying(_numbers: Sequence[int]) -> None:
+        assert archived.wait(30)
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(streaming.archive, "append", counting)
+        patched.setattr(streaming.capture, "mark", dying)
+        with pytest.raises(Crash):
+            work(streaming, 10)
+    assert streaming.archive.unmarked("policy_admin") == numbers[:20]
+    while work(streaming, 3)[-1].changes:
+        pass
+    assert len(streaming.events()) == 30
     assert streaming.folded() == streaming.stored()
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from functools import cache
-from hashlib import blake2b, md5
-from typing import Any
+from hashlib import blake2b
 
 import msgspec
 
 from toolkit.core.changes import Change
 from toolkit.core.errors import Untranslatable
 from toolkit.core.events import Catalogue, Event, EventType, InMeaning
+from toolkit.core.fitting import fitter
+
+try:  # the interpreter's own: OpenSSL's takes twice as long to begin than to hash a subject
+    from _md5 import md5
+except ImportError:
+    from hashlib import md5
 
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
@@ -226,20 +231,20 @@ def _former(catalogue: Catalogue, said: InMeaning) -> tuple[EventType | None, in
 
 
 _to_json = msgspec.json.Encoder().encode
-
-
-@cache
-def _decoder(cls: type[Event]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cls)
+_decoder = cache(msgspec.json.Decoder)
+_fitter = cache(fitter)
 
 
 def _encode(event: Event) -> bytes:
     """Encode, and see that it can be read again: a fact that does not fit its own type must not enter the archive."""
     data = _to_json(event)
+    kind = type(event)
+    if _fitter(kind)(event):
+        return data
     try:
-        _decoder(type(event)).decode(data)
+        _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
         raise Untranslatable(
-            f"a translator gave a {type(event).__name__} that does not fit its type: {error}"
+            f"a translator gave a {kind.__name__} that does not fit its type: {error}"
         ) from error
     return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 from toolkit.core.changes import Change
 from toolkit.loops.translate import Outcome, Translated, Translation
@@ -21,7 +21,7 @@ class Counted(Protocol):
 
 D = TypeVar("D", bound=Counted)
 _IN_LINE = 2
-"""Batches that are archived or wait for it: each is in memory."""
+"""Batches that are archived, or wait for that: each is in memory."""
 
 
 @runtime_checkable
@@ -74,54 +74,84 @@ def batches_of(translation: Translation) -> Callable[[int, int, int], Generator[
                 changes = following.result() if following is not None else []
                 if not changes:
                     break
-            while archiving.taken:
+            while not archiving.empty:
                 yield archiving.first()
+            archiving.end()
 
     return batches
 
 
-class _Archiving:
-    """Batches that are archived and marked one after the other, beside what is done meanwhile.
+class _Batch(NamedTuple):
+    """One that is under way."""
 
-    More than one waits in line, so that the interpreter has something to do while the database works on the first.
+    archived: Future[Translated]
+    marked: Future[None]
+    numbers: list[int]
+
+
+class _Archiving:
+    """Batches that are archived one after the other, and marked likewise, beside what is done meanwhile.
+
+    More than one waits in line, so that the interpreter has something to do while the databases work on the first.
     """
 
     def __init__(self, translation: Translation, epoch: int) -> None:
         self._translation, self._epoch = translation, epoch
-        self._thread = ThreadPoolExecutor(1, "archive")
-        self._line: deque[tuple[Future[Translated], list[int]]] = deque()
+        self._archive, self._mark = ThreadPoolExecutor(1, "archive"), ThreadPoolExecutor(1, "mark")
+        self._line: deque[_Batch] = deque()
+        self._unmarked: deque[_Batch] = deque()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown()
+        self._archive.shutdown()
+        self._mark.shutdown()
         if kind is not None:  # a batch may have been decided that nobody stored
             self._translation.forget()
 
     @property
     def full(self) -> bool:
-        """Has the first of them to be over before there is another one?"""
+        """Has the first of them to be archived before there is another one?"""
         return len(self._line) == _IN_LINE
+
+    @property
+    def empty(self) -> bool:
+        """Has `first` given all of them?"""
+        return not self._line
 
     @property
     def taken(self) -> list[int]:
         """The numbers of all that may not be marked yet."""
-        return [number for _, numbers in self._line for number in numbers]
+        while self._unmarked and self._unmarked[0].marked.done():
+            self._unmarked.popleft().marked.result()
+        return [number for batch in self._unmarked for number in batch.numbers]
 
     def give(self, changes: Sequence[Change], outcome: Outcome) -> None:
         """The next batch."""
-        before = self._line[-1][0] if self._line else None
-        future = self._thread.submit(self._store, changes, outcome, before)
-        self._line.append((future, [change.number for change in changes]))
+        before = list(self._unmarked)
+        archived = self._archive.submit(self._put, changes, outcome, before)
+        marked = self._mark.submit(self._marked, changes, archived)
+        batch = _Batch(archived, marked, [change.number for change in changes])
+        self._line.append(batch)
+        self._unmarked.append(batch)
 
     def first(self) -> Translated:
-        """What the first of them came to, once it is over."""
-        return self._line.popleft()[0].result()
+        """What the first of them came to, once it is archived."""
+        return self._line.popleft().archived.result()
 
-    def _store(
-        self, changes: Sequence[Change], outcome: Outcome, before: Future[Translated] | None
-    ) -> Translated:
-        if before is not None:
-            before.result()  # what comes after a batch that failed was never due
-        return self._translation.store(changes, outcome, self._epoch)
+    def end(self) -> None:
+        """Wait until all are marked."""
+        for batch in self._unmarked:
+            batch.marked.result()
+
+    def _put(self, changes: Sequence[Change], outcome: Outcome, before: Sequence[_Batch]) -> Translated:
+        if before:
+            before[-1].archived.result()  # what comes after a batch that failed was never due
+        for batch in before[:-1]:
+            batch.marked.result()  # what one of them uses up is noted with what the next one does, and no more
+        return self._translation.put(changes, outcome, self._epoch)
+
+    def _marked(self, changes: Sequence[Change], archived: Future[Translated]) -> None:
+        archived.result()
+        self._translation.mark(changes)

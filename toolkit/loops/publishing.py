@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from toolkit.core.errors import Infrastructure
-from toolkit.core.records import Record, Run
+from toolkit.core.records import Record
 from toolkit.ports import Archive, Publisher
 
 _LOOK_UP = 1.0
@@ -26,7 +26,7 @@ class Publishing:
         self._epoch, self._known = 0, False
         self._found: dict[int, int] = {}
         self._threads: ThreadPoolExecutor | None = None
-        self._sent: tuple[Future[list[Run]], int] | None = None
+        self._sent: tuple[Future[int], int] | None = None
 
     def give(self, records: Sequence[Record], epoch: int, batch: int, between: Callable[[], object]) -> int:
         """Publish what was archived just now. Returns how many records the log acknowledged meanwhile.
@@ -56,16 +56,14 @@ class Publishing:
         return count
 
     def _end(self, between: Callable[[], object]) -> int:
-        """Wait for what is on its way, and note where the log keeps it. A log that hangs does not end the lease."""
+        """Wait for what is on its way. A log that hangs does not end the lease."""
         if self._sent is None:
             return 0
         (future, given), self._sent = self._sent, None
         known, self._known = self._known, False  # whatever is raised from here on, the archive knows better
         while not wait([future], timeout=_LOOK_UP).done:
             between()
-        runs = future.result()
-        self._archive.published(self._topic, runs, source=self._source, epoch=self._epoch)
-        count = sum(run.count for run in runs)
+        count = future.result()
         if count < given:
             raise Infrastructure(
                 f"the log acknowledged {count} of {given} records of {self._topic}; the others are published again"
@@ -88,4 +86,10 @@ class Publishing:
             return
         if self._threads is None:
             self._threads = ThreadPoolExecutor(1, f"publish {self._topic}")
-        self._sent = self._threads.submit(self._publisher.publish, records), len(records)
+        self._sent = self._threads.submit(self._publish, records, self._epoch), len(records)
+
+    def _publish(self, records: Sequence[Record], epoch: int) -> int:
+        """Hand them to the log, and note where it keeps them. Returns how many it acknowledged."""
+        runs = self._publisher.publish(records)
+        self._archive.published(self._topic, runs, source=self._source, epoch=epoch)
+        return sum(run.count for run in runs)

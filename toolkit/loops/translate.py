@@ -6,6 +6,7 @@ The deciding part is pure (`units`, `translate`); `Translation` does it for one 
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -186,6 +187,8 @@ class Translation:
         self._held: tuple[int, dict[str, int]] | None = None
         self._standing: tuple[int, list[Cursor]] | None = None
         self._epoch, self._doubtful, self._unsettled = 0, True, True
+        self._used: deque[list[int]] = deque()
+        """Numbers of the changes that are archived and not marked yet, step by step."""
         self._largest = largest
         self._limit: tuple[int, int | None] | None = None
 
@@ -250,24 +253,39 @@ class Translation:
 
     def store(self, changes: Sequence[Change], outcome: Outcome, epoch: int) -> Translated:
         """Archive, then mark."""
+        done = self.put(changes, outcome, epoch)
+        self.mark(changes)
+        return done
+
+    def put(self, changes: Sequence[Change], outcome: Outcome, epoch: int) -> Translated:
+        """Archive. The changes are to be marked then; until they are, the archive has their numbers."""
         numbers = [change.number for change in changes]
-        records = self._append(outcome, epoch, used=numbers)
-        self.source.capture.mark(numbers)
+        records = self._append(
+            outcome, epoch, used=[number for some in (*self._used, numbers) for number in some]
+        )
+        self._used.append(numbers)
         self._doubtful = self._unsettled = False
         return _counted(changes, records, outcome)
 
+    def mark(self, changes: Sequence[Change]) -> None:
+        """Mark in the legacy source what was archived. Another thread may archive what comes next meanwhile."""
+        numbers = [change.number for change in changes]
+        self.source.capture.mark(numbers)
+        self._used.remove(numbers)
+
     def settle(self, epoch: int) -> None:
-        """Mark in the legacy source what the last step used up, if that may not have come to its end.
+        """Mark in the legacy source what the last steps used up, if one of them may not have come to its end.
 
         Before anything else is read: what is archived would be offered as new.
         """
         if epoch != self._epoch:  # somebody else may have led in between
             self._epoch, self._doubtful, self._unsettled = epoch, True, True
-        if self._unsettled:
+        if self._unsettled or self._used:
             numbers = self.archive.unmarked(self.source.name)
             if numbers:
                 self.source.capture.mark(numbers)
             self._unsettled = False
+            self._used.clear()
 
     def keep(
         self,

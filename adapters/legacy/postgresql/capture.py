@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from adapters.engines import reading
+from adapters.engines import fetched, reading
+from adapters.legacy.blocked import Condition
 from adapters.legacy.capture import TriggerCapture
 from adapters.legacy.guard import CAPTURE_TIMEOUT, judged
 from adapters.legacy.images import Captured, ChangeRow
@@ -22,6 +23,7 @@ from adapters.legacy.postgresql.holes import holes_of
 from adapters.legacy.postgresql.tables import (
     SPELLING,
     array_text,
+    consecutive,
     find_table,
     literal,
     postgres_order,
@@ -66,7 +68,7 @@ GUARANTEES = {
 }
 # A subquery is hashed by every version of PostgreSQL, a list by the newer ones only.
 _SUBJECTS = "SELECT unnest(CAST(:subjects AS text[]))"
-_NOT_TAKEN = " AND c.number NOT IN (SELECT unnest(CAST(:taken AS bigint[])))"
+_STRETCHES = 50
 SAME_TEXT = (
     "SELECT set_config('timezone', 'UTC', true), set_config('intervalstyle', 'iso_8601', true),"
     " set_config('bytea_output', 'hex', true), set_config('extra_float_digits', '1', true),"
@@ -157,9 +159,7 @@ class PostgresCapture(TriggerCapture):
     ) -> Sequence[ChangeRow]:
         """As text: types that look at every value take longer than the database."""
         asked = text(f"{statement('head')} WHERE {where} ORDER BY c.number LIMIT :limit")
-        if isinstance(taken := parameters.get("taken"), Sequence):
-            parameters = {**parameters, "taken": array_text(taken)}
-        return connection.execute(asked, {**parameters, "limit": limit}).all()
+        return fetched(connection, asked, {**parameters, "limit": limit})
 
     def _gone_of(self, connection: Connection, table: str, subjects: Sequence[str]) -> list[tuple[int, str]]:
         asked = text(
@@ -200,6 +200,8 @@ class PostgresCapture(TriggerCapture):
             for subject, end in ends.items()
             if end > last
         }
+        if not cut:
+            return rows
         return [row for row in rows if (row[1], row[4]) not in cut]
 
     def _ends_of(
@@ -214,7 +216,12 @@ class PostgresCapture(TriggerCapture):
         return {row[0]: row[1] for row in found.all()}
 
     def _delete(self, connection: Connection, numbers: Sequence[int]) -> None:
-        connection.execute(query("delete"), {"numbers": array_text(numbers)})
+        stretches = consecutive(numbers)
+        if len(stretches) > _STRETCHES:
+            connection.execute(query("delete"), {"numbers": array_text(numbers)})
+        elif stretches:
+            between = [{"first": first, "last": last} for first, last in stretches]
+            connection.execute(query("delete_stretch"), between)
 
     def _guess(self, connection: Connection, sql: str, given: Mapping[str, object]) -> int:
         plan: Any = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {sql}"), given)
@@ -260,7 +267,17 @@ class AheadCapture(PostgresCapture):
 
     def pending_beyond(self, limit: int, cursors: Sequence[Cursor], taken: Sequence[int]) -> list[Change]:
         """What `pending` would give if the numbers in `taken` were marked."""
-        return self._pending(limit, cursors, _NOT_TAKEN, taken)
+        return self._pending(limit, cursors, _not_taken(taken), taken)
+
+
+def _not_taken(numbers: Sequence[int]) -> Condition:
+    """A condition that leaves these out: as the few stretches that they mostly are, for both sides to look at, or one by one."""
+    stretches = consecutive(numbers)
+    if len(stretches) > _STRETCHES:
+        return " AND c.number NOT IN (SELECT unnest(CAST(:taken AS bigint[])))", {
+            "taken": array_text(numbers)
+        }
+    return "".join(f" AND c.number NOT BETWEEN {first} AND {last}" for first, last in stretches), {}
 
 
 def _escaped(sql: str) -> str:

@@ -41,6 +41,21 @@ def array_text(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+def consecutive(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """The stretches of numbers that follow each other, each by its first and its last one."""
+    held = sorted(set(numbers))
+    if not held or held[-1] - held[0] < len(held):
+        return [(held[0], held[-1])] if held else []
+    found: list[tuple[int, int]] = []
+    first = last = held[0]
+    for number in held:
+        if number > last + 1:
+            found.append((first, last))
+            first = number
+        last = number
+    return [*found, (first, last)]
+
+
 def find_table(connection: Connection, source: str, wanted: CapturedTable) -> Captured:
     """The table as PostgreSQL spells it. Raises UsageError when it cannot be captured, or not as it is wanted."""
     where = f"legacy source {source}, table {wanted.table}"

@@ -31,7 +31,7 @@ demo: $(VENV)/.installed ## run the insurer example from legacy database to cuto
 	$(BIN)/python -m examples.insurer.demo
 
 test: lint types imports $(VENV)/.installed-dev ## all checks and all tests (a missing server skips its tests, with the reason)
-	$(PYTEST) -n $(WORKERS) --dist loadfile
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .

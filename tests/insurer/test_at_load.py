@@ -53,12 +53,13 @@ def alarms(app: App, capability: str, keys: int = 0) -> tuple[list[str], int]:
     return [f"{one.kind} {one.title} ({one.keys}): {one.examples[:2]}" for one in wrong], result.proof.judged
 
 
-def test_no_false_alarm_while_200_transactions_a_second_commit(insurer: Insurer) -> None:
+@pytest.mark.parametrize("keys", [50, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
+def test_no_false_alarm_while_200_transactions_a_second_commit(insurer: Insurer, keys: int) -> None:
     with insurer.running("relay"), insurer.running("project"), opened(insurer) as app:
         reach_now(app)
         with LiveWriter(insurer.legacy, seed=3, rate=200, confirm_lag=1.0) as writer:
             started = time.monotonic()
-            found = {name: alarms(app, name, keys=150) for name in CAPABILITIES}
+            found = {name: alarms(app, name, keys=keys) for name in CAPABILITIES}
             seconds = time.monotonic() - started
         committed = writer.total
     assert {name: findings for name, (findings, _) in found.items()} == {name: [] for name in CAPABILITIES}
@@ -86,7 +87,7 @@ def kill_and_compare(insurer: Insurer, *, kills: int, rate: float, pauses: tuple
 
 
 def test_relay_and_projector_killed_in_mid_stream_lose_nothing_and_double_nothing(insurer: Insurer) -> None:
-    assert kill_and_compare(insurer, kills=8, rate=100, pauses=(2.0, 4.0)) > 0
+    assert kill_and_compare(insurer, kills=6, rate=100, pauses=(2.0, 4.0)) > 0
 
 
 @pytest.mark.soak

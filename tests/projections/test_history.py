@@ -116,7 +116,7 @@ def test_it_does_not_end_while_a_transaction_is_open_that_is_older(world: World)
     source = Source()
     source.open = True
     world.promise(9)
-    done = world.rebuild(sources={TOPIC: source}).run()
+    done = world.rebuild(sources={TOPIC: source}, patience=SECOND / 10).run()
     assert not done.complete
     assert "is still open in the source of insurer.policy_admin" in done.detail
     source.open = False

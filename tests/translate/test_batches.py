@@ -239,7 +239,7 @@ def test_beside_live_writers_all_comes_in_order(streaming: World) -> None:
         for _ in range(15):
             work(streaming, 6, translation)
     assert writer.errors == []
-    while work(streaming, 6, translation)[-1].changes:
+    while work(streaming, 60, translation)[-1].changes:
         pass
     assert streaming.folded() == streaming.stored()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Engine, bindparam, select, update
@@ -215,18 +215,23 @@ class SqlArchive:
 
     # --- what a rebuild reads
 
-    def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
-        """Published records above `after[partition]` (0 where it is silent), by (partition, sequence)."""
+    def scan(
+        self, topic: str, after: Mapping[int, int], limit: int, unheard: Collection[str] = ()
+    ) -> list[Delivery]:
+        """Published records above `after[partition]` (0 where it is silent), by (partition, sequence).
+
+        Of the types that are `unheard` only Passed is told, with the last sequence of each stretch of them.
+        """
         found: list[Delivery] = []
         with reading(self._engine) as connection:
             for partition, one in _sequences(connection, topic).items():
                 low, left = after.get(partition, 0), limit - len(found)
-                if left and one.published > low:
-                    page = events.after(connection, topic, partition, low, one.published, left)
+                if left > 0 and one.published > low:
+                    page = events.heard(connection, topic, partition, low, one.published, left, unheard)
                     # A time partition may have been dropped after this transaction's snapshot was taken.
-                    if low < one.pruned or not page or page[-1].sequence != low + len(page):
+                    if low < one.pruned or not events.whole(connection, topic, partition, low, page):
                         raise _gone(topic, partition, low, one.pruned)
-                    found.extend(events.placed(connection, topic, page))
+                    found.extend(events.placed(connection, topic, partition, page))
         return found
 
     def of_subject(self, topic: str, subject: str) -> list[Record]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, bindparam, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text, true, update
 from sqlalchemy import insert as insert_into
 
 from adapters.engines import fetched
 from adapters.state.queries import chunks, query
 from migrations.schema import state
 from toolkit.core.cloudevents import instants_text
-from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Record, Run
+from toolkit.core.records import Coordinates, Delivery, Draft, Envelope, Passed, Record, Run
 
 _event, _coordinates = state.event, state.coordinates
 _pruned = state.pruned_id.c.id
@@ -37,6 +37,8 @@ _COPY = (
     'COPY strangler_event (topic, "partition", sequence, archived_on, id, source, type, subject, subject_hash,'
     ' "time", version, meaning, "position", "transaction", data) FROM STDIN'
 )
+_UNHEARD_AT_MOST = 20
+"""Events that are looked through for each one that may be found."""
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NULL = r"\N"
 
@@ -212,7 +214,55 @@ def after(
     connection: Connection, topic: str, partition: int, low: int, high: int, limit: int
 ) -> list[Record]:
     """Events of one partition above `low`, up to `high`."""
-    found = (
+    return _records(fetched(connection, _above(topic, partition, low, high, limit)))
+
+
+def heard(
+    connection: Connection,
+    topic: str,
+    partition: int,
+    low: int,
+    high: int,
+    limit: int,
+    unheard: Collection[str],
+) -> list[Record | Passed]:
+    """The same without those of some types: in the place of each stretch of them, how far it goes."""
+    if not unheard:
+        return list(after(connection, topic, partition, low, high, limit))
+    high = min(high, low + limit * _UNHEARD_AT_MOST)
+    asked = _above(topic, partition, low, high, limit).where(_event.c.type.not_in(unheard))
+    found: list[Record | Passed] = []
+    for record in _records(fetched(connection, asked)):
+        if record.sequence > low + 1:
+            found.append(Passed(sequence=record.sequence - 1))
+        found.append(record)
+        low = record.sequence
+        limit -= 1
+    if limit and high > low:
+        found.append(Passed(sequence=high))
+    return found
+
+
+def whole(
+    connection: Connection, topic: str, partition: int, low: int, found: Sequence[Record | Passed]
+) -> bool:
+    """Is there every event above `low`, as far as this goes?"""
+    if not found:
+        return False
+    reaches = found[-1].sequence
+    if len(found) == reaches - low:
+        return True
+    there = select(func.count()).where(
+        _event.c.topic == topic,
+        _event.c.partition == partition,
+        _event.c.sequence > low,
+        _event.c.sequence <= reaches,
+    )
+    return connection.scalar(there) == reaches - low
+
+
+def _above(topic: str, partition: int, low: int, high: int, limit: int) -> Select[Any]:
+    return (
         select(*_COLUMNS)
         .where(
             _event.c.topic == topic,
@@ -223,7 +273,6 @@ def after(
         .order_by(_event.c.sequence)
         .limit(limit)
     )
-    return _records(fetched(connection, found))
 
 
 def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]:
@@ -240,18 +289,19 @@ def of_subject(connection: Connection, topic: str, subject: str) -> list[Record]
     return _records(fetched(connection, found))
 
 
-def placed(connection: Connection, topic: str, records: Sequence[Record]) -> Iterator[Delivery]:
+def placed(
+    connection: Connection, topic: str, partition: int, contents: Sequence[Record | Passed]
+) -> Iterator[Delivery]:
     """Published events of one partition, in order, each with its coordinates."""
-    if not records:
+    if not contents:
         return
-    partition = records[0].partition
-    held = iter(_runs(connection, topic, partition, records[0].sequence, records[-1].sequence))
+    held = iter(_runs(connection, topic, partition, contents[0].sequence, contents[-1].sequence))
     run = next(held)
-    for record in records:
-        while record.sequence > run.last:
+    for one in contents:
+        while one.sequence > run.last:
             run = next(held)
-        offset = run.offset + record.sequence - run.sequence
-        yield Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=record)
+        offset = run.offset + one.sequence - run.sequence
+        yield Delivery(at=Coordinates(topic=topic, partition=partition, offset=offset), content=one)
 
 
 def offset_of(connection: Connection, topic: str, partition: int, sequence: int) -> int:

@@ -1,9 +1,12 @@
 """Every kind of impurity that we can think of is found; nothing pure that looks like it is."""
 
 import datetime as dt
+import gc
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,8 @@ from migrations.schema.read_store import metadata
 from tests.projections.planted import ALIKE, PLANTED
 from tests.support.log import ListArchive, ListLog, as_archive, as_log
 from tests.support.read_store import CATALOGUE, PARTITIONS, START, TOPIC, PolicyIssued, Story
-from toolkit.core.projections import Projection
+from toolkit.core.projections import Projection, on
+from toolkit.core.records import Delivery
 from toolkit.loops.project import Pace, Projector
 from toolkit.loops.purity import impurities
 from toolkit.loops.verify import verify
@@ -86,3 +90,43 @@ def test_there_are_many_kinds() -> None:
     assert len(PLANTED) >= 45
     assert len(RUN) >= 18
     assert len(ALIKE) >= 7
+
+
+class Garbage:
+    """What only the garbage collector finds; it looks at the clock when it ends."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.time()
+
+
+def test_what_ends_somewhere_else_while_a_handler_runs_is_not_held_against_it(
+    store: SqlReadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Many(Projection, version=1, context="sales", key="policy_no"):
+        policy_no: str
+        note: str = ""
+
+        @on(PolicyIssued, creates=True)
+        def issued(self, event: PolicyIssued) -> None:
+            self.note = str(len([[at] for at in range(30_000)]))
+
+    scan = ListArchive.scan
+
+    def littering(self: ListArchive, *given: Any) -> list[Delivery]:
+        there = [Garbage() for _ in range(10)]
+        gc.collect()  # old by now: not found before a handler has made much
+        del there
+        return scan(self, *given)
+
+    monkeypatch.setattr(ListArchive, "scan", littering)
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100)
+    try:
+        assert findings(Many, store) == ()
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

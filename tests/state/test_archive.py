@@ -13,7 +13,7 @@ from migrations.schema.state import coordinates
 from tests.support.state import SECOND, SOURCE, START, draft
 from toolkit.core.changes import Change, Op
 from toolkit.core.errors import Fenced, ProjectError
-from toolkit.core.records import Record, Run, partition_of
+from toolkit.core.records import Passed, Record, Run, partition_of
 from toolkit.loops.relay import lease_name
 from toolkit.ports import Cursor, ParkedChange
 
@@ -219,6 +219,30 @@ def test_a_scan_reads_published_events_only_and_goes_on_where_it_stopped(state: 
             after[one.at.partition] = one.content.sequence
             ids.append(one.content.envelope.id)
     assert sorted(ids) == sorted(draft(number).envelope.id for number in range(30))
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_of_what_nobody_hears_only_its_end_is_told(state: State, epoch: int, limit: int) -> None:
+    kinds = "AAABABBBAABBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBABBB"
+    given = [draft(number, f"P-{number % 5}", kind=f"Kind{kind}") for number, kind in enumerate(kinds)]
+    state.archive.append(SOURCE, TOPIC, given, partitions=2, epoch=epoch)
+    publish_all(state, epoch)
+    every = {one.at: one.content for one in state.archive.scan(TOPIC, {}, 1000)}
+    after: dict[int, int] = {}
+    heard = []
+    while found := state.archive.scan(TOPIC, after, limit, ["KindB", "KindC"]):
+        for one in found:
+            whole = every[one.at]
+            assert isinstance(whole, Record)
+            assert isinstance(one.content, Record | Passed)
+            assert one.content.sequence == whole.sequence > after.get(one.at.partition, 0)
+            if isinstance(one.content, Record):
+                assert one.content == whole
+                assert one.content.sequence == after.get(one.at.partition, 0) + 1
+                heard.append(one.content.envelope.id)
+            after[one.at.partition] = one.content.sequence
+    assert after == state.archive.last_sequences(TOPIC)
+    assert sorted(heard) == sorted(one.envelope.id for one in given if one.envelope.type == "KindA")
 
 
 def test_touched_names_the_subjects_with_an_event_since(state: State, epoch: int) -> None:

@@ -67,6 +67,8 @@ def test_a_page_never_leaves_out_what_went_while_it_was_read(state: State, epoch
         connection.execute(text("DELETE FROM strangler_event WHERE sequence BETWEEN 4 AND 6"))
     with pytest.raises(HistoryGone, match="is asked for"):
         state.archive.scan(TOPIC, {}, 100)
+    with pytest.raises(HistoryGone, match="is asked for"):
+        state.archive.scan(TOPIC, {}, 100, ["PolicyIssued"])
 
 
 def test_what_is_cut_is_gone_at_once_and_the_rest_is_there(
@@ -80,6 +82,8 @@ def test_what_is_cut_is_gone_at_once_and_the_rest_is_there(
         assert [one.sequence for one in state.archive.of_subject(TOPIC, "P-1")] == [6, 10]
         with pytest.raises(HistoryGone, match=r"event 1 is asked for, but .* up to event 4"):
             state.archive.scan(TOPIC, {}, 10)
+        with pytest.raises(HistoryGone, match=r"event 1 is asked for, but .* up to event 4"):
+            state.archive.scan(TOPIC, {}, 10, ["PolicyIssued"])
         sweep(retention)
     assert rows(state) == 6
     assert state.archive.last_sequences(TOPIC) == {0: 10}

@@ -1,14 +1,13 @@
 """A log and an archive as lists: small and honest, and willing to deliver whatever a test wants delivered."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from toolkit.core.errors import OffsetLost
-from toolkit.core.records import Coordinates, Delivery, Malformed, Record, Watermark
+from toolkit.core.records import Content, Coordinates, Delivery, Passed, Record, Watermark
 from toolkit.ports import Archive, Consumer, Log, Publisher
 
-Content = Record | Watermark | Malformed
 Place = tuple[str, int]
 
 
@@ -115,11 +114,13 @@ class ListArchive:
         mine = self.records if topic == self.topic else []
         return sorted(mine, key=lambda record: (record.partition, record.sequence))
 
-    def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
+    def scan(
+        self, topic: str, after: Mapping[int, int], limit: int, unheard: Collection[str] = ()
+    ) -> list[Delivery]:
         return [
             Delivery(
                 at=Coordinates(topic=topic, partition=record.partition, offset=record.sequence - 1),
-                content=record,
+                content=Passed(sequence=record.sequence) if record.envelope.type in unheard else record,
             )
             for record in self._of(topic)
             if record.sequence > after.get(record.partition, 0)

@@ -33,14 +33,21 @@ def state(state_url: str) -> Iterator[State]:
     opened.close()
 
 
-def draft(number: int, subject: str = "P-1", *, time: dt.datetime = START, source: str = SOURCE) -> Draft:
+def draft(
+    number: int,
+    subject: str = "P-1",
+    *,
+    time: dt.datetime = START,
+    source: str = SOURCE,
+    kind: str = "PolicyIssued",
+) -> Draft:
     """The event that the legacy change of this number gives."""
     position = f"POLMAST:{number}"
     return Draft(
         envelope=Envelope(
-            id=event_id(source, position, "PolicyIssued", 0),
+            id=event_id(source, position, kind, 0),
             source=source,
-            type="PolicyIssued",
+            type=kind,
             subject=subject,
             time=time,
             version=1,

@@ -56,6 +56,11 @@ class Ways(dict[Kind, Way | None]):
         return read
 
 
+def unheard(definition: Definition, catalogue: Catalogue) -> frozenset[str]:
+    """The types that no handler of the projection reads, whatever they say. One that nobody knows is not among them."""
+    return frozenset(catalogue.types.keys() - definition.handlers.keys())
+
+
 Chain = tuple[int, ...]
 """Meanings, each of which a mapping leads to from the one before; one alone is read as it is."""
 

@@ -127,8 +127,14 @@ class Malformed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw: bytes
 
 
-Content = Record | Watermark | Malformed
-"""What stands at one place of the log."""
+class Passed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """All events of the partition up to this one, as far as they were not delivered, are none of the reader's business."""
+
+    sequence: int
+
+
+Content = Record | Watermark | Malformed | Passed
+"""What stands at one place of the log; or, where an archive is read, what was left out up to there."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -16,7 +16,7 @@ from toolkit.core.events import Catalogue, Event
 from toolkit.core.families import NOWHERE, Reach
 from toolkit.core.meanings import Ways
 from toolkit.core.projections import Definition
-from toolkit.core.records import Delivery, Record, Watermark
+from toolkit.core.records import Delivery, Passed, Record, Watermark
 from toolkit.loops.siblings import Siblings, Under, nobody
 from toolkit.ports import Checkpoint, ParkedEvent, SkippedEvent
 
@@ -86,6 +86,9 @@ def arrange(
                 now.seen = sequence
         elif type(content) is Watermark:
             now.promise(content)
+        elif type(content) is Passed:
+            now.sequence = max(now.sequence, content.sequence)
+            now.seen = max(now.seen, content.sequence)
         else:
             malformed += 1
     return Arranged(

@@ -6,7 +6,7 @@ Both are asked before anything is promised: a history without its beginning give
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -74,10 +74,13 @@ def whole(archive: Archive, topics: Mapping[str, int], what: str) -> None:
 
 
 class ArchiveHistory:
-    """The archive gives events by sequence, each with its place in the log, where a projector goes on."""
+    """The archive gives events by sequence, each with its place in the log, where a projector goes on.
 
-    def __init__(self, archive: Archive, batch: int) -> None:
-        self._archive, self._batch = archive, batch
+    It need not give those that nobody hears.
+    """
+
+    def __init__(self, archive: Archive, batch: int, unheard: Collection[str]) -> None:
+        self._archive, self._batch, self._unheard = archive, batch, unheard
 
     def lacks(self, at: Mapping[Place, Checkpoint]) -> list[str]:
         """Events that were pruned."""
@@ -90,7 +93,7 @@ class ArchiveHistory:
     def page(self, topic: str, at: Mapping[Place, Checkpoint]) -> list[Delivery]:
         """The next events, by (partition, sequence)."""
         after = {partition: one.sequence for (name, partition), one in at.items() if name == topic}
-        return self._archive.scan(topic, after, self._batch)
+        return self._archive.scan(topic, after, self._batch, self._unheard)
 
     def close(self) -> None:
         """Nothing of its own is open."""

@@ -123,7 +123,7 @@ class _Walk:
             return ["the version was built anew meanwhile"]
         if told := noted(self._archive, {place: one for place, one in at.items() if one > self._at[place]}):
             return [*told, f"run `{commands.RELAY} --once`, or let the relay catch up, and ask again"]
-        past = Past(self._archive, at, left_out, self._at)
+        past = Past(self._archive, at, left_out, self._at, unheard=self._refold.unheard)
         for changed in self._refold.advance(past.in_order(PAGE)):
             self._enter(changed)
         # What was parked is in the rows now, or what was in them is parked: in which order, nobody noted.

@@ -17,8 +17,9 @@ import msgspec
 from toolkit import commands
 from toolkit.core.errors import Fenced, OffsetLost, Refused
 from toolkit.core.events import Catalogue
+from toolkit.core.meanings import unheard
 from toolkit.core.projections import Definition
-from toolkit.core.records import Delivery, Record
+from toolkit.core.records import Delivery, Passed, Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Place
 from toolkit.loops.history import ANEW, ArchiveHistory, History, LogHistory, Origin, beginnings
@@ -98,7 +99,7 @@ class Rebuild:
         self._report: Report = lambda _: None
         self._origin, self._sources = origin, sources or {}
         self._histories: dict[Origin, History] = {
-            Origin.ARCHIVE: ArchiveHistory(archive, batch),
+            Origin.ARCHIVE: ArchiveHistory(archive, batch, unheard(definition, catalogue)),
             Origin.LOG: LogHistory(log, archive, batch),
         }
 
@@ -326,7 +327,8 @@ def _behind_all(at: Mapping[Place, Checkpoint], deliveries: list[Delivery]) -> d
     last = {(one.at.topic, one.at.partition): one for one in deliveries}
     moved = dict(at)
     for place, one in last.items():
-        sequence = one.content.sequence if isinstance(one.content, Record) else at[place].sequence
+        content = one.content
+        sequence = content.sequence if isinstance(content, Record | Passed) else at[place].sequence
         moved[place] = msgspec.structs.replace(
             at[place], next_offset=max(at[place].next_offset, one.at.offset + 1), sequence=sequence
         )

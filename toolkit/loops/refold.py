@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from toolkit.core.events import Catalogue
+from toolkit.core.meanings import unheard
 from toolkit.core.projections import Definition, row_json
-from toolkit.core.records import Record
+from toolkit.core.records import Passed, Record
 from toolkit.loops import folding
 from toolkit.loops.folding import Held, Place, Step
 from toolkit.loops.packed import PackedRows
@@ -49,7 +50,7 @@ def unnoted(archive: Archive, positions: Mapping[Place, int]) -> list[str]:
 class Past:
     """The events between two positions of a table, without those that it lacks, in one order or another.
 
-    `passed` collects the ids of those that were left out.
+    `passed` collects the ids of those that were left out. Events of the types that are `unheard` are not even read.
     """
 
     def __init__(
@@ -58,8 +59,11 @@ class Past:
         end: Mapping[Place, int],
         left_out: frozenset[str],
         begin: Mapping[Place, int] | None = None,
+        *,
+        unheard: Collection[str] = (),
     ) -> None:
         self._archive, self._begin, self._end, self._left_out = archive, begin or {}, end, left_out
+        self._unheard = unheard
         self.passed: set[str] = set()
 
     def in_order(self, size: int) -> Iterator[list[Due]]:
@@ -104,11 +108,12 @@ class Past:
         others = {number: _ALL for name, number in self._end if name == topic}
         at = self._begin.get(place, 0)
         while at < end:
-            page = self._archive.scan(topic, {**others, partition: at}, min(WINDOW, end - at))
-            records = [one.content for one in page if isinstance(one.content, Record)]
-            if not records:
+            page = self._archive.scan(topic, {**others, partition: at}, min(WINDOW, end - at), self._unheard)
+            contents = [one.content for one in page if isinstance(one.content, Record | Passed)]
+            if not contents:
                 return
-            at = records[-1].sequence
+            at = contents[-1].sequence
+            records = [one for one in contents if isinstance(one, Record) and one.sequence <= end]
             due = [(topic, one) for one in records if one.envelope.id not in self._left_out]
             if len(due) < len(records):
                 self.passed.update({one.envelope.id for one in records} & self._left_out)
@@ -120,6 +125,7 @@ class Refold:
 
     def __init__(self, definition: Definition, catalogue: Catalogue, clock: Clock) -> None:
         self._definition, self._catalogue, self._clock = definition, catalogue, clock
+        self.unheard = unheard(definition, catalogue)
         self.rows = PackedRows([column.name for column in definition.columns])
         self.parked: list[ParkedEvent] = []
         self.events = 0

@@ -19,6 +19,7 @@ from toolkit.core.errors import NotYet
 from toolkit.core.events import Catalogue, EventType
 from toolkit.core.evidence import Verification
 from toolkit.core.handlers import Handler
+from toolkit.core.meanings import unheard
 from toolkit.core.projections import Definition, row_json
 from toolkit.loops.code import code_behind, code_of, data_of, source_of
 from toolkit.loops.history import whole
@@ -93,10 +94,11 @@ def verify(
     positions = sequences(live.checkpoints)
     if missing := noted(archive, positions):
         raise NotYet(f"{definition.identity} cannot be verified now", [*missing, _LATER])
-    past = Past(archive, positions, frozenset((*live.parked, *live.skipped)))
+    left_out = frozenset((*live.parked, *live.skipped))
+    past = Past(archive, positions, left_out, unheard=unheard(definition, catalogue))
     if elsewhere is not None:
         there = [(topic, partition, sequence) for (topic, partition), sequence in positions.items()]
-        elsewhere.ask(Asked(positions=there, left_out=sorted((*live.parked, *live.skipped))))
+        elsewhere.ask(Asked(positions=there, left_out=sorted(left_out)))
     known = _looked_into(definition)
     first = Refold(definition, catalogue, clock).through(past.in_order(batches[0]))
     digest, rows, events = first.digest(), len(first.rows), first.events  # before history is folded on
@@ -151,7 +153,7 @@ def replay_of(
 ) -> Refold:
     """Fold what was asked for, in order."""
     positions = {(topic, partition): sequence for topic, partition, sequence in asked.positions}
-    past = Past(archive, positions, frozenset(asked.left_out))
+    past = Past(archive, positions, frozenset(asked.left_out), unheard=unheard(definition, catalogue))
     return Refold(definition, catalogue, clock).through(past.in_order(FIRST_BATCH))
 
 

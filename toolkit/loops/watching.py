@@ -6,6 +6,7 @@ import that came before. What is seen is noted, not raised: a handler that catch
 
 from __future__ import annotations
 
+import gc
 import sys
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, Self
@@ -27,6 +28,7 @@ class Watch:
         self._package = definition.row_class.__module__.split(".")[0]
         self._told: dict[str, None] = {}
         self._former: Any = None
+        self._collects = True
         self._judged: dict[object, tuple[str, bool]] = {}
 
     @property
@@ -35,7 +37,9 @@ class Watch:
         return list(self._told)
 
     def __enter__(self) -> Self:
-        self._former = sys.getprofile()
+        self._former, self._collects = sys.getprofile(), gc.isenabled()
+        # What is collected ends where it is found: somebody else's end, in the midst of a handler, would pass for its own.
+        gc.disable()
         sys.setprofile(self._look)
         return self
 
@@ -43,6 +47,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.setprofile(self._former)
+        if self._collects:
+            gc.enable()
 
     def _look(self, frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call":

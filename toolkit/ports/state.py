@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -83,8 +83,11 @@ class Archive(Protocol):
 
     def last_watermark(self, topic: str) -> dt.datetime | None: ...
 
-    def scan(self, topic: str, after: Mapping[int, int], limit: int) -> list[Delivery]:
+    def scan(
+        self, topic: str, after: Mapping[int, int], limit: int, unheard: Collection[str] = ()
+    ) -> list[Delivery]:
         """Published records with a sequence above `after[partition]`, by (partition, sequence): what a rebuild reads.
+        Of the types that are `unheard` only Passed is told, with the last sequence of each stretch of them.
         Raises HistoryGone when the next one of a partition was pruned.
         """
 
